@@ -1,0 +1,1 @@
+//! Example programs; each binary in `src/bin` is one.

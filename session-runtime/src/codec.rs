@@ -1,0 +1,199 @@
+//! How field values become bytes.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// Turns field values into bytes and back.
+///
+/// A schema or a single field names its codec with `#[session(codec = …)]`; [`Json`] is the
+/// default.
+pub trait Codec {
+    /// Whether an integer is encoded as decimal text, so that a store can calculate with it.
+    /// Fields that are merged with `add`, `max` or `min` need it.
+    const DECIMAL_INTEGERS: bool = false;
+
+    /// Appends the encoded value to `buffer`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the value has no encoding. What was appended by then is ignored.
+    fn encode<T: Serialize + ?Sized>(value: &T, buffer: &mut Vec<u8>) -> Result<(), CodecError>;
+
+    /// The value that these bytes encode. They come from a store and can be anything.
+    ///
+    /// # Errors
+    ///
+    /// Fails when they do not encode a `T`.
+    fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError>;
+
+    /// Whether two encodings mean the same value. Asked only about encodings that differ.
+    ///
+    /// `false` is always safe: the field is then written once more.
+    fn same_meaning(first: &[u8], second: &[u8]) -> bool {
+        let _ = (first, second);
+        false
+    }
+}
+
+/// A value could not be encoded or decoded.
+///
+/// It carries no detail on purpose: what a serialization library says about a failure often quotes
+/// the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the value does not fit its encoding")]
+#[non_exhaustive]
+pub struct CodecError;
+
+impl CodecError {
+    /// The error, for codecs outside this crate.
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl Default for CodecError {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// JSON: readable in the store, integers in decimal. The default.
+#[derive(Debug, Clone, Copy)]
+pub enum Json {}
+
+impl Codec for Json {
+    const DECIMAL_INTEGERS: bool = true;
+
+    fn encode<T: Serialize + ?Sized>(value: &T, buffer: &mut Vec<u8>) -> Result<(), CodecError> {
+        serde_json::to_writer(buffer, value).map_err(|_| CodecError)
+    }
+
+    fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+        serde_json::from_slice(bytes).map_err(|_| CodecError)
+    }
+
+    /// Objects are the same in any order of their keys; everything else has one spelling.
+    fn same_meaning(first: &[u8], second: &[u8]) -> bool {
+        // A serializer that wrote the same value twice wrote the same number of bytes.
+        first.len() == second.len()
+            && matches!(
+                (std::str::from_utf8(first), std::str::from_utf8(second)),
+                (Ok(first), Ok(second)) if same_json(first, second)
+            )
+    }
+}
+
+/// Leaves are compared as text: a parsed number could be rounded, and two values taken for one.
+fn same_json(first: &str, second: &str) -> bool {
+    type Object<'a> = BTreeMap<String, &'a RawValue>;
+    type Array<'a> = Vec<&'a RawValue>;
+
+    fn parse<'a, T: Deserialize<'a>>(first: &'a str, second: &'a str) -> Option<(T, T)> {
+        let first = serde_json::from_str(first).ok()?;
+        let second = serde_json::from_str(second).ok()?;
+        Some((first, second))
+    }
+
+    if first == second {
+        return true;
+    }
+    match (first.as_bytes().first(), second.as_bytes().first()) {
+        (Some(b'{'), Some(b'{')) => parse::<Object<'_>>(first, second).is_some_and(|(a, b)| {
+            a.len() == b.len()
+                && a.iter().all(|(key, value)| {
+                    b.get(key)
+                        .is_some_and(|other| same_json(value.get(), other.get()))
+                })
+        }),
+        (Some(b'['), Some(b'[')) => parse::<Array<'_>>(first, second).is_some_and(|(a, b)| {
+            a.len() == b.len()
+                && a.iter()
+                    .zip(&b)
+                    .all(|(value, other)| same_json(value.get(), other.get()))
+        }),
+        _ => false,
+    }
+}
+
+/// [Postcard](https://docs.rs/postcard): a compact binary encoding, for large or numerous values.
+///
+/// It does not describe itself: a struct's fields may only be appended to with care, and a store's
+/// own tools show bytes.
+#[derive(Debug, Clone, Copy)]
+pub enum Postcard {}
+
+impl Codec for Postcard {
+    fn encode<T: Serialize + ?Sized>(value: &T, buffer: &mut Vec<u8>) -> Result<(), CodecError> {
+        postcard::to_extend(value, std::mem::take(buffer))
+            .map(|extended| *buffer = extended)
+            .map_err(|_| CodecError)
+    }
+
+    fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+        match postcard::take_from_bytes(bytes) {
+            Ok((value, [])) => Ok(value),
+            _ => Err(CodecError),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn encoded<C: Codec>(value: &impl Serialize) -> Vec<u8> {
+        let mut buffer = b"before".to_vec();
+        C::encode(value, &mut buffer).unwrap();
+        buffer.split_off(6)
+    }
+
+    #[test]
+    fn codecs_append_and_read_back() {
+        let value = BTreeMap::from([("a".to_owned(), 1_i64), ("b".to_owned(), -2)]);
+        assert_eq!(Json::decode(&encoded::<Json>(&value)), Ok(value.clone()));
+        assert_eq!(Postcard::decode(&encoded::<Postcard>(&value)), Ok(value));
+        assert_eq!(encoded::<Json>(&i64::MIN), i64::MIN.to_string().as_bytes());
+    }
+
+    #[test]
+    fn trailing_bytes_are_refused() {
+        let mut bytes = encoded::<Postcard>(&7_u8);
+        bytes.push(0);
+        assert_eq!(Postcard::decode::<u8>(&bytes), Err(CodecError));
+        assert_eq!(Json::decode::<u8>(b"7 8"), Err(CodecError));
+    }
+
+    #[test]
+    fn json_objects_are_compared_without_order() {
+        assert!(Json::same_meaning(br#"{"a":1,"b":2}"#, br#"{"b":2,"a":1}"#));
+        assert!(!Json::same_meaning(
+            br#"{"a":1,"b":2}"#,
+            br#"{"b":1,"a":2}"#
+        ));
+        assert!(!Json::same_meaning(b"[1,2]", b"[2,1]"));
+        assert!(Json::same_meaning(
+            br#"[{"a":{"x":1,"y":2}}]"#,
+            br#"[{"a":{"y":2,"x":1}}]"#
+        ));
+        assert!(!Json::same_meaning(b"nonsense", b"nonsens2"));
+        assert!(!Json::same_meaning(b"{nonsense", b"{nonsens2"));
+        // Beyond u64 a parsed number would be rounded.
+        let large = u128::MAX.to_string();
+        let other = (u128::MAX - 1).to_string();
+        assert!(!Json::same_meaning(large.as_bytes(), other.as_bytes()));
+    }
+
+    #[test]
+    fn what_has_no_encoding_is_an_error() {
+        let keys_are_no_strings = BTreeMap::from([((1, 2), 3)]);
+        assert_eq!(
+            Json::encode(&keys_are_no_strings, &mut Vec::new()),
+            Err(CodecError)
+        );
+    }
+}

@@ -1,0 +1,74 @@
+//! Typed handles: one per field, made by the derive as `Shop::OTP`.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use super::{FieldSpec, FieldValue, SessionSchema};
+use crate::codec::{Codec, CodecError};
+
+/// Names one field of a schema, with its type.
+///
+/// `S` is the schema and `V` the field's type. `T` is what the store holds: `V` itself, or what is
+/// inside it when `V` is an `Option`.
+pub struct Field<S, V, T = V> {
+    index: usize,
+    decode: fn(&[u8]) -> Result<T, CodecError>,
+    encode: fn(&T, &mut Vec<u8>) -> Result<(), CodecError>,
+    decimal: bool,
+    marker: PhantomData<fn() -> (S, V)>,
+}
+
+impl<S: SessionSchema, V, T: FieldValue> Field<S, V, T> {
+    /// The handle of the field with this index in [`SessionSchema::FIELDS`]. For the derive.
+    #[doc(hidden)]
+    pub const fn new<C: Codec>(index: usize) -> Self {
+        Self {
+            index,
+            decode: C::decode::<T>,
+            encode: C::encode::<T>,
+            decimal: C::DECIMAL_INTEGERS,
+            marker: PhantomData,
+        }
+    }
+}
+
+impl<S: SessionSchema, V, T> Field<S, V, T> {
+    /// The field's stored name.
+    pub fn name(&self) -> &'static str {
+        self.spec().name
+    }
+
+    pub(crate) fn spec(&self) -> &'static FieldSpec {
+        &S::FIELDS[self.index]
+    }
+
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    pub(crate) fn decode(&self, bytes: &[u8]) -> Result<T, CodecError> {
+        (self.decode)(bytes)
+    }
+
+    pub(crate) fn encode(&self, value: &T, buffer: &mut Vec<u8>) -> Result<(), CodecError> {
+        (self.encode)(value, buffer)
+    }
+
+    pub(crate) fn is_decimal(&self) -> bool {
+        self.decimal
+    }
+}
+
+impl<S, V, T> Clone for Field<S, V, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S, V, T> Copy for Field<S, V, T> {}
+
+impl<S: SessionSchema, V, T> fmt::Debug for Field<S, V, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Field").field(&self.name()).finish()
+    }
+}

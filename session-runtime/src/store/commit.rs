@@ -1,0 +1,318 @@
+//! One guarded, atomic change of one session.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::token::{CommitId, SessionId, Verifier};
+
+/// The stored name of a field, `<schema>.<field>`. Names that begin with `@` belong to the header.
+pub type FieldName = Cow<'static, str>;
+
+/// Everything that is to happen to one session, together or not at all.
+///
+/// A store applies it in this order: known [`CommitId`]? guard of the [`Action`]; all
+/// [`Condition`]s; all [`Change`]s in their order; then header and `seen`. An outcome other than
+/// [`Outcome::Applied`] leaves the session exactly as it was.
+///
+/// A commit without changes is a touch: it moves `seen`, and its id need not be remembered.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Commit {
+    /// Which session.
+    pub session: SessionId,
+    /// Names this commit; a commit that arrives twice is applied once.
+    pub id: CommitId,
+    /// What happens to the session as a whole, and who may do it.
+    pub action: Action,
+    /// New timeouts; `None` leaves them. Always `Some` in a creation.
+    pub timeouts: Option<Timeouts>,
+    /// A new value for [`Header::persistent`](super::Header::persistent); `None` leaves it.
+    pub persistent: Option<bool>,
+    /// A new value for [`Header::label`](super::Header::label); `None` leaves it.
+    pub label: Option<Arc<str>>,
+    /// What must be true of the fields.
+    pub conditions: Vec<Condition>,
+    /// What happens to the fields.
+    pub changes: Vec<Change>,
+}
+
+impl Commit {
+    /// A commit of this session that, so far, does nothing but its action.
+    pub fn new(session: SessionId, id: CommitId, action: Action) -> Self {
+        Self {
+            session,
+            id,
+            action,
+            timeouts: None,
+            persistent: None,
+            label: None,
+            conditions: Vec::new(),
+            changes: Vec::new(),
+        }
+    }
+
+    /// Whether nothing but `seen` changes, so that the commit need not be remembered.
+    pub fn is_touch(&self) -> bool {
+        matches!(self.action, Action::Update { rotation: None, .. })
+            && self.timeouts.is_none()
+            && self.persistent.is_none()
+            && self.label.is_none()
+            && self
+                .changes
+                .iter()
+                .all(|change| matches!(change, Change::Renew { .. }))
+    }
+}
+
+/// What happens to the session as a whole, and under which guard.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Action {
+    /// Creates the session. Guard: there is none of this id, else [`Outcome::Gone`].
+    Create {
+        /// The verifier of the new session's token.
+        verifier: Verifier,
+    },
+    /// Changes the session. Guard: it exists, and `verifier` is its present one or, within its
+    /// grace, the previous one; else [`Outcome::Gone`].
+    Update {
+        /// The verifier of the token that loaded the session.
+        verifier: Verifier,
+        /// Replaces the token. Refused with [`Outcome::Gone`] where only the previous verifier
+        /// matches: of two rotations of one token, one wins.
+        rotation: Option<Rotation>,
+    },
+    /// Removes the session and everything in it; the rest of the commit is ignored. Guard: as for
+    /// `Update`.
+    Destroy {
+        /// The verifier of the token that loaded the session.
+        verifier: Verifier,
+    },
+}
+
+/// A new token for the same session.
+#[derive(Debug, Clone)]
+pub struct Rotation {
+    /// The new token's verifier.
+    pub verifier: Verifier,
+    /// How long the old token still works; `None` for no longer at all.
+    pub grace: Option<Duration>,
+}
+
+/// What bounds a session in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// How long the session lives without being touched; `None` for no such limit.
+    pub idle: Option<Duration>,
+    /// How long it lives in all, counted from its creation; `None` for no such limit.
+    pub lifetime: Option<Duration>,
+}
+
+/// What must be true of a session for a commit to be applied.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Condition {
+    /// The field is absent (`None`) or has exactly this encoded value.
+    Field {
+        /// The field.
+        name: FieldName,
+        /// What it must be.
+        value: Option<Bytes>,
+    },
+    /// The last commit that changed the session is this one.
+    LastCommit(Option<CommitId>),
+}
+
+impl fmt::Debug for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Field { name, .. } => f
+                .debug_struct("Field")
+                .field("name", name)
+                .finish_non_exhaustive(),
+            Self::LastCommit(id) => f.debug_tuple("LastCommit").field(id).finish(),
+        }
+    }
+}
+
+/// What happens to one field.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// Writes a value.
+    Set {
+        /// The field.
+        name: FieldName,
+        /// Its encoded value.
+        value: Bytes,
+        /// Its time to live; `None` makes it live as long as the session.
+        ttl: Option<FieldTtl>,
+        /// Writes only where the field is absent; where it is present the change does nothing.
+        only_if_absent: bool,
+    },
+    /// Removes a field; nothing happens where it is absent.
+    Remove {
+        /// The field.
+        name: FieldName,
+    },
+    /// Combines an integer with the stored one, exactly, and answers the result in
+    /// [`Applied::values`].
+    ///
+    /// The stored value is decimal text. A stored value that is not counts as absent.
+    Merge {
+        /// The field.
+        name: FieldName,
+        /// How the two are combined.
+        operation: MergeOperation,
+        /// What is combined with the stored value.
+        operand: i64,
+        /// What counts as stored where the field is absent.
+        initial: i64,
+        /// The results that are allowed.
+        range: IntegerRange,
+        /// Its time to live; `None` makes it live as long as the session.
+        ttl: Option<FieldTtl>,
+    },
+    /// Restarts the field's time to live now, with this length. Nothing happens where it is absent.
+    Renew {
+        /// The field.
+        name: FieldName,
+        /// From now on.
+        ttl: Duration,
+    },
+    /// Removes the field and answers what it held in [`Applied::values`].
+    Take {
+        /// The field.
+        name: FieldName,
+    },
+}
+
+/// Names and kinds, never values.
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, ttl) = match self {
+            Self::Set { ttl, .. } => ("Set", *ttl),
+            Self::Remove { .. } => ("Remove", None),
+            Self::Merge { ttl, .. } => ("Merge", *ttl),
+            Self::Renew { ttl, .. } => ("Renew", Some(FieldTtl::restarting(*ttl))),
+            Self::Take { .. } => ("Take", None),
+        };
+        f.debug_struct(kind)
+            .field("name", self.name())
+            .field("ttl", &ttl)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Change {
+    /// The field that changes.
+    pub fn name(&self) -> &FieldName {
+        match self {
+            Self::Set { name, .. }
+            | Self::Remove { name }
+            | Self::Merge { name, .. }
+            | Self::Renew { name, .. }
+            | Self::Take { name } => name,
+        }
+    }
+}
+
+/// A field's time to live in a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FieldTtl {
+    /// From the moment it starts.
+    pub duration: Duration,
+    /// Whether the write starts it anew. If not, a field that is present and has a deadline keeps
+    /// that deadline.
+    pub restart: bool,
+}
+
+impl FieldTtl {
+    /// A time to live that each write starts anew.
+    pub fn restarting(duration: Duration) -> Self {
+        Self {
+            duration,
+            restart: true,
+        }
+    }
+
+    /// A time to live that only the first write starts.
+    pub fn fixed(duration: Duration) -> Self {
+        Self {
+            duration,
+            restart: false,
+        }
+    }
+}
+
+/// How a [`Change::Merge`] combines the stored integer with its operand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MergeOperation {
+    /// The sum.
+    Add,
+    /// The larger one.
+    Max,
+    /// The smaller one.
+    Min,
+}
+
+/// The results that a [`Change::Merge`] may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IntegerRange {
+    /// The smallest result.
+    pub min: i64,
+    /// The largest result. Beyond it the commit answers [`Outcome::OutOfRange`].
+    pub max: i64,
+    /// Whether a result below `min` becomes `min`; if not, the commit answers
+    /// [`Outcome::OutOfRange`].
+    pub stop_at_min: bool,
+}
+
+/// What became of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It took effect, now or when it arrived before.
+    Applied(Applied),
+    /// There is no such session, or its token is another one (for a creation: the id is taken).
+    Gone,
+    /// A [`Condition`] does not hold.
+    Conflict {
+        /// The field whose condition it was; `None` for [`Condition::LastCommit`].
+        field: Option<FieldName>,
+    },
+    /// The result of a [`Change::Merge`] is not in its range.
+    OutOfRange {
+        /// The field.
+        field: FieldName,
+    },
+}
+
+/// What an applied commit answers.
+#[derive(Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Applied {
+    /// One entry per change: what a [`Change::Take`] found, what a [`Change::Merge`] resulted in,
+    /// `None` for the others.
+    pub values: Vec<Option<Bytes>>,
+}
+
+impl Applied {
+    /// The answer with these values.
+    pub fn new(values: Vec<Option<Bytes>>) -> Self {
+        Self { values }
+    }
+}
+
+impl fmt::Debug for Applied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Applied")
+            .field("values", &self.values.len())
+            .finish()
+    }
+}

@@ -1,0 +1,317 @@
+//! The two halves of what a cookie carries, and what the store keeps of them.
+//!
+//! 1. A token is a public id (16 bytes) followed by a secret (16 bytes), both from the operating
+//!    system's generator, written as 43 base64url characters.
+//! 2. The id names the record. It may be logged, listed and revoked; knowing it opens nothing.
+//! 3. The store keeps the SHA-256 of the secret, the verifier, so a copy of the store opens nothing.
+//! 4. Secrets and verifiers are compared in constant time and never appear in `Debug`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+/// Bytes of a session id.
+const ID_BYTES: usize = 16;
+/// Secret bytes of a token.
+const SECRET_BYTES: usize = 16;
+/// Characters of a token as a cookie carries it.
+const TOKEN_CHARACTERS: usize = 43;
+
+/// The public half of a token: the name of a session's record.
+///
+/// `Display` and `FromStr` use the complete 22 base64url characters, for a form field or a link
+/// that revokes the session. `Debug` shows only the first four, so that logs stay short and a log
+/// line does not list what can be revoked.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId([u8; ID_BYTES]);
+
+impl SessionId {
+    /// A new id from the operating system's generator.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the generator does.
+    pub fn generate() -> Result<Self, RandomError> {
+        random_bytes().map(Self)
+    }
+
+    /// The 16 bytes, for a store that names its records by something else than the text form.
+    pub fn as_bytes(&self) -> &[u8; ID_BYTES] {
+        &self.0
+    }
+
+    /// The id that a store kept as bytes.
+    pub(crate) fn from_bytes(bytes: [u8; ID_BYTES]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_base64(f, &self.0)
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = URL_SAFE_NO_PAD.encode(self.0);
+        write!(f, "SessionId({}…)", &text[..4])
+    }
+}
+
+/// A text that is not a session id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a session id is 22 base64url characters")]
+pub struct ParseSessionIdError;
+
+impl FromStr for SessionId {
+    type Err = ParseSessionIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        decode_base64(text.as_bytes())
+            .map(Self)
+            .ok_or(ParseSessionIdError)
+    }
+}
+
+/// What a store keeps of a token's secret: its SHA-256.
+///
+/// `Display` and `FromStr` are 43 base64url characters, for stores that keep text. Comparing two
+/// verifiers takes the same time wherever they differ. `Debug` is redacted.
+#[derive(Clone, Copy)]
+pub struct Verifier([u8; 32]);
+
+impl Verifier {
+    /// The verifier that a store kept as bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes to keep.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl PartialEq for Verifier {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for Verifier {}
+
+impl fmt::Display for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_base64(f, &self.0)
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Verifier(redacted)")
+    }
+}
+
+/// A text that is not a verifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a verifier is 43 base64url characters")]
+pub struct ParseVerifierError;
+
+impl FromStr for Verifier {
+    type Err = ParseVerifierError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        decode_base64(text.as_bytes())
+            .map(Self)
+            .ok_or(ParseVerifierError)
+    }
+}
+
+/// Names one commit, so that a store which receives it twice applies it once.
+///
+/// Six random bytes: it has to differ only from the few commits that a record remembers.
+/// `Display` and `FromStr` are 8 base64url characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CommitId([u8; 6]);
+
+impl CommitId {
+    /// A new id from the operating system's generator.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the generator does.
+    pub fn generate() -> Result<Self, RandomError> {
+        random_bytes().map(Self)
+    }
+}
+
+impl fmt::Display for CommitId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_base64(f, &self.0)
+    }
+}
+
+/// A text that is not a commit id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a commit id is 8 base64url characters")]
+pub struct ParseCommitIdError;
+
+impl FromStr for CommitId {
+    type Err = ParseCommitIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        decode_base64(text.as_bytes())
+            .map(Self)
+            .ok_or(ParseCommitIdError)
+    }
+}
+
+/// The operating system's random number generator failed.
+///
+/// The request that needed it fails; nothing weaker is used instead.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the operating system's random number generator failed")]
+pub struct RandomError(#[source] getrandom::Error);
+
+/// What the cookie carries: the id and the secret of one session.
+///
+/// It exists only inside this crate: an application never holds one.
+#[derive(Clone, Copy)]
+pub(crate) struct Token {
+    id: SessionId,
+    secret: [u8; SECRET_BYTES],
+}
+
+impl Token {
+    /// A token for a session that does not exist yet.
+    pub(crate) fn generate() -> Result<Self, RandomError> {
+        Self::generate_for(SessionId::generate()?)
+    }
+
+    /// A token with a new secret for an existing session.
+    pub(crate) fn generate_for(id: SessionId) -> Result<Self, RandomError> {
+        Ok(Self {
+            id,
+            secret: random_bytes()?,
+        })
+    }
+
+    /// Reads what a client sent. Anything but the exact canonical form is `None`, so that no other
+    /// spelling of a token exists.
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
+        let bytes: [u8; ID_BYTES + SECRET_BYTES] = decode_base64(text)?;
+        let (id, secret) = bytes.split_at(ID_BYTES);
+        Some(Self {
+            id: SessionId(id.try_into().ok()?),
+            secret: secret.try_into().ok()?,
+        })
+    }
+
+    /// The text for the cookie.
+    pub(crate) fn expose(&self) -> String {
+        let mut bytes = [0; ID_BYTES + SECRET_BYTES];
+        bytes[..ID_BYTES].copy_from_slice(&self.id.0);
+        bytes[ID_BYTES..].copy_from_slice(&self.secret);
+        let text = URL_SAFE_NO_PAD.encode(bytes);
+        debug_assert_eq!(text.len(), TOKEN_CHARACTERS);
+        text
+    }
+
+    pub(crate) fn id(&self) -> SessionId {
+        self.id
+    }
+
+    pub(crate) fn verifier(&self) -> Verifier {
+        Verifier(Sha256::digest(self.secret).into())
+    }
+}
+
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        (self.id.0.ct_eq(&other.id.0) & self.secret.ct_eq(&other.secret)).into()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(redacted)")
+    }
+}
+
+fn random_bytes<const N: usize>() -> Result<[u8; N], RandomError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(RandomError)?;
+    Ok(bytes)
+}
+
+fn write_base64(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    f.pad(&URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// Exactly `N` bytes in canonical base64url without padding, or nothing.
+fn decode_base64<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    // The length is checked first: the decoder must never see an input longer than its answer.
+    if text.len() != (N * 8).div_ceil(6) {
+        return None;
+    }
+    let written = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
+    (written == N).then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_survives_its_text_form() {
+        let token = Token::generate().unwrap();
+        let text = token.expose();
+        assert_eq!(text.len(), TOKEN_CHARACTERS);
+        assert_eq!(Token::parse(text.as_bytes()), Some(token));
+    }
+
+    #[test]
+    fn only_the_canonical_spelling_is_a_token() {
+        let text = Token::generate().unwrap().expose();
+        let mut bytes = text.clone().into_bytes();
+        // The last character carries four bits; setting the two unused ones must not be accepted.
+        bytes[42] = b'B';
+        assert_eq!(Token::parse(&bytes), None);
+        assert_eq!(Token::parse(&text.as_bytes()[..42]), None);
+        assert_eq!(Token::parse(format!("{text}A").as_bytes()), None);
+        assert_eq!(Token::parse(format!("{text}=").as_bytes()), None);
+        assert_eq!(Token::parse(&[0xff; 43]), None);
+        assert_eq!(Token::parse(b""), None);
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let token = Token::generate().unwrap();
+        let text = token.expose();
+        let shown = format!("{token:?} {:?} {:?}", token.verifier(), token.id());
+        assert!(!shown.contains(&text[5..22]), "{shown}");
+        assert!(!shown.contains(&text[22..]), "{shown}");
+        assert!(!shown.contains(&token.verifier().to_string()), "{shown}");
+    }
+
+    #[test]
+    fn text_forms_round_trip() {
+        let id = SessionId::generate().unwrap();
+        assert_eq!(id.to_string().len(), 22);
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!("".parse::<SessionId>(), Err(ParseSessionIdError));
+
+        let verifier = Token::generate().unwrap().verifier();
+        assert_eq!(verifier.to_string().parse(), Ok(verifier));
+
+        let commit = CommitId::generate().unwrap();
+        assert_eq!(commit.to_string().len(), 8);
+        assert_eq!(commit.to_string().parse(), Ok(commit));
+    }
+}
