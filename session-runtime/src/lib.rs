@@ -2,7 +2,15 @@
 
 mod clock;
 mod codec;
+mod config;
+mod cookie;
+mod error;
+mod events;
+mod extract;
+mod layer;
+mod request;
 mod schema;
+mod session;
 pub mod store;
 mod token;
 
@@ -10,8 +18,14 @@ pub use session_macros::Session;
 
 pub use self::clock::{Clock, SystemClock, Timestamp};
 pub use self::codec::{Codec, CodecError, Json, Postcard};
+pub use self::config::{ConfigError, SessionLayerBuilder};
+pub use self::cookie::SameSite;
+pub use self::error::SessionError;
+pub use self::extract::SessionRejection;
+pub use self::layer::{SessionFuture, SessionLayer, SessionService};
 pub use self::schema::{Field, FieldSpec, FieldValue, Integer, Merge, Renew, SessionSchema};
-pub use self::store::SessionStore;
+pub use self::session::{ReadSession, Session, Ttl};
+pub use self::store::{SessionStore, StoreError};
 pub use self::token::{
     CommitId, ParseCommitIdError, ParseSessionIdError, ParseVerifierError, RandomError, SessionId,
     Verifier,

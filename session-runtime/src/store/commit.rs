@@ -209,6 +209,11 @@ impl fmt::Debug for Change {
 }
 
 impl Change {
+    /// Whether the field may be there afterwards though it was not before.
+    pub fn is_write(&self) -> bool {
+        matches!(self, Self::Set { .. } | Self::Merge { .. })
+    }
+
     /// The field that changes.
     pub fn name(&self) -> &FieldName {
         match self {
