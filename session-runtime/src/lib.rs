@@ -11,7 +11,7 @@ pub use session_macros::Session;
 pub use self::clock::{Clock, SystemClock, Timestamp};
 pub use self::codec::{Codec, CodecError, Json, Postcard};
 pub use self::schema::{Field, FieldSpec, FieldValue, Integer, Merge, Renew, SessionSchema};
-pub use self::store::SessionStore;
+pub use self::store::{MemoryStore, SessionStore};
 pub use self::token::{
     CommitId, ParseCommitIdError, ParseSessionIdError, ParseVerifierError, RandomError, SessionId,
     Verifier,
