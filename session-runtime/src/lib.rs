@@ -25,7 +25,7 @@ pub use self::extract::SessionRejection;
 pub use self::layer::{SessionFuture, SessionLayer, SessionService};
 pub use self::schema::{Field, FieldSpec, FieldValue, Integer, Merge, Renew, SessionSchema};
 pub use self::session::{ReadSession, Session, Ttl};
-pub use self::store::{SessionStore, StoreError};
+pub use self::store::{MemoryStore, SessionStore, StoreError};
 pub use self::token::{
     CommitId, ParseCommitIdError, ParseSessionIdError, ParseVerifierError, RandomError, SessionId,
     Verifier,

@@ -10,6 +10,7 @@
 
 mod commit;
 mod error;
+mod memory;
 mod record;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub use self::commit::{
     Outcome, Rotation, Timeouts,
 };
 pub use self::error::{StoreError, StoreErrorKind};
+pub use self::memory::{CapacityPolicy, MemoryStore, MemoryStoreBuilder};
 pub use self::record::{Record, Taken};
 use crate::clock::Timestamp;
 use crate::token::{CommitId, SessionId, Verifier};
