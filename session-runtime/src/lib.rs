@@ -34,6 +34,6 @@ pub use self::token::{
 /// What the derive's expansion names. Not for use by hand; it may change in any release.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::schema::{FieldReader, FieldWriter};
+    pub use crate::schema::{FieldDefault, FieldReader, FieldWriter, Storable, UsableCodec};
     pub use crate::store::MergeOperation;
 }

@@ -1,0 +1,291 @@
+//! Writes the implementation.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned as _;
+use syn::{DeriveInput, Type};
+
+use crate::ast::{Field, Schema};
+use crate::attr::{Merge, Renew, StructOptions};
+use crate::ctxt::Ctxt;
+use crate::{fallback, generics, valid};
+
+pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
+    let ctxt = Ctxt::new();
+    let options = StructOptions::parse(&ctxt, &input.attrs);
+    let krate = options.krate();
+    let schema = match Schema::parse(&ctxt, input, options) {
+        Ok(schema) => schema,
+        Err(error) => {
+            return fallback::expand(input, &krate, None, &ctxt.finish_with(error));
+        }
+    };
+    valid::check(&ctxt, &schema);
+    match ctxt.finish() {
+        Ok(()) => implementation(&schema, &krate),
+        Err(error) => fallback::expand(input, &krate, Some(&schema), &error),
+    }
+}
+
+fn implementation(schema: &Schema<'_>, krate: &TokenStream) -> TokenStream {
+    let ident = schema.ident;
+    let generics = generics::with_bounds(schema, krate);
+    let (impl_generics, arguments, where_clause) = generics.split_for_impl();
+    let name = schema.name();
+    let fields: Vec<_> = schema
+        .stored()
+        .enumerate()
+        .map(|(index, field)| Stored {
+            krate,
+            schema,
+            index,
+            field,
+        })
+        .collect();
+    let specs = fields.iter().map(Stored::spec);
+    let read_fields = fields.iter().map(Stored::read_again);
+    let writes = fields.iter().map(Stored::write);
+    let handles = fields.iter().map(Stored::handle);
+
+    let mut stored = fields.iter();
+    let members = schema.fields.iter().map(|field| {
+        let member = field.ident;
+        let value = match field.options.skip {
+            Some(_) => skipped(krate, field),
+            None => stored.next().map(Stored::read).into_token_stream(),
+        };
+        quote!(#member: #value)
+    });
+    let (reader, writer, index) = (local("fields"), local("fields"), local("index"));
+
+    // The lints are those that fire on correct code because it is generated.
+    quote! {
+        #[automatically_derived]
+        #[allow(
+            deprecated,
+            private_bounds,
+            unused_qualifications,
+            unused_variables,
+            clippy::all,
+            clippy::nursery,
+            clippy::pedantic,
+            clippy::restriction
+        )]
+        impl #impl_generics #krate::SessionSchema for #ident #arguments #where_clause {
+            const NAME: &'static ::core::primitive::str = #name;
+
+            const FIELDS: &'static [#krate::FieldSpec] = &[#(#specs),*];
+
+            fn read(#reader: &mut #krate::__private::FieldReader<'_>) -> Self {
+                Self { #(#members),* }
+            }
+
+            fn read_field(
+                &mut self,
+                #index: ::core::primitive::usize,
+                #reader: &mut #krate::__private::FieldReader<'_>,
+            ) {
+                match #index {
+                    #(#read_fields)*
+                    _ => {}
+                }
+            }
+
+            fn write(&self, #writer: &mut #krate::__private::FieldWriter<'_>) {
+                #(#writes)*
+            }
+        }
+
+        #[automatically_derived]
+        #[allow(
+            dead_code,
+            deprecated,
+            non_upper_case_globals,
+            private_bounds,
+            private_interfaces,
+            unreachable_pub,
+            unused_qualifications,
+            clippy::all,
+            clippy::nursery,
+            clippy::pedantic,
+            clippy::restriction
+        )]
+        impl #impl_generics #ident #arguments #where_clause {
+            #(#handles)*
+        }
+    }
+}
+
+/// A variable that the expressions in the options cannot see.
+fn local(name: &str) -> Ident {
+    Ident::new(name, Span::mixed_site())
+}
+
+/// One stored field.
+///
+/// What its type must be able to do is asked for in the form `<Type as Trait>::function`, with the
+/// type's span, always the same: rustc then reports a type that cannot once, at the field.
+struct Stored<'a> {
+    krate: &'a TokenStream,
+    schema: &'a Schema<'a>,
+    index: usize,
+    field: &'a Field<'a>,
+}
+
+impl Stored<'_> {
+    /// Its entry in `FIELDS`.
+    fn spec(&self) -> TokenStream {
+        let Self { krate, field, .. } = self;
+        let options = &field.options;
+        let full_name = |name: &str| format!("{}.{name}", self.schema.name());
+
+        let name = full_name(&field.name());
+        let mut spec = quote!(#krate::FieldSpec::new(#name));
+        if !options.aliases.is_empty() {
+            let aliases = options.aliases.iter().map(|a| full_name(&a.value.value()));
+            spec.extend(quote!(.aliases(&[#(#aliases),*])));
+        }
+        if let Some(ttl) = &options.ttl {
+            let millis = ttl.value;
+            let renew = match options.renew.as_ref().map(|renew| renew.value) {
+                None | Some(Renew::Write) => quote!(Write),
+                Some(Renew::Read) => quote!(Read),
+                Some(Renew::Never) => quote!(Never),
+            };
+            spec.extend(quote!(.ttl(#millis, #krate::Renew::#renew)));
+        }
+        if let Some(merge) = &options.merge {
+            let merge = self.merge(merge.value.1);
+            spec.extend(quote!(.merge(#merge)));
+        }
+        if options.principal.is_some() {
+            spec.extend(quote!(.principal()));
+        }
+        if options.encrypt.is_some() {
+            spec.extend(quote!(.encrypted()));
+        }
+        if options.sensitive.is_some() {
+            spec.extend(quote!(.sensitive()));
+        }
+        spec
+    }
+
+    fn merge(&self, merge: Merge) -> TokenStream {
+        let krate = self.krate;
+        let operation = match merge {
+            Merge::Replace => return quote!(#krate::Merge::Replace),
+            Merge::First => return quote!(#krate::Merge::First),
+            Merge::Reject => return quote!(#krate::Merge::Reject),
+            Merge::Add => quote!(Add),
+            Merge::Max => quote!(Max),
+            Merge::Min => quote!(Min),
+        };
+        let ty = self.field.ty;
+        let range = quote_spanned!(ty.span()=> <#ty as #krate::Integer>::RANGE);
+        quote! {
+            #krate::Merge::Integer {
+                operation: #krate::__private::MergeOperation::#operation,
+                range: #range,
+            }
+        }
+    }
+
+    /// Its value, from the reader.
+    fn read(&self) -> TokenStream {
+        let Self { krate, field, .. } = self;
+        let (fields, index) = (local("fields"), self.index);
+        let (storable, codec) = (self.storable(), self.codec());
+        let read = quote!(#storable::read::<#codec>(#fields, #index));
+        if field.optional().is_some() {
+            return read;
+        }
+        match explicit_default(field) {
+            Some(default) => {
+                let ty = field.ty;
+                quote!(#read.unwrap_or_else(|| -> #ty { #default }))
+            }
+            None => {
+                let default = default_function(krate, field);
+                quote!(#read.unwrap_or_else(#default))
+            }
+        }
+    }
+
+    /// The arm that reads it again.
+    fn read_again(&self) -> TokenStream {
+        let (member, index, value) = (self.field.ident, self.index, self.read());
+        quote!(#index => self.#member = #value,)
+    }
+
+    /// Hands its value to the writer.
+    fn write(&self) -> TokenStream {
+        let (member, fields) = (self.field.ident, local("fields"));
+        let (storable, codec) = (self.storable(), self.codec());
+        let value = match self.field.optional() {
+            Some(_) => quote!(::core::option::Option::as_ref(&self.#member)),
+            None => quote!(::core::option::Option::Some(&self.#member)),
+        };
+        quote!(#storable::write::<#codec>(#value, #fields);)
+    }
+
+    /// The associated constant that names it.
+    fn handle(&self) -> TokenStream {
+        let Self { krate, field, .. } = self;
+        let (visibility, handle) = (&field.original.vis, field.handle());
+        let (index, ty) = (self.index, field.handle_type(krate));
+        let (storable, codec) = (self.storable(), self.codec());
+        let docs = format!(
+            "The handle of the session field `{}`, stored as `{}.{}`.",
+            field.ident,
+            self.schema.name(),
+            field.name(),
+        );
+        quote! {
+            #[doc = #docs]
+            #visibility const #handle: #ty = #krate::Field::with_codec(
+                #index,
+                #storable::decode::<#codec>,
+                #storable::encode::<#codec>,
+                <#codec as #krate::Codec>::DECIMAL_INTEGERS,
+            );
+        }
+    }
+
+    /// The type in the store, as one that can be stored.
+    fn storable(&self) -> TokenStream {
+        let krate = self.krate;
+        let ty: &Type = self.field.optional().unwrap_or(self.field.ty);
+        quote_spanned!(ty.span()=> <#ty as #krate::__private::Storable>)
+    }
+
+    fn codec(&self) -> TokenStream {
+        let krate = self.krate;
+        match self.schema.codec(self.field) {
+            None => quote!(#krate::Json),
+            Some(codec) => {
+                quote_spanned!(codec.span()=> <#codec as #krate::__private::UsableCodec>::Itself)
+            }
+        }
+    }
+}
+
+/// The value of a field that is not stored.
+fn skipped(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
+    match explicit_default(field) {
+        Some(default) => default,
+        None => {
+            let default = default_function(krate, field);
+            quote!(#default())
+        }
+    }
+}
+
+fn explicit_default(field: &Field<'_>) -> Option<TokenStream> {
+    let default = field.options.default.as_ref()?.value.as_ref()?;
+    Some(default.to_token_stream())
+}
+
+fn default_function(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
+    let ty = field.ty;
+    quote_spanned!(ty.span()=> <#ty as #krate::__private::FieldDefault>::field_default)
+}
