@@ -13,6 +13,7 @@ use crate::codec::{Codec, CodecError};
 pub struct Field<S, V, T = V> {
     index: usize,
     decode: fn(&[u8]) -> Result<T, CodecError>,
+    encode: fn(&T, &mut Vec<u8>) -> Result<(), CodecError>,
     decimal: bool,
     marker: PhantomData<fn() -> (S, V)>,
 }
@@ -24,6 +25,7 @@ impl<S: SessionSchema, V, T: FieldValue> Field<S, V, T> {
         Self {
             index,
             decode: C::decode::<T>,
+            encode: C::encode::<T>,
             decimal: C::DECIMAL_INTEGERS,
             marker: PhantomData,
         }
@@ -73,6 +75,10 @@ impl<S: SessionSchema, V, T> Field<S, V, T> {
 
     pub(crate) fn decode(&self, bytes: &[u8]) -> Result<T, CodecError> {
         (self.decode)(bytes)
+    }
+
+    pub(crate) fn encode(&self, value: &T, buffer: &mut Vec<u8>) -> Result<(), CodecError> {
+        (self.encode)(value, buffer)
     }
 
     pub(crate) fn is_decimal(&self) -> bool {
