@@ -205,8 +205,8 @@ impl Stored<'_> {
                 quote!(#read.unwrap_or_else(|| -> #ty { #default }))
             }
             None => {
-                let default = default_function(krate, field);
-                quote!(#read.unwrap_or_else(#default))
+                let default = default_value(krate, field);
+                quote!(#read.unwrap_or_else(|| #default))
             }
         }
     }
@@ -240,7 +240,9 @@ impl Stored<'_> {
             self.schema.name(),
             field.name(),
         );
-        quote! {
+        // At the field, so that a clash with another constant is reported there.
+        let here = field.ident.span().resolved_at(Span::call_site());
+        quote_spanned! {here=>
             #[doc = #docs]
             #visibility const #handle: #ty = #krate::Field::with_codec(
                 #index,
@@ -273,10 +275,7 @@ impl Stored<'_> {
 fn skipped(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
     match explicit_default(field) {
         Some(default) => default,
-        None => {
-            let default = default_function(krate, field);
-            quote!(#default())
-        }
+        None => default_value(krate, field),
     }
 }
 
@@ -285,7 +284,7 @@ fn explicit_default(field: &Field<'_>) -> Option<TokenStream> {
     Some(default.to_token_stream())
 }
 
-fn default_function(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
+fn default_value(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
     let ty = field.ty;
-    quote_spanned!(ty.span()=> <#ty as #krate::__private::FieldDefault>::field_default)
+    quote_spanned!(ty.span()=> <#ty as #krate::__private::FieldDefault>::field_default())
 }

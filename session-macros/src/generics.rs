@@ -43,7 +43,7 @@ pub(crate) fn with_bounds(schema: &Schema<'_>, krate: &TokenStream) -> Generics 
 
     let predicates = &mut generics.make_where_clause().predicates;
     for ty in values {
-        predicates.push(parse_quote!(#ty: #krate::FieldValue));
+        predicates.push(parse_quote!(#ty: #krate::FieldValue + ::core::marker::Send + 'static));
     }
     for ty in defaults {
         predicates.push(parse_quote!(#ty: #krate::__private::FieldDefault));

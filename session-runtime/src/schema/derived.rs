@@ -48,7 +48,7 @@ impl<T: FieldValue> Storable for T {
 /// A field's type that has a value where the store has none: every [`Default`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no default value",
-    label = "what is it when the session has none?",
+    label = "needs a value for when the session has none",
     note = "add `#[session(default = …)]`, make the field an `Option<{Self}>`, or implement `Default` for it"
 )]
 pub trait FieldDefault: Sized {
@@ -64,11 +64,6 @@ impl<T: Default> FieldDefault for T {
 }
 
 /// A type named in `codec = …`: every [`Codec`].
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a codec",
-    label = "not a codec",
-    note = "use `Json` or `Postcard`, or implement `Codec` for it"
-)]
 pub trait UsableCodec {
     /// The type. As an associated type it takes further errors about a type that is none.
     type Itself: Codec;
