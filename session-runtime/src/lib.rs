@@ -4,6 +4,8 @@ mod clock;
 mod codec;
 mod schema;
 pub mod store;
+#[cfg(feature = "test-kit")]
+pub mod test_kit;
 mod token;
 
 pub use session_macros::Session;
