@@ -12,6 +12,8 @@ mod request;
 mod schema;
 mod session;
 pub mod store;
+#[cfg(feature = "test-kit")]
+pub mod test_kit;
 mod token;
 
 pub use session_macros::Session;
