@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum_core::response::{IntoResponse, Response};
@@ -12,8 +12,8 @@ use crate::cookie::{CookieSettings, LONGEST_MAX_AGE, SameSite};
 use crate::error::SessionError;
 use crate::events;
 use crate::layer::SessionLayer;
-use crate::schema::{FieldSpec, SessionSchema};
-use crate::store::{SessionStore, Timeouts};
+use crate::schema::{Field, FieldSpec, SessionSchema};
+use crate::store::{SessionStore, StoreError, StoreErrorKind, Timeouts};
 
 const DEFAULT_COOKIE: &str = "__Host-id";
 const DEFAULT_IDLE: Duration = Duration::from_secs(30 * 60);
@@ -34,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     /// The fields that were warned about, so that each is named once.
     pub(crate) doubtful: Mutex<BTreeSet<&'static str>>,
+    principals: RwLock<Vec<&'static FieldSpec>>,
 }
 
 pub(crate) struct Config {
@@ -42,10 +43,77 @@ pub(crate) struct Config {
     pub(crate) field_limit: usize,
     pub(crate) session_limit: usize,
     pub(crate) store_deadline: Duration,
+    pub(crate) rotate_every: Option<Duration>,
+    pub(crate) limits: Vec<Limit>,
     pub(crate) on_error: OnError,
 }
 
+/// How many sessions a principal may have.
+pub(crate) struct Limit {
+    pub(crate) spec: &'static FieldSpec,
+    pub(crate) max: u32,
+    pub(crate) when_full: WhenFull,
+}
+
+/// What happens when a principal that has as many sessions as it may have signs in once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// The new sign-in fails with [`SessionError::LimitReached`].
+    Reject,
+    /// The session that was created first ends.
+    EvictOldest,
+}
+
+impl Shared {
+    /// The fields of all schemas seen so far that say whose a session is.
+    pub(crate) fn principals(&self) -> Vec<&'static FieldSpec> {
+        let principals = self.principals.read();
+        principals.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn learn_principal(&self, spec: &'static FieldSpec) {
+        let is_known = |known: &&FieldSpec| known.name == spec.name;
+        let known = self
+            .principals
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !known.iter().any(|known| is_known(&known)) {
+            drop(known);
+            let mut known = self
+                .principals
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            known.push(spec);
+        }
+    }
+
+    /// Bounds a store call in time. `late` is what it means when the call takes longer.
+    pub(crate) async fn within_deadline<T>(
+        &self,
+        late: StoreErrorKind,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, SessionError> {
+        let answer = tokio::time::timeout(self.config.store_deadline, call).await;
+        let answer = answer.unwrap_or_else(|_| Err(StoreError::new(late)));
+        answer.map_err(|error| {
+            events::store_failed(&error);
+            SessionError::Store(error)
+        })
+    }
+}
+
 impl Config {
+    /// How long the token before an automatic rotation still works, for requests on their way.
+    pub(crate) const ROTATION_GRACE: Duration = Duration::from_secs(30);
+
+    /// How many sessions a principal named by this field may have.
+    pub(crate) fn limit_of(&self, spec: &FieldSpec) -> Option<&Limit> {
+        self.limits
+            .iter()
+            .find(|limit| limit.spec.name == spec.name)
+    }
+
     /// How long a session may go without a write before a visit is one.
     pub(crate) fn touch_interval(idle: Option<Duration>) -> Duration {
         idle.map_or(LONGEST_TOUCH_INTERVAL, |idle| {
@@ -81,6 +149,8 @@ pub struct SessionLayerBuilder {
     field_limit: usize,
     session_limit: usize,
     store_deadline: Duration,
+    rotate_every: Option<Duration>,
+    limits: Vec<Limit>,
     on_error: OnError,
     schemas: Vec<&'static [FieldSpec]>,
 }
@@ -102,6 +172,8 @@ impl SessionLayerBuilder {
             field_limit: DEFAULT_FIELD_LIMIT,
             session_limit: DEFAULT_SESSION_LIMIT,
             store_deadline: DEFAULT_STORE_DEADLINE,
+            rotate_every: None,
+            limits: Vec::new(),
             on_error: Arc::new(IntoResponse::into_response),
             schemas: Vec::new(),
         }
@@ -194,6 +266,32 @@ impl SessionLayerBuilder {
         self
     }
 
+    /// Gives a visitor a new token when the present one is this old; off by default. The old token
+    /// works on for 30 seconds, or until the visitor has shown the new one, for requests that are
+    /// on their way. A change of the principal has no such grace.
+    pub fn rotate_every(mut self, interval: Duration) -> Self {
+        self.rotate_every = Some(interval);
+        self
+    }
+
+    /// How many sessions one principal may have, and what happens to one more. The limit is exact,
+    /// also when many sign in at once.
+    pub fn max_sessions<T: SessionSchema, V, F>(
+        mut self,
+        principal: Field<T, V, F>,
+        max: u32,
+        when_full: WhenFull,
+    ) -> Self {
+        let spec = principal.spec();
+        self.limits.retain(|limit| limit.spec.name != spec.name);
+        self.limits.push(Limit {
+            spec,
+            max,
+            when_full,
+        });
+        self
+    }
+
     /// Turns errors into responses of the application's own, such as a page.
     pub fn on_error<R: IntoResponse>(
         mut self,
@@ -220,9 +318,20 @@ impl SessionLayerBuilder {
         for spec in self.schemas.iter().copied().flatten() {
             check_field(spec, self.timeouts)?;
         }
+        for limit in &self.limits {
+            let field = limit.spec.name;
+            if !limit.spec.principal {
+                return Err(ConfigError::LimitWithoutPrincipal { field });
+            }
+            if limit.max == 0 {
+                return Err(ConfigError::LimitOfZero { field });
+            }
+        }
         if self.field_limit > self.session_limit {
             return Err(ConfigError::FieldLimitBeyondSessionLimit);
         }
+        let schemas = self.schemas.iter().copied().flatten();
+        let principals = schemas.filter(|spec| spec.principal).collect();
         if self.insecure {
             events::insecure(&cookie.name);
         }
@@ -234,9 +343,12 @@ impl SessionLayerBuilder {
                 field_limit: self.field_limit,
                 session_limit: self.session_limit,
                 store_deadline: self.store_deadline,
+                rotate_every: self.rotate_every,
+                limits: self.limits,
                 on_error: self.on_error,
             },
             doubtful: Mutex::default(),
+            principals: RwLock::new(principals),
         }))
     }
 
@@ -295,6 +407,7 @@ impl SessionLayerBuilder {
             ("idle_timeout", idle),
             ("lifetime", lifetime),
             ("store_deadline", Some(self.store_deadline)),
+            ("rotate_every", self.rotate_every),
         ] {
             if duration.is_some_and(|duration| duration < Duration::from_millis(1)) {
                 return Err(ConfigError::Zero { setting });
@@ -331,6 +444,9 @@ impl fmt::Debug for SessionLayerBuilder {
 /// Refuses a schema that the layer's settings cannot serve, where it is first used.
 pub(crate) fn check_schema<T: SessionSchema>(shared: &Shared) -> Result<(), SessionError> {
     for spec in T::FIELDS {
+        if spec.principal {
+            shared.learn_principal(spec);
+        }
         match check_field(spec, shared.config.timeouts) {
             Ok(()) => {}
             // The field works, only not for as long as it says.
@@ -440,6 +556,18 @@ pub enum ConfigError {
     /// A schema has an `encrypt` field.
     #[error("the field `{field}` is marked `encrypt`, but the layer has no encryption keys")]
     NoEncryptionKeys {
+        /// The field's stored name.
+        field: &'static str,
+    },
+    /// Only a principal can have several sessions.
+    #[error("`max_sessions` names the field `{field}`, which is not marked `principal`")]
+    LimitWithoutPrincipal {
+        /// The field's stored name.
+        field: &'static str,
+    },
+    /// Nobody could sign in.
+    #[error("`max_sessions` of the field `{field}` is zero, expected at least one")]
+    LimitOfZero {
         /// The field's stored name.
         field: &'static str,
     },

@@ -27,6 +27,10 @@ pub enum SessionError {
         /// The field with `merge = "reject"`; `None` when `update` gave up.
         field: Option<String>,
     },
+    /// The principal has as many sessions as
+    /// [`max_sessions`](crate::SessionLayerBuilder::max_sessions) allows. Nothing was changed.
+    #[error("the limit of sessions for one principal is reached")]
+    LimitReached,
     /// The result of an `add` does not fit its type. Nothing was changed.
     #[error("the value of the session field `{field}` would leave its range")]
     OutOfRange {
@@ -89,7 +93,7 @@ impl SessionError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Gone | Self::Conflict { .. } => StatusCode::CONFLICT,
+            Self::Gone | Self::Conflict { .. } | Self::LimitReached => StatusCode::CONFLICT,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -104,6 +108,7 @@ impl IntoResponse for SessionError {
             }
             Self::Store(_) => "The session store is unavailable.",
             Self::Gone => "The session has ended.",
+            Self::LimitReached => "There are too many sessions of this account.",
             Self::Conflict { .. } => "The session was changed by another request.",
             _ => "The session could not be saved.",
         };

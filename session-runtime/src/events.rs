@@ -18,8 +18,29 @@ pub(crate) fn rotated(session: SessionId) {
     info!(target: TARGET, event = "rotated", ?session);
 }
 
-pub(crate) fn destroyed(session: SessionId) {
-    info!(target: TARGET, event = "destroyed", ?session, reason = "asked");
+/// Why a session was destroyed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reason {
+    /// A handler asked for it.
+    Asked,
+    /// Somebody revoked it by its id or its principal.
+    Revoked,
+    /// Its principal signed in elsewhere and had too many.
+    Evicted,
+}
+
+pub(crate) fn destroyed(session: SessionId, reason: Reason) {
+    info!(target: TARGET, event = "destroyed", ?session, ?reason);
+}
+
+/// A principal has as many sessions as it may have.
+pub(crate) fn limit_reached(session: SessionId) {
+    warn!(target: TARGET, event = "limit-reached", ?session);
+}
+
+/// A cookie of our name whose signature is not ours. The store was not asked.
+pub(crate) fn forged_cookie() {
+    warn!(target: TARGET, event = "forged-cookie");
 }
 
 /// A store still had the record of a session that has ended by itself.

@@ -35,12 +35,17 @@ impl<S: Sync, T: SessionSchema> FromRequestParts<S> for ReadSession<T> {
 async fn extract<T: SessionSchema>(
     parts: &Parts,
 ) -> Result<(T, Arc<RequestSession>), SessionRejection> {
-    let request = parts.extensions.get::<Arc<RequestSession>>();
-    let request = request.ok_or_else(SessionRejection::layer_missing)?.clone();
+    let request = request_session(parts)?;
     match request.load(&parts.headers).await {
         Ok(value) => Ok((value, request)),
         Err(error) => Err(SessionRejection::failed(error, &request)),
     }
+}
+
+/// What the layer put into the request.
+pub(crate) fn request_session(parts: &Parts) -> Result<Arc<RequestSession>, SessionRejection> {
+    let request = parts.extensions.get::<Arc<RequestSession>>();
+    request.cloned().ok_or_else(SessionRejection::layer_missing)
 }
 
 /// Why a handler did not get its session.

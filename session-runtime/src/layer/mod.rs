@@ -11,6 +11,7 @@ use tower_layer::Layer;
 pub use self::future::SessionFuture;
 pub use self::service::SessionService;
 use crate::config::{SessionLayerBuilder, Shared};
+use crate::principal::Sessions;
 use crate::store::SessionStore;
 
 /// Gives the requests of a router their sessions.
@@ -41,6 +42,11 @@ impl SessionLayer {
     /// A layer with other settings.
     pub fn builder(store: impl SessionStore) -> SessionLayerBuilder {
         SessionLayerBuilder::new(store)
+    }
+
+    /// The sessions of principals, for jobs outside a request.
+    pub fn sessions(&self) -> Sessions {
+        Sessions::outside_requests(self.shared.clone())
     }
 
     pub(crate) fn from_shared(shared: Shared) -> Self {

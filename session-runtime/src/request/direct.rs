@@ -5,8 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::load::{selection, track};
-use super::save::Moment;
-use super::state::{State, Visitor, Wishes};
+use super::plan::{Moment, Pending};
+use super::save::into_error;
+use super::state::{State, Visitor};
 use super::tracked::integer;
 use super::{RequestSession, baseline, changes_since, decode, defaults};
 use crate::error::SessionError;
@@ -63,11 +64,17 @@ impl RequestSession {
                 .plan(config, Moment::Asked)
                 .inspect_err(events::refused)?
             {
-                plan.require(Condition::LastCommit(last_commit));
-                match self.commit(plan.commit()).await? {
+                plan.commit
+                    .conditions
+                    .push(Condition::LastCommit(last_commit));
+                match self.commit(&plan.commit).await? {
                     Outcome::Applied(applied) => fresh.settle(plan, &applied, config),
                     Outcome::Conflict { .. } => continue,
-                    refused => return Err(plan.refused(refused)),
+                    Outcome::LimitReached { principal } => {
+                        self.make_room(&plan.commit, principal).await?;
+                        continue;
+                    }
+                    refused => return Err(into_error(&plan.commit, refused)),
                 }
             }
             self.state().adopt(fresh, T::FIELDS, &changed);
@@ -101,7 +108,7 @@ impl RequestSession {
             };
             field.surrounded(merge)
         };
-        let values = self.change_at_once(changes).await?;
+        let values = self.change_at_once(spec, changes).await?;
         values.into_iter().next_back().ok_or_else(out_of_range)
     }
 
@@ -115,7 +122,7 @@ impl RequestSession {
         }
         let names = std::iter::once(&spec.name).chain(spec.aliases);
         let changes = names.map(|&name| Change::Take { name: name.into() });
-        let values = self.change_at_once(changes.collect()).await?;
+        let values = self.change_at_once(spec, changes.collect()).await?;
         Ok(values.into_iter().next())
     }
 
@@ -125,31 +132,34 @@ impl RequestSession {
         spec: &'static FieldSpec,
         ttl: Duration,
     ) -> Result<(), SessionError> {
-        let (mut conditions, mut changes) = (Vec::new(), Vec::new());
         let plan = {
             let mut state = self.state();
             let config = &self.shared().config;
-            if state.live().is_none() {
+            let name;
+            let mut pending = if state.live().is_none() {
                 // Nothing is stored yet, so the field's change can only come with the others.
-                let Some(mut plan) = state.plan(config, Moment::Asked)? else {
+                name = spec.name;
+                let pending = state.take_pending(config)?;
+                if !pending.changes.iter().any(Change::is_write) {
+                    state.wishes = pending.wishes;
                     return Ok(());
-                };
-                let name = spec.name.into();
-                plan.also(Change::Renew { name, ttl });
-                plan
-            } else {
-                let mut wishes = Wishes::default();
-                let field = state.tracked(spec);
-                let is_written = field.is_written();
-                field.check_size(config.field_limit)?;
-                field.take_changes(&mut conditions, &mut changes)?;
-                let name = field.stored_name().into();
-                changes.push(Change::Renew { name, ttl });
-                if is_written && spec.principal {
-                    wishes.rotate = std::mem::take(&mut state.wishes.rotate);
                 }
-                state.plan_with(config, wishes, conditions, changes, Moment::Asked)?
-            }
+                pending
+            } else {
+                let mut pending = Pending::default();
+                let keep = state.index_entry_lasts(config, &pending.wishes);
+                let field = state.tracked(spec);
+                let rotates = field.is_written() && spec.principal;
+                field.check_size(config.field_limit)?;
+                pending.add_index_changes(field, config, keep);
+                field.take_changes(&mut pending.conditions, &mut pending.changes)?;
+                name = field.stored_name();
+                pending.wishes.rotate = rotates && std::mem::take(&mut state.wishes.rotate);
+                pending
+            };
+            let name = name.into();
+            pending.changes.push(Change::Renew { name, ttl });
+            state.plan_with(config, pending, Moment::Asked)?
         };
         self.carry_out(plan).await.map(drop)
     }
@@ -179,18 +189,23 @@ impl RequestSession {
         })
     }
 
-    /// Commits these changes alone, or with everything that waits where they create the session.
-    /// Answers the values that came back.
-    async fn change_at_once(&self, changes: Vec<Change>) -> Result<Vec<Bytes>, SessionError> {
+    /// Commits these changes of a field alone, or with everything that waits where they create the
+    /// session. Answers the values that came back.
+    async fn change_at_once(
+        &self,
+        spec: &FieldSpec,
+        changes: Vec<Change>,
+    ) -> Result<Vec<Bytes>, SessionError> {
         let plan = {
             let mut state = self.state();
             let config = &self.shared().config;
-            if state.live().is_some() {
-                let wishes = Wishes::default();
-                state.plan_with(config, wishes, Vec::new(), changes, Moment::Asked)?
-            } else {
-                state.plan_creation(config, changes)?
-            }
+            let mut pending = match state.live() {
+                Some(_) => Pending::default(),
+                None => state.take_pending(config)?,
+            };
+            pending.wishes.rotate |= spec.principal;
+            pending.changes.extend(changes);
+            state.plan_with(config, pending, Moment::Asked)?
         };
         let applied = self.carry_out(plan).await?;
         Ok(applied.values.into_iter().flatten().collect())

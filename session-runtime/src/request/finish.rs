@@ -4,7 +4,7 @@ use axum_core::response::Response;
 use http::header::{CACHE_CONTROL, HeaderMap, HeaderValue, VARY};
 
 use super::RequestSession;
-use super::save::Moment;
+use super::plan::Moment;
 use super::state::CookieChange;
 use crate::cookie::LONGEST_MAX_AGE;
 

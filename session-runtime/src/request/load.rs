@@ -122,6 +122,7 @@ impl RequestSession {
         let id = token.id();
         let load = self.shared().store.load(&id, selected);
         let loaded = self
+            .shared()
             .within_deadline(StoreErrorKind::Unavailable, load)
             .await?;
         let verifier = token.verifier();

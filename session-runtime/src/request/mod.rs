@@ -9,7 +9,9 @@
 
 mod direct;
 mod finish;
+mod limit;
 mod load;
+mod plan;
 mod save;
 mod state;
 mod tracked;
@@ -20,11 +22,10 @@ use bytes::Bytes;
 
 use self::state::{State, Visitor};
 use crate::config::Shared;
-use crate::error::SessionError;
 use crate::events;
 use crate::schema::{Encoded, FieldReader, FieldWriter, Merge, SessionSchema};
-use crate::store::{StoreError, StoreErrorKind, Timeouts};
-use crate::token::SessionId;
+use crate::store::Timeouts;
+use crate::token::{SessionId, Verifier};
 
 /// One request's session. The layer puts it into the request's extensions.
 pub(crate) struct RequestSession {
@@ -40,7 +41,7 @@ impl RequestSession {
         }
     }
 
-    pub(crate) fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 
@@ -57,6 +58,11 @@ impl RequestSession {
     /// The id of the session, if there is one yet.
     pub(crate) fn id(&self) -> Option<SessionId> {
         self.state().live().map(|live| live.token.id())
+    }
+
+    /// What opens the session, if there is one and somebody asked for it.
+    pub(crate) fn verifier(&self) -> Option<Verifier> {
+        self.state().live().map(|live| live.verifier)
     }
 
     /// Whether the request came without a live session.
@@ -138,7 +144,10 @@ impl RequestSession {
 
     /// The next commit removes the field, whatever its merge.
     pub(crate) fn remove<T: SessionSchema>(&self, index: usize) {
-        self.state().tracked(&T::FIELDS[index]).remove();
+        let spec = &T::FIELDS[index];
+        let mut state = self.state();
+        state.wishes.rotate |= spec.principal;
+        state.tracked(spec).remove();
     }
 
     /// A panic while the lock was held left at worst a change unrecorded, which is what a panicking
@@ -160,20 +169,6 @@ impl RequestSession {
             }
         }
         value
-    }
-
-    /// Bounds a store call in time. `late` is what it means when the call takes longer.
-    async fn within_deadline<T>(
-        &self,
-        late: StoreErrorKind,
-        call: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, SessionError> {
-        let answer = tokio::time::timeout(self.shared.config.store_deadline, call).await;
-        let answer = answer.unwrap_or_else(|_| Err(StoreError::new(late)));
-        answer.map_err(|error| {
-            events::store_failed(&error);
-            SessionError::Store(error)
-        })
     }
 }
 

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::tracked::TrackedField;
+use crate::config::Config;
 use crate::error::SessionError;
 use crate::schema::{Encoded, FieldSpec, Slot};
-use crate::store::{Loaded, Timeouts};
+use crate::store::{Loaded, PrincipalKey, Timeouts};
 use crate::token::{CommitId, Token, Verifier};
 
 #[derive(Default)]
@@ -20,7 +21,7 @@ pub(super) struct State {
     pub(super) fields: Vec<TrackedField>,
     pub(super) wishes: Wishes,
     /// The session that `destroy` gave up and the next commit removes.
-    pub(super) doomed: Option<Live>,
+    pub(super) doomed: Option<Doomed>,
     /// What a guard could not hand over; the commit fails with it.
     pub(super) error: Option<SessionError>,
     /// What the response must say about the cookie because of commits that were applied.
@@ -56,10 +57,23 @@ pub(super) struct Live {
     pub(super) ends_in: Option<Duration>,
     /// How old the session was at `read_at`.
     pub(super) age: Duration,
+    /// How old the token was at `read_at`.
+    pub(super) token_age: Duration,
+    /// Whether the token is the present one, and not the one before it in its grace.
+    pub(super) is_current: bool,
+    /// Whether the token before this one still works.
+    pub(super) has_previous: bool,
     /// How long before `read_at` the session had been touched.
     pub(super) untouched_for: Duration,
     pub(super) read_at: Instant,
     pub(super) last_commit: Option<CommitId>,
+}
+
+/// A session that is to be removed.
+pub(super) struct Doomed {
+    pub(super) live: Live,
+    /// Under whom the index lists it, as far as this request knows.
+    pub(super) principals: Vec<PrincipalKey>,
 }
 
 /// What applies to the session as a whole and waits for the next commit.
@@ -88,6 +102,9 @@ impl Live {
             idle: header.idle,
             ends_in: header.end.map(|end| end.saturating_since(*now)),
             age: now.saturating_since(header.created),
+            token_age: now.saturating_since(header.rotated),
+            is_current: header.verifier == verifier,
+            has_previous: header.previous.is_some(),
             untouched_for: now.saturating_since(header.seen),
             read_at: Instant::now(),
             last_commit: header.last_commit,
@@ -102,6 +119,9 @@ impl Live {
             idle: None,
             ends_in: None,
             age: Duration::ZERO,
+            token_age: Duration::ZERO,
+            is_current: true,
+            has_previous: false,
             untouched_for: Duration::ZERO,
             read_at: Instant::now(),
             last_commit: None,
@@ -122,7 +142,7 @@ impl Live {
 
 impl Live {
     /// Brings it up to date with a commit that was applied.
-    pub(super) fn settle(&mut self, wishes: &Wishes) {
+    pub(super) fn settle(&mut self, wishes: &Wishes, ended_grace: bool) {
         if let Some(timeouts) = wishes.timeouts {
             self.idle = timeouts.idle;
             self.ends_in = timeouts
@@ -133,6 +153,28 @@ impl Live {
             self.persistent = wishes.persistent;
         }
         self.untouched_for = Duration::ZERO;
+        self.has_previous &= !ended_grace;
+    }
+
+    /// The visitor has this token from now on.
+    pub(super) fn replace_token(&mut self, token: Token) {
+        self.token = token;
+        self.verifier = token.verifier();
+        self.token_age = Duration::ZERO;
+        self.is_current = true;
+        // Not in this request: the visitor must first have shown the new token.
+        self.has_previous = false;
+    }
+
+    /// Whether the layer's setting asks for a new token.
+    pub(super) fn should_rotate(&self, config: &Config) -> bool {
+        let interval = config.rotate_every;
+        self.is_current && interval.is_some_and(|interval| self.token_age >= interval)
+    }
+
+    /// Whether the visitor has shown the new token, so that the one before is not needed any more.
+    pub(super) fn should_end_grace(&self) -> bool {
+        self.is_current && self.has_previous
     }
 }
 
@@ -212,7 +254,14 @@ impl State {
     /// Gives the session up: what follows in this request is a new visitor's.
     pub(super) fn destroy(&mut self) {
         if let Visitor::Known(live) = std::mem::take(&mut self.visitor) {
-            self.doomed = Some(*live);
+            self.doomed = Some(Doomed {
+                live: *live,
+                principals: self
+                    .fields
+                    .iter()
+                    .filter_map(TrackedField::principal)
+                    .collect(),
+            });
         }
         self.visitor = Visitor::Anonymous;
         self.new = true;

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use crate::clock::Timestamp;
 use crate::error::SessionError;
 use crate::schema::{FieldSpec, Merge, Renew};
-use crate::store::{Change, Condition, FieldTtl, MergeOperation, StoredField};
+use crate::store::{
+    Change, Condition, FieldTtl, IndexChange, MergeOperation, PrincipalKey, StoredField,
+};
 
 pub(super) struct TrackedField {
     spec: &'static FieldSpec,
@@ -181,6 +183,40 @@ impl TrackedField {
     /// Where the store has the field now.
     pub(super) fn stored_name(&self) -> &'static str {
         self.alias.unwrap_or(self.spec.name)
+    }
+
+    /// What the index must learn when this is saved: whose session it was, and whose it will be.
+    /// `keeps` is for an entry that must be written again though its principal stays.
+    pub(super) fn index_changes(
+        &self,
+        keep: Option<Duration>,
+        limit: Option<u32>,
+        keeps: bool,
+    ) -> impl Iterator<Item = IndexChange> + use<> {
+        let key = |value: &Bytes| PrincipalKey::new(self.spec.name, value);
+        let concerns = self.spec.principal && (self.written || keeps);
+        let from = self.stored.as_ref().filter(|_| concerns).map(key);
+        let to = self.current.as_ref().filter(|_| concerns).map(key);
+        let limit = limit.filter(|_| from != to);
+        let remove = from.filter(|_| from != to);
+        let remove = remove.map(|principal| IndexChange::Remove { principal });
+        let add = to.filter(|_| keeps || from != to);
+        let add = add.map(|principal| IndexChange::Add {
+            principal,
+            keep,
+            limit,
+        });
+        remove.into_iter().chain(add)
+    }
+
+    /// Whose session it is according to the store.
+    pub(super) fn principal(&self) -> Option<PrincipalKey> {
+        let value = self.stored.as_ref().filter(|_| self.spec.principal)?;
+        Some(PrincipalKey::new(self.spec.name, value))
+    }
+
+    pub(super) fn spec(&self) -> &'static FieldSpec {
+        self.spec
     }
 
     /// Moves what is to be saved into a commit, and counts it as saved.

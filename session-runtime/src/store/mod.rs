@@ -10,6 +10,7 @@
 
 mod commit;
 mod error;
+mod index;
 mod memory;
 mod record;
 
@@ -24,6 +25,9 @@ pub use self::commit::{
     Outcome, Rotation, Timeouts,
 };
 pub use self::error::{StoreError, StoreErrorKind};
+pub use self::index::{
+    IndexChange, IndexEntries, IndexEntry, ParsePrincipalKeyError, PrincipalKey,
+};
 pub use self::memory::{CapacityPolicy, MemoryStore, MemoryStoreBuilder};
 pub use self::record::{Record, Taken};
 use crate::clock::Timestamp;
@@ -53,6 +57,14 @@ use crate::token::{CommitId, SessionId, Verifier};
 /// 7. **Errors are not absence.** `None` and [`Outcome::Gone`] are said only by a store that knows.
 ///    A store that cannot tell answers with a [`StoreError`].
 /// 8. **Foreign fields survive.** Fields that a commit does not name stay as they are.
+/// 9. **The index is a superset.** From the moment at which a commit with
+///    [`IndexChange::Add`] takes effect until the session ends or a commit removes it, `index`
+///    lists the session, whatever crashes in between; it may list more. A store that cannot change
+///    both in one step writes the index first when it adds and the session first when it removes,
+///    and makes sure after an addition that the entry is still there: if [`forget`](Self::forget)
+///    removed it meanwhile, the session is removed and the answer is [`Outcome::Gone`]. The limit
+///    is exact: of simultaneous additions no more succeed than it allows. Entries go by themselves
+///    when their time to keep is over.
 ///
 /// The `test-kit` feature has a suite that tries to break each of these on any store.
 ///
@@ -70,6 +82,22 @@ pub trait SessionStore: Send + Sync + 'static {
 
     /// Applies a commit.
     fn commit<'a>(&'a self, commit: &'a Commit) -> BoxFuture<'a, Result<Outcome, StoreError>>;
+
+    /// The sessions listed under a principal. It may list more than there are.
+    ///
+    /// What it costs depends on the principal's own sessions only.
+    fn index<'a>(
+        &'a self,
+        principal: &'a PrincipalKey,
+    ) -> BoxFuture<'a, Result<IndexEntries, StoreError>>;
+
+    /// Removes an entry that proved to be stale, unless it has been written again: an entry of the
+    /// same session with another mark stays.
+    fn forget<'a>(
+        &'a self,
+        principal: &'a PrincipalKey,
+        entry: &'a IndexEntry,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
 
     /// How many sessions the store holds, expired ones that are not reclaimed yet perhaps included.
     fn len(&self) -> BoxFuture<'_, Result<Count, StoreError>>;
@@ -93,6 +121,21 @@ impl<S: SessionStore + ?Sized> SessionStore for Arc<S> {
 
     fn commit<'a>(&'a self, commit: &'a Commit) -> BoxFuture<'a, Result<Outcome, StoreError>> {
         (**self).commit(commit)
+    }
+
+    fn index<'a>(
+        &'a self,
+        principal: &'a PrincipalKey,
+    ) -> BoxFuture<'a, Result<IndexEntries, StoreError>> {
+        (**self).index(principal)
+    }
+
+    fn forget<'a>(
+        &'a self,
+        principal: &'a PrincipalKey,
+        entry: &'a IndexEntry,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        (**self).forget(principal, entry)
     }
 
     fn len(&self) -> BoxFuture<'_, Result<Count, StoreError>> {
@@ -154,6 +197,8 @@ pub struct Header {
     pub previous: Option<Verifier>,
     /// When the session was created.
     pub created: Timestamp,
+    /// When its present token was made: at the creation or the last rotation.
+    pub rotated: Timestamp,
     /// When the last commit was applied, a touch included.
     pub seen: Timestamp,
     /// How long after `seen` the session ends; `None` for no such limit.
