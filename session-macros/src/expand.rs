@@ -199,7 +199,7 @@ impl Stored<'_> {
         if field.optional().is_some() {
             return read;
         }
-        match explicit_default(field) {
+        match field.explicit_default() {
             Some(default) => {
                 let ty = field.ty;
                 quote!(#read.unwrap_or_else(|| -> #ty { #default }))
@@ -273,18 +273,87 @@ impl Stored<'_> {
 
 /// The value of a field that is not stored.
 fn skipped(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
-    match explicit_default(field) {
-        Some(default) => default,
+    match field.explicit_default() {
+        Some(default) => default.to_token_stream(),
         None => default_value(krate, field),
     }
-}
-
-fn explicit_default(field: &Field<'_>) -> Option<TokenStream> {
-    let default = field.options.default.as_ref()?.value.as_ref()?;
-    Some(default.to_token_stream())
 }
 
 fn default_value(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
     let ty = field.ty;
     quote_spanned!(ty.span()=> <#ty as #krate::__private::FieldDefault>::field_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect_file;
+    use syn::parse_quote;
+
+    use super::*;
+
+    /// The whole of an expansion, to be read. `UPDATE_EXPECT=1` writes a new one.
+    #[test]
+    fn shop() {
+        let expansion = derive(&parse_quote! {
+            #[session(name = "shop")]
+            struct Shop {
+                #[session(principal, ttl = "30m", renew = "read")]
+                customer: Option<CustomerId>,
+                #[session(ttl = "5m")]
+                otp: Option<Otp>,
+                #[session(ttl = "10m", renew = "never", merge = "add")]
+                failed_logins: u32,
+                cart: BTreeMap<Sku, u32>,
+                #[session(default = Theme::Light, codec = Postcard, alias = "colours")]
+                theme: Theme,
+                #[session(skip)]
+                scratch: Scratch,
+            }
+        });
+        let file = syn::parse2(expansion).unwrap();
+        expect_file!["../snapshots/shop.rs"].assert_eq(&prettyplease::unparse(&file));
+    }
+
+    #[test]
+    fn a_generic_schema_bounds_what_it_stores() {
+        let generics = |input: DeriveInput| {
+            let ctxt = Ctxt::new();
+            let schema = Schema::parse(&ctxt, &input, StructOptions::default()).unwrap();
+            ctxt.finish().unwrap();
+            let bounded = generics::with_bounds(&schema, &quote!(k));
+            bounded.where_clause.to_token_stream().to_string()
+        };
+        assert_eq!(
+            generics(parse_quote!(
+                struct S {
+                    value: u32,
+                }
+            )),
+            "",
+            "nothing is generic"
+        );
+        assert_eq!(
+            generics(parse_quote! {
+                struct S<A, B, C, const N: usize> where A: Clone {
+                    list: Vec<A>,
+                    optional: Option<[A; N]>,
+                    #[session(default = new())]
+                    item: B::Item,
+                    #[session(skip)]
+                    skipped: C,
+                }
+            }),
+            quote! {
+                where
+                    A: Clone,
+                    A: k::FieldValue + ::core::marker::Send + 'static,
+                    B::Item: k::FieldValue + ::core::marker::Send + 'static,
+                    B: ::core::marker::Send + 'static,
+                    C: ::core::marker::Send + 'static,
+                    Vec<A>: k::__private::FieldDefault,
+                    C: k::__private::FieldDefault
+            }
+            .to_string()
+        );
+    }
 }

@@ -177,7 +177,7 @@ fn principal_is_optional(ctxt: &Ctxt, field: &Field<'_>) {
 
 fn principal_has_no_default(ctxt: &Ctxt, field: &Field<'_>) {
     if let (Some(_), Some(default)) = (&field.options.principal, &field.options.default)
-        && default.value.is_some()
+        && field.explicit_default().is_some()
     {
         ctxt.error(
             &default.option,

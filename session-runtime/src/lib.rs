@@ -6,6 +6,8 @@ mod schema;
 pub mod store;
 mod token;
 
+#[doc(inline)]
+#[doc = include_str!("derive.md")]
 pub use session_macros::Session;
 
 pub use self::clock::{Clock, SystemClock, Timestamp};
