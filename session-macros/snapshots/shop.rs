@@ -1,14 +1,4 @@
 #[automatically_derived]
-#[allow(
-    deprecated,
-    private_bounds,
-    unused_qualifications,
-    unused_variables,
-    clippy::all,
-    clippy::nursery,
-    clippy::pedantic,
-    clippy::restriction
-)]
 impl ::session_runtime::SessionSchema for Shop {
     const NAME: &'static ::core::primitive::str = "shop";
     const FIELDS: &'static [::session_runtime::FieldSpec] = &[
@@ -120,19 +110,6 @@ impl ::session_runtime::SessionSchema for Shop {
     }
 }
 #[automatically_derived]
-#[allow(
-    dead_code,
-    deprecated,
-    non_upper_case_globals,
-    private_bounds,
-    private_interfaces,
-    unreachable_pub,
-    unused_qualifications,
-    clippy::all,
-    clippy::nursery,
-    clippy::pedantic,
-    clippy::restriction
-)]
 impl Shop {
     ///The handle of the session field `customer`, stored as `shop.customer`.
     const CUSTOMER: ::session_runtime::Field<Self, Option<CustomerId>, CustomerId> = ::session_runtime::Field::with_codec(

@@ -58,19 +58,10 @@ fn implementation(schema: &Schema<'_>, krate: &TokenStream) -> TokenStream {
     });
     let (reader, writer, index) = (local("fields"), local("fields"), local("index"));
 
-    // The lints are those that fire on correct code because it is generated.
+    // No `allow`: lints do not look into what a derive writes, and an `allow` would not compile where
+    // a program forbids the lint.
     quote! {
         #[automatically_derived]
-        #[allow(
-            deprecated,
-            private_bounds,
-            unused_qualifications,
-            unused_variables,
-            clippy::all,
-            clippy::nursery,
-            clippy::pedantic,
-            clippy::restriction
-        )]
         impl #impl_generics #krate::SessionSchema for #ident #arguments #where_clause {
             const NAME: &'static ::core::primitive::str = #name;
 
@@ -97,19 +88,6 @@ fn implementation(schema: &Schema<'_>, krate: &TokenStream) -> TokenStream {
         }
 
         #[automatically_derived]
-        #[allow(
-            dead_code,
-            deprecated,
-            non_upper_case_globals,
-            private_bounds,
-            private_interfaces,
-            unreachable_pub,
-            unused_qualifications,
-            clippy::all,
-            clippy::nursery,
-            clippy::pedantic,
-            clippy::restriction
-        )]
         impl #impl_generics #ident #arguments #where_clause {
             #(#handles)*
         }

@@ -130,6 +130,8 @@ fn is_json(codec: &Type) -> bool {
             .segments
             .last()
             .is_some_and(|last| last.ident == "Json" && last.arguments.is_none()),
+        // Around a type that came out of a `macro_rules!` variable.
+        Type::Group(ty) => is_json(&ty.elem),
         _ => false,
     }
 }

@@ -6,7 +6,7 @@
 use super::{FieldReader, FieldValue, FieldWriter};
 use crate::codec::{Codec, CodecError};
 
-/// A field's type: every [`FieldValue`].
+/// A field's type: every [`FieldValue`], without its supertraits, which would be reported instead.
 #[diagnostic::on_unimplemented(
     message = "a session cannot store `{Self}`",
     label = "not storable in a session",
