@@ -32,7 +32,7 @@ fn implementation(schema: &Schema<'_>, krate: &TokenStream) -> TokenStream {
     let generics = generics::with_bounds(schema, krate);
     let (impl_generics, arguments, where_clause) = generics.split_for_impl();
     let name = schema.name();
-    let fields: Vec<_> = schema
+    let stored: Vec<_> = schema
         .stored()
         .enumerate()
         .map(|(index, field)| Stored {
@@ -42,21 +42,25 @@ fn implementation(schema: &Schema<'_>, krate: &TokenStream) -> TokenStream {
             field,
         })
         .collect();
-    let specs = fields.iter().map(Stored::spec);
-    let read_fields = fields.iter().map(Stored::read_again);
-    let writes = fields.iter().map(Stored::write);
-    let handles = fields.iter().map(Stored::handle);
+    let specs = stored.iter().map(Stored::spec);
+    let read_fields = stored.iter().map(Stored::read_again);
+    let writes = stored.iter().map(Stored::write);
+    let handles = stored.iter().map(Stored::handle);
 
-    let mut stored = fields.iter();
-    let members = schema.fields.iter().map(|field| {
-        let member = field.ident;
-        let value = match field.options.skip {
-            Some(_) => skipped(krate, field),
-            None => stored.next().map(Stored::read).into_token_stream(),
-        };
+    let reads = stored.iter().map(|stored| {
+        let (member, value) = (stored.field.ident, stored.read());
         quote!(#member: #value)
     });
-    let (reader, writer, index) = (local("fields"), local("fields"), local("index"));
+    let skipped = schema
+        .fields
+        .iter()
+        .filter(|field| field.options.skip.is_some())
+        .map(|field| {
+            let (member, value) = (field.ident, skipped(krate, field));
+            quote!(#member: #value)
+        });
+    let members = reads.chain(skipped);
+    let (fields, index) = (local("fields"), local("index"));
 
     // No `allow`: lints do not look into what a derive writes, and an `allow` would not compile where
     // a program forbids the lint.
@@ -67,14 +71,14 @@ fn implementation(schema: &Schema<'_>, krate: &TokenStream) -> TokenStream {
 
             const FIELDS: &'static [#krate::FieldSpec] = &[#(#specs),*];
 
-            fn read(#reader: &mut #krate::__private::FieldReader<'_>) -> Self {
+            fn read(#fields: &mut #krate::__private::FieldReader<'_>) -> Self {
                 Self { #(#members),* }
             }
 
             fn read_field(
                 &mut self,
                 #index: ::core::primitive::usize,
-                #reader: &mut #krate::__private::FieldReader<'_>,
+                #fields: &mut #krate::__private::FieldReader<'_>,
             ) {
                 match #index {
                     #(#read_fields)*
@@ -82,7 +86,7 @@ fn implementation(schema: &Schema<'_>, krate: &TokenStream) -> TokenStream {
                 }
             }
 
-            fn write(&self, #writer: &mut #krate::__private::FieldWriter<'_>) {
+            fn write(&self, #fields: &mut #krate::__private::FieldWriter<'_>) {
                 #(#writes)*
             }
         }
