@@ -3,7 +3,7 @@
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, format_ident, quote};
 use syn::ext::IdentExt as _;
-use syn::{Data, DeriveInput, Error, Fields, GenericArgument, Path, PathArguments, Type};
+use syn::{Data, DeriveInput, Error, Expr, Fields, GenericArgument, Path, PathArguments, Type};
 
 use crate::attr::{FieldOptions, StructOptions};
 use crate::ctxt::Ctxt;
@@ -127,10 +127,15 @@ impl<'a> Field<'a> {
     /// With an explicit default the absent field is that default, and `None` is a value like any
     /// other.
     pub(crate) fn optional(&self) -> Option<&'a Type> {
-        match &self.options.default {
-            Some(default) if default.value.is_some() => None,
-            _ => option_argument(self.ty),
+        match self.explicit_default() {
+            Some(_) => None,
+            None => option_argument(self.ty),
         }
+    }
+
+    /// The expression in `default = …`.
+    pub(crate) fn explicit_default(&self) -> Option<&Expr> {
+        self.options.default.as_ref()?.value.as_ref()
     }
 }
 

@@ -32,7 +32,7 @@ fn implementation(schema: &Schema<'_>, krate: &TokenStream) -> TokenStream {
     let generics = generics::with_bounds(schema, krate);
     let (impl_generics, arguments, where_clause) = generics.split_for_impl();
     let name = schema.name();
-    let fields: Vec<_> = schema
+    let stored: Vec<_> = schema
         .stored()
         .enumerate()
         .map(|(index, field)| Stored {
@@ -42,48 +42,43 @@ fn implementation(schema: &Schema<'_>, krate: &TokenStream) -> TokenStream {
             field,
         })
         .collect();
-    let specs = fields.iter().map(Stored::spec);
-    let read_fields = fields.iter().map(Stored::read_again);
-    let writes = fields.iter().map(Stored::write);
-    let handles = fields.iter().map(Stored::handle);
+    let specs = stored.iter().map(Stored::spec);
+    let read_fields = stored.iter().map(Stored::read_again);
+    let writes = stored.iter().map(Stored::write);
+    let handles = stored.iter().map(Stored::handle);
 
-    let mut stored = fields.iter();
-    let members = schema.fields.iter().map(|field| {
-        let member = field.ident;
-        let value = match field.options.skip {
-            Some(_) => skipped(krate, field),
-            None => stored.next().map(Stored::read).into_token_stream(),
-        };
+    let reads = stored.iter().map(|stored| {
+        let (member, value) = (stored.field.ident, stored.read());
         quote!(#member: #value)
     });
-    let (reader, writer, index) = (local("fields"), local("fields"), local("index"));
+    let skipped = schema
+        .fields
+        .iter()
+        .filter(|field| field.options.skip.is_some())
+        .map(|field| {
+            let (member, value) = (field.ident, skipped(krate, field));
+            quote!(#member: #value)
+        });
+    let members = reads.chain(skipped);
+    let (fields, index) = (local("fields"), local("index"));
 
-    // The lints are those that fire on correct code because it is generated.
+    // No `allow`: lints do not look into what a derive writes, and an `allow` would not compile where
+    // a program forbids the lint.
     quote! {
         #[automatically_derived]
-        #[allow(
-            deprecated,
-            private_bounds,
-            unused_qualifications,
-            unused_variables,
-            clippy::all,
-            clippy::nursery,
-            clippy::pedantic,
-            clippy::restriction
-        )]
         impl #impl_generics #krate::SessionSchema for #ident #arguments #where_clause {
             const NAME: &'static ::core::primitive::str = #name;
 
             const FIELDS: &'static [#krate::FieldSpec] = &[#(#specs),*];
 
-            fn read(#reader: &mut #krate::__private::FieldReader<'_>) -> Self {
+            fn read(#fields: &mut #krate::__private::FieldReader<'_>) -> Self {
                 Self { #(#members),* }
             }
 
             fn read_field(
                 &mut self,
                 #index: ::core::primitive::usize,
-                #reader: &mut #krate::__private::FieldReader<'_>,
+                #fields: &mut #krate::__private::FieldReader<'_>,
             ) {
                 match #index {
                     #(#read_fields)*
@@ -91,25 +86,12 @@ fn implementation(schema: &Schema<'_>, krate: &TokenStream) -> TokenStream {
                 }
             }
 
-            fn write(&self, #writer: &mut #krate::__private::FieldWriter<'_>) {
+            fn write(&self, #fields: &mut #krate::__private::FieldWriter<'_>) {
                 #(#writes)*
             }
         }
 
         #[automatically_derived]
-        #[allow(
-            dead_code,
-            deprecated,
-            non_upper_case_globals,
-            private_bounds,
-            private_interfaces,
-            unreachable_pub,
-            unused_qualifications,
-            clippy::all,
-            clippy::nursery,
-            clippy::pedantic,
-            clippy::restriction
-        )]
         impl #impl_generics #ident #arguments #where_clause {
             #(#handles)*
         }
@@ -199,7 +181,7 @@ impl Stored<'_> {
         if field.optional().is_some() {
             return read;
         }
-        match explicit_default(field) {
+        match field.explicit_default() {
             Some(default) => {
                 let ty = field.ty;
                 quote!(#read.unwrap_or_else(|| -> #ty { #default }))
@@ -273,18 +255,87 @@ impl Stored<'_> {
 
 /// The value of a field that is not stored.
 fn skipped(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
-    match explicit_default(field) {
-        Some(default) => default,
+    match field.explicit_default() {
+        Some(default) => default.to_token_stream(),
         None => default_value(krate, field),
     }
-}
-
-fn explicit_default(field: &Field<'_>) -> Option<TokenStream> {
-    let default = field.options.default.as_ref()?.value.as_ref()?;
-    Some(default.to_token_stream())
 }
 
 fn default_value(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
     let ty = field.ty;
     quote_spanned!(ty.span()=> <#ty as #krate::__private::FieldDefault>::field_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect_file;
+    use syn::parse_quote;
+
+    use super::*;
+
+    /// The whole of an expansion, to be read. `UPDATE_EXPECT=1` writes a new one.
+    #[test]
+    fn shop() {
+        let expansion = derive(&parse_quote! {
+            #[session(name = "shop")]
+            struct Shop {
+                #[session(principal, ttl = "30m", renew = "read")]
+                customer: Option<CustomerId>,
+                #[session(ttl = "5m")]
+                otp: Option<Otp>,
+                #[session(ttl = "10m", renew = "never", merge = "add")]
+                failed_logins: u32,
+                cart: BTreeMap<Sku, u32>,
+                #[session(default = Theme::Light, codec = Postcard, alias = "colours")]
+                theme: Theme,
+                #[session(skip)]
+                scratch: Scratch,
+            }
+        });
+        let file = syn::parse2(expansion).unwrap();
+        expect_file!["../snapshots/shop.rs"].assert_eq(&prettyplease::unparse(&file));
+    }
+
+    #[test]
+    fn a_generic_schema_bounds_what_it_stores() {
+        let generics = |input: DeriveInput| {
+            let ctxt = Ctxt::new();
+            let schema = Schema::parse(&ctxt, &input, StructOptions::default()).unwrap();
+            ctxt.finish().unwrap();
+            let bounded = generics::with_bounds(&schema, &quote!(k));
+            bounded.where_clause.to_token_stream().to_string()
+        };
+        assert_eq!(
+            generics(parse_quote!(
+                struct S {
+                    value: u32,
+                }
+            )),
+            "",
+            "nothing is generic"
+        );
+        assert_eq!(
+            generics(parse_quote! {
+                struct S<A, B, C, const N: usize> where A: Clone {
+                    list: Vec<A>,
+                    optional: Option<[A; N]>,
+                    #[session(default = new())]
+                    item: B::Item,
+                    #[session(skip)]
+                    skipped: C,
+                }
+            }),
+            quote! {
+                where
+                    A: Clone,
+                    A: k::FieldValue + ::core::marker::Send + 'static,
+                    B::Item: k::FieldValue + ::core::marker::Send + 'static,
+                    B: ::core::marker::Send + 'static,
+                    C: ::core::marker::Send + 'static,
+                    Vec<A>: k::__private::FieldDefault,
+                    C: k::__private::FieldDefault
+            }
+            .to_string()
+        );
+    }
 }

@@ -31,7 +31,6 @@ pub(crate) fn expand(
         #errors
 
         #[automatically_derived]
-        #[allow(unused_qualifications, clippy::all, clippy::pedantic)]
         impl #impl_generics #krate::SessionSchema for #ident #arguments #where_clause {
             const NAME: &'static ::core::primitive::str = "";
             const FIELDS: &'static [#krate::FieldSpec] = &[];
@@ -50,7 +49,6 @@ pub(crate) fn expand(
         }
 
         #[automatically_derived]
-        #[allow(dead_code, missing_docs, private_interfaces, unreachable_pub, clippy::all)]
         impl #impl_generics #ident #arguments #where_clause {
             #handles
         }

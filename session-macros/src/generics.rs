@@ -15,35 +15,34 @@ use crate::ast::Schema;
 /// an error at the field. The default value is the other way round: `Vec<T>` has one whatever `T`
 /// is.
 pub(crate) fn with_bounds(schema: &Schema<'_>, krate: &TokenStream) -> Generics {
-    let mut generics = with_static_parameters(schema.generics);
+    let mut generics = schema.generics.clone();
     let parameters: Vec<_> = schema.generics.type_params().map(|p| &p.ident).collect();
     if parameters.is_empty() {
         return generics;
     }
 
-    let mut seen = HashSet::new();
     let mut values = Vec::new();
     let mut defaults = Vec::new();
     for field in &schema.fields {
-        let mut found = Vec::new();
-        find(field.ty, &parameters, &mut found);
-        let is_generic = !found.is_empty() || mentions(field.ty, &parameters);
         if field.options.skip.is_none() {
-            found.retain(|ty| seen.insert(ty.to_token_stream().to_string()));
-            values.append(&mut found);
+            find(field.ty, &parameters, &mut values);
         }
-        let needs_default = match &field.options.default {
-            Some(default) => default.value.is_none(),
-            None => true,
-        };
-        if is_generic && needs_default && field.optional().is_none() {
+        let needs_default = field.explicit_default().is_none() && field.optional().is_none();
+        if needs_default && mentions(field.ty, &parameters) {
             defaults.push(field.ty);
         }
     }
 
+    let mut seen = HashSet::new();
+    values.retain(|ty| seen.insert(ty.to_token_stream().to_string()));
     let predicates = &mut generics.make_where_clause().predicates;
     for ty in values {
         predicates.push(parse_quote!(#ty: #krate::FieldValue + ::core::marker::Send + 'static));
+    }
+    for parameter in parameters {
+        if !seen.contains(&parameter.to_string()) {
+            predicates.push(parse_quote!(#parameter: ::core::marker::Send + 'static));
+        }
     }
     for ty in defaults {
         predicates.push(parse_quote!(#ty: #krate::__private::FieldDefault));
@@ -51,7 +50,7 @@ pub(crate) fn with_bounds(schema: &Schema<'_>, krate: &TokenStream) -> Generics 
     generics
 }
 
-/// The struct's generics with what every schema requires.
+/// The struct's generics with what every schema requires, for the fallback.
 pub(crate) fn with_static_parameters(generics: &Generics) -> Generics {
     let mut bounded = generics.clone();
     for parameter in generics.type_params().map(|parameter| &parameter.ident) {

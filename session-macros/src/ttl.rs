@@ -1,5 +1,6 @@
 //! The value of `ttl`.
 
+use std::panic::catch_unwind;
 use std::time::Duration;
 
 use humantime::DurationError;
@@ -11,7 +12,9 @@ const FORM: &str = "write for example `ttl = \"5m\"`, with the units `ms`, `s`, 
 
 /// A time to live in milliseconds, or what is wrong with the text.
 pub(crate) fn parse(text: &str) -> Result<u64, String> {
-    let duration = humantime::parse_duration(text)
+    // humantime 2.4 panics on a sum that exceeds `Duration` by less than a second.
+    let duration = catch_unwind(|| humantime::parse_duration(text))
+        .unwrap_or(Err(DurationError::NumberOverflow))
         .map_err(|error| format!("{}; {FORM}", explain(text, &error)))?;
     if duration.is_zero() {
         return Err(
@@ -83,6 +86,7 @@ mod tests {
             "10years 1ms",
             "5m,",
             "99999999999999999999s",
+            "18446744073709551615s 1000ms",
         ] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }

@@ -130,6 +130,8 @@ fn is_json(codec: &Type) -> bool {
             .segments
             .last()
             .is_some_and(|last| last.ident == "Json" && last.arguments.is_none()),
+        // Around a type that came out of a `macro_rules!` variable.
+        Type::Group(ty) => is_json(&ty.elem),
         _ => false,
     }
 }
@@ -177,7 +179,7 @@ fn principal_is_optional(ctxt: &Ctxt, field: &Field<'_>) {
 
 fn principal_has_no_default(ctxt: &Ctxt, field: &Field<'_>) {
     if let (Some(_), Some(default)) = (&field.options.principal, &field.options.default)
-        && default.value.is_some()
+        && field.explicit_default().is_some()
     {
         ctxt.error(
             &default.option,

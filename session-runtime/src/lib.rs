@@ -17,6 +17,8 @@ pub mod store;
 pub mod test_kit;
 mod token;
 
+#[doc(inline)]
+#[doc = include_str!("derive.md")]
 pub use session_macros::Session;
 
 pub use self::clock::{Clock, SystemClock, Timestamp};

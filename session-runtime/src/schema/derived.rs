@@ -6,7 +6,7 @@
 use super::{FieldReader, FieldValue, FieldWriter};
 use crate::codec::{Codec, CodecError};
 
-/// A field's type: every [`FieldValue`].
+/// A field's type: every [`FieldValue`], without its supertraits, which would be reported instead.
 #[diagnostic::on_unimplemented(
     message = "a session cannot store `{Self}`",
     label = "not storable in a session",
@@ -72,4 +72,111 @@ pub trait UsableCodec {
 #[diagnostic::do_not_recommend]
 impl<C: Codec> UsableCodec for C {
     type Itself = C;
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use crate::schema::{FieldReader, FieldWriter, SessionSchema, Slot};
+
+    #[derive(session_macros::Session, Debug, PartialEq)]
+    #[session(crate = crate)]
+    struct Shop {
+        otp: Option<String>,
+        #[session(skip, default = 9)]
+        scratch: u8,
+        #[session(default = 3)]
+        tries: u8,
+        #[session(default = Some(7))]
+        lucky: Option<u8>,
+        list: Vec<u8>,
+    }
+
+    impl Shop {
+        fn of(otp: Option<&str>, tries: u8, lucky: Option<u8>, list: &[u8]) -> Self {
+            Self {
+                otp: otp.map(str::to_owned),
+                scratch: 9,
+                tries,
+                lucky,
+                list: list.to_vec(),
+            }
+        }
+    }
+
+    const NOTHING: [Option<Bytes>; 4] = [const { None }; 4];
+
+    fn stored(values: [&'static str; 4]) -> [Option<Bytes>; 4] {
+        values.map(|value| Some(Bytes::from_static(value.as_bytes())))
+    }
+
+    #[test]
+    fn what_is_absent_has_its_default() {
+        let mut fields = FieldReader::new(Shop::FIELDS, &NOTHING);
+        assert_eq!(Shop::read(&mut fields), Shop::of(None, 3, Some(7), &[]));
+    }
+
+    #[test]
+    fn what_is_stored_is_read() {
+        let stored = stored(["\"1234\"", "5", "null", "[1,2]"]);
+        let mut fields = FieldReader::new(Shop::FIELDS, &stored);
+        let shop = Shop::read(&mut fields);
+        assert_eq!(shop, Shop::of(Some("1234"), 5, None, &[1, 2]));
+        assert_eq!(fields.undecodable().count(), 0);
+    }
+
+    #[test]
+    fn what_does_not_decode_is_absent_and_reported() {
+        let stored = stored(["7", "300", "8", "[]"]);
+        let mut fields = FieldReader::new(Shop::FIELDS, &stored);
+        assert_eq!(Shop::read(&mut fields), Shop::of(None, 3, Some(8), &[]));
+        let reported: Vec<_> = fields.undecodable().collect();
+        assert_eq!(reported, ["shop.otp", "shop.tries"]);
+    }
+
+    #[test]
+    fn one_field_is_read_again_alone() {
+        let stored = stored(["\"1234\"", "5", "null", "[1,2]"]);
+        let before = || Shop::of(Some("old"), 1, Some(1), &[0]);
+        for (index, after) in [
+            (0, Shop::of(Some("1234"), 1, Some(1), &[0])),
+            (1, Shop::of(Some("old"), 5, Some(1), &[0])),
+            (2, Shop::of(Some("old"), 1, None, &[0])),
+            (3, Shop::of(Some("old"), 1, Some(1), &[1, 2])),
+            (4, before()),
+        ] {
+            let mut shop = before();
+            shop.read_field(index, &mut FieldReader::new(Shop::FIELDS, &stored));
+            assert_eq!(shop, after);
+        }
+    }
+
+    #[test]
+    fn none_is_absent_unless_the_field_has_a_default_of_its_own() {
+        let mut fields = FieldWriter::baseline();
+        Shop::of(None, 5, None, &[1]).write(&mut fields);
+        let (bytes, slots) = fields.finish().into_parts();
+        let written: Vec<_> = slots
+            .into_iter()
+            .map(|slot| match slot {
+                Slot::Present(range) => Some(bytes.slice(range)),
+                Slot::Absent => None,
+                other => panic!("unexpected {other:?}"),
+            })
+            .collect();
+        let [_, tries, lucky, list] = stored(["", "5", "null", "[1]"]);
+        assert_eq!(written, [None, tries, lucky, list]);
+    }
+
+    /// The handle reads and writes what the schema does.
+    #[test]
+    fn a_handle_has_its_fields_codec() {
+        let mut buffer = Vec::new();
+        Shop::OTP.encode(&"1234".to_owned(), &mut buffer).unwrap();
+        assert_eq!(buffer, b"\"1234\"");
+        assert_eq!(Shop::LUCKY.decode(b"null"), Ok(None));
+        assert_eq!((Shop::OTP.index(), Shop::LIST.index()), (0, 3));
+        assert!(Shop::TRIES.is_decimal());
+    }
 }

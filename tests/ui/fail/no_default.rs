@@ -29,4 +29,11 @@ struct WrongType {
     number: u32,
 }
 
+/// The expression stands alone: it sees nothing of the expansion.
+#[derive(Session)]
+struct Scope {
+    #[session(default = fields)]
+    number: u8,
+}
+
 fn main() {}

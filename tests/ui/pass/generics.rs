@@ -75,7 +75,7 @@ fn by_bound<T: FieldValue + Default + Send + 'static>() {
 
 fn main() {
     schema::<Cart<String>>();
-    schema::<Sized<3, u8>>();
+    schema::<Bytes<3, u8>>();
     schema::<Counter<i64>>();
     schema::<Projected<Round>>();
     schema::<Loose<NoDefault, NotStorable>>();

@@ -1,6 +1,6 @@
 //! Raw identifiers, and letters beyond ASCII.
 
-use session_runtime::{Session, SessionSchema};
+use session_runtime::{Field, Session, SessionSchema};
 
 #[derive(Session)]
 #[allow(non_camel_case_types)]
@@ -37,6 +37,25 @@ macro_rules! optional {
 
 optional!(Optional, Option<u8>);
 
+macro_rules! options {
+    ($ttl:literal, $merge:expr, $codec:ty) => {
+        #[derive(Session)]
+        struct Options {
+            #[session(ttl = $ttl, merge = $merge, codec = $codec)]
+            field: u32,
+        }
+    };
+}
+
+options!("5m", "add", session_runtime::Json);
+
+#[derive(Session, serde::Serialize, serde::Deserialize)]
+struct Tree<T> {
+    children: Vec<Self>,
+    parent: Option<Box<Self>>,
+    value: Option<T>,
+}
+
 fn main() {
     assert_eq!(r#match::NAME, "match");
     assert_eq!(r#match::TYPE.name(), "match.type");
@@ -44,5 +63,7 @@ fn main() {
     assert_eq!(r#match::GRÖSSE.name(), "match.größe");
     assert_eq!(r#match::_HIDDEN.name(), "match._hidden");
     assert_eq!(FromMacro::VISITS.name(), "from_macro.visits");
-    let _: session_runtime::Field<Optional, Option<u8>, u8> = Optional::FIELD;
+    let _: Field<Optional, Option<u8>, u8> = Optional::FIELD;
+    assert_eq!(Options::FIELDS[0].ttl, Some(std::time::Duration::from_secs(300)));
+    assert_eq!(Tree::<u8>::CHILDREN.name(), "tree.children");
 }

@@ -39,12 +39,16 @@ pub struct Shop<T> {
     pub old: u32,
     private: u32,
     local: Option<Local>,
+    wrapped: Wrapped<T>,
 }
+
+#[derive(serde::Serialize, serde::Deserialize, Debug, Clone, Default)]
+struct Wrapped<T>(Option<T>);
 
 impl<T> Shop<T> {
     /// Uses the private fields.
     pub fn total(&self) -> u32 {
-        self.private + self.local.as_ref().map_or(0, |local| local.0)
+        self.private + self.local.as_ref().map_or(0, |local| local.0) + u32::from(self.wrapped.0.is_some())
     }
 }
 
