@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_core::future::BoxFuture;
-use session_runtime::store::{Commit, Count, Loaded, Outcome, Selected};
+use session_runtime::store::{
+    Commit, Count, IndexEntries, IndexEntry, Loaded, Outcome, PrincipalKey, Selected,
+};
 use session_runtime::{SessionId, SessionStore, StoreError};
 
 /// Passes everything on to another store and counts the calls. Clones share the counters.
@@ -18,6 +20,7 @@ pub struct CountingStore<S> {
 struct Calls {
     loads: AtomicUsize,
     commits: AtomicUsize,
+    others: AtomicUsize,
 }
 
 impl<S> Clone for CountingStore<S> {
@@ -52,6 +55,13 @@ impl<S> CountingStore<S> {
     }
 }
 
+impl<S> CountingStore<S> {
+    /// Calls of the index since the last time that somebody asked.
+    pub fn take_index_count(&self) -> usize {
+        self.calls.others.swap(0, Ordering::SeqCst)
+    }
+}
+
 impl<S: SessionStore> SessionStore for CountingStore<S> {
     fn load<'a>(
         &'a self,
@@ -65,6 +75,23 @@ impl<S: SessionStore> SessionStore for CountingStore<S> {
     fn commit<'a>(&'a self, commit: &'a Commit) -> BoxFuture<'a, Result<Outcome, StoreError>> {
         self.calls.commits.fetch_add(1, Ordering::SeqCst);
         self.inner.commit(commit)
+    }
+
+    fn index<'a>(
+        &'a self,
+        principal: &'a PrincipalKey,
+    ) -> BoxFuture<'a, Result<IndexEntries, StoreError>> {
+        self.calls.others.fetch_add(1, Ordering::SeqCst);
+        self.inner.index(principal)
+    }
+
+    fn forget<'a>(
+        &'a self,
+        principal: &'a PrincipalKey,
+        entry: &'a IndexEntry,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.calls.others.fetch_add(1, Ordering::SeqCst);
+        self.inner.forget(principal, entry)
     }
 
     fn len(&self) -> BoxFuture<'_, Result<Count, StoreError>> {
