@@ -1,4 +1,4 @@
-//! Typed sessions for axum.
+#![doc = include_str!("../README.md")]
 
 mod clock;
 mod codec;
