@@ -73,18 +73,22 @@ impl Shared {
     }
 
     fn learn_principal(&self, spec: &'static FieldSpec) {
-        let is_known = |known: &&FieldSpec| known.name == spec.name;
-        let known = self
-            .principals
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        if !known.iter().any(|known| is_known(&known)) {
-            drop(known);
-            let mut known = self
+        let is_known = |known: &[&FieldSpec]| known.iter().any(|known| known.name == spec.name);
+        // Almost always known: only then is nobody kept waiting.
+        let known = is_known(
+            &self
+                .principals
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        if !known {
+            let mut principals = self
                 .principals
                 .write()
                 .unwrap_or_else(PoisonError::into_inner);
-            known.push(spec);
+            if !is_known(&principals) {
+                principals.push(spec);
+            }
         }
     }
 

@@ -70,6 +70,10 @@ use crate::token::{CommitId, SessionId, Verifier};
 ///
 /// Futures may be dropped at any await point: a dropped commit is applied as a whole or not at
 /// all. Errors, events and panics never contain field values, tokens or verifiers.
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "a store is asked how many sessions it holds, never whether it holds none"
+)]
 pub trait SessionStore: Send + Sync + 'static {
     /// Reads the header and the named fields of a session; `None` when there is no such session.
     ///
