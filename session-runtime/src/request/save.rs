@@ -24,7 +24,8 @@ impl RequestSession {
             let mut state = self.state();
             let plan = state.plan(&self.shared().config, moment);
             state.closed |= moment == Moment::Response;
-            (state.doomed.take(), plan)
+            let doomed = state.doomed.take();
+            (doomed.filter(|_| !state.abandoned), plan)
         };
         if let Some(doomed) = doomed {
             self.remove_session(doomed).await?;
