@@ -70,7 +70,8 @@ const DEFAULT_CAPACITY: usize = 100_000;
 /// # Counting
 ///
 /// [`len`](SessionStore::len) is exact and counts living sessions only: it drops the expired ones
-/// first.
+/// first. A creation that is under way may be counted already; the answer is never above the
+/// capacity.
 pub struct MemoryStore {
     shards: Box<[RwLock<Shard>]>,
     index: Mutex<Index>,
@@ -272,8 +273,8 @@ impl SessionStore for MemoryStore {
     fn len(&self) -> BoxFuture<'_, Result<Count, StoreError>> {
         Box::pin(async {
             self.reclaim_all(self.clock.now());
-            let living = self.shards.iter().map(|shard| read(shard).len() as u64);
-            Ok(Count::Exact(living.sum()))
+            let held = self.held.load(Ordering::Relaxed);
+            Ok(Count::Exact(held as u64))
         })
     }
 
