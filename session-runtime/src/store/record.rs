@@ -398,7 +398,6 @@ fn merge(operation: MergeOperation, stored: i64, operand: i64, range: IntegerRan
 mod tests {
     use super::*;
     use crate::store::Timeouts;
-    use crate::token::SessionId;
 
     const START: Timestamp = Timestamp::from_millis(1_000);
 
@@ -512,7 +511,10 @@ mod tests {
             name: "a",
             deadline: true,
         };
-        let loaded = record.unwrap().load(&[selected], earlier).unwrap();
+        let loaded = record
+            .unwrap()
+            .load(&update(vec![]).session, &[selected], earlier);
+        let loaded = loaded.unwrap();
         assert_eq!(loaded.header.seen, earlier);
         let field = loaded.fields[0].as_ref().unwrap();
         assert_eq!(field.deadline, Some(after(10)));
