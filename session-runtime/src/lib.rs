@@ -8,6 +8,8 @@ mod cookie;
 mod error;
 mod events;
 mod extract;
+#[cfg(doc)]
+pub mod guide;
 mod layer;
 mod principal;
 mod request;
