@@ -64,12 +64,20 @@ impl<S> FaultyStore<S> {
 
     /// What happens to loads from now on.
     pub fn on_load(&self, fault: Fault) {
-        *self.faults.load.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+        *self
+            .faults
+            .load
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
     /// What happens to commits from now on.
     pub fn on_commit(&self, fault: Fault) {
-        *self.faults.commit.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+        *self
+            .faults
+            .commit
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = fault;
     }
 }
 

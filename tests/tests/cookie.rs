@@ -170,10 +170,12 @@ async fn s4_random_bytes_never_reach_the_store() {
             _ => format!("a=b; {NAME} = \"").into_bytes(),
         };
         // Every byte that a header can carry, separators among them.
-        cookie.extend((0..length).map(|_| loop {
-            let byte: u8 = random.random();
-            if byte == b'\t' || (byte >= 32 && byte != 127) {
-                break byte;
+        cookie.extend((0..length).map(|_| {
+            loop {
+                let byte: u8 = random.random();
+                if byte == b'\t' || (byte >= 32 && byte != 127) {
+                    break byte;
+                }
             }
         }));
         let answer = read_with(&layer, &[&cookie]).await;
@@ -234,7 +236,11 @@ async fn s3_a_token_that_was_never_issued_is_not_adopted() {
     visitor.set_token(&foreign);
     let answer = visitor.visit(read).await;
     assert_eq!(answer.body, "0");
-    assert_eq!(visitor.token(), None, "a cookie that opens nothing is removed");
+    assert_eq!(
+        visitor.token(),
+        None,
+        "a cookie that opens nothing is removed"
+    );
     assert_eq!(store.take_counts(), (1, 0));
 }
 
@@ -404,7 +410,12 @@ async fn s27_the_removal_has_the_attributes_of_the_cookie() {
         let removed = visitor.visit(logout).await.set_cookies();
         assert_eq!((given.len(), removed.len()), (1, 1));
 
-        let (name, value) = removed[0].split_once(';').unwrap().0.split_once('=').unwrap();
+        let (name, value) = removed[0]
+            .split_once(';')
+            .unwrap()
+            .0
+            .split_once('=')
+            .unwrap();
         assert!(given[0].starts_with(&format!("{name}=")));
         assert_eq!(value, "");
         let mut expected = attributes(&given[0]);
@@ -435,7 +446,10 @@ async fn s42_exactly_one_cookie_is_ours_and_foreign_ones_stay() {
     assert_eq!(answer.status, StatusCode::SEE_OTHER);
     assert_eq!(answer.headers[LOCATION], "/elsewhere");
     let cookies = answer.set_cookies();
-    assert_eq!(cookies[..3], ["theme=dark; Path=/", "lang=eo", "__Host-id-of-another=1"]);
+    assert_eq!(
+        cookies[..3],
+        ["theme=dark; Path=/", "lang=eo", "__Host-id-of-another=1"]
+    );
     let ours: Vec<_> = cookies
         .iter()
         .filter(|cookie| cookie.starts_with("__Host-id="))
