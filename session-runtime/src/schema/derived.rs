@@ -113,26 +113,25 @@ mod tests {
 
     #[test]
     fn what_is_absent_has_its_default() {
-        let mut fields = FieldReader::new(Shop::FIELDS, &NOTHING);
+        let mut fields = FieldReader::new(&NOTHING);
         assert_eq!(Shop::read(&mut fields), Shop::of(None, 3, Some(7), &[]));
     }
 
     #[test]
     fn what_is_stored_is_read() {
         let stored = stored(["\"1234\"", "5", "null", "[1,2]"]);
-        let mut fields = FieldReader::new(Shop::FIELDS, &stored);
+        let mut fields = FieldReader::new(&stored);
         let shop = Shop::read(&mut fields);
         assert_eq!(shop, Shop::of(Some("1234"), 5, None, &[1, 2]));
-        assert_eq!(fields.undecodable().count(), 0);
+        assert_eq!(fields.undecodable(), [0; 0]);
     }
 
     #[test]
     fn what_does_not_decode_is_absent_and_reported() {
         let stored = stored(["7", "300", "8", "[]"]);
-        let mut fields = FieldReader::new(Shop::FIELDS, &stored);
+        let mut fields = FieldReader::new(&stored);
         assert_eq!(Shop::read(&mut fields), Shop::of(None, 3, Some(8), &[]));
-        let reported: Vec<_> = fields.undecodable().collect();
-        assert_eq!(reported, ["shop.otp", "shop.tries"]);
+        assert_eq!(fields.undecodable(), [0, 1]);
     }
 
     #[test]
@@ -147,7 +146,7 @@ mod tests {
             (4, before()),
         ] {
             let mut shop = before();
-            shop.read_field(index, &mut FieldReader::new(Shop::FIELDS, &stored));
+            shop.read_field(index, &mut FieldReader::new(&stored));
             assert_eq!(shop, after);
         }
     }
