@@ -4,19 +4,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::load::{selection, track};
+use super::load::selection;
 use super::plan::{Moment, Pending};
 use super::save::into_error;
 use super::state::{State, Visitor};
-use super::tracked::integer;
+use super::tracked::{integer, opened};
 use super::{RequestSession, baseline, changes_since, decode, defaults};
 use crate::error::SessionError;
 use crate::events;
 use crate::schema::{FieldSpec, SessionSchema};
 use crate::session::Ttl;
 use crate::store::{
-    Change, Condition, IntegerRange, MergeOperation, Outcome, Selected, StoredField,
+    Change, Condition, FieldName, IntegerRange, MergeOperation, Outcome, Selected, StoredField,
 };
+use crate::token::SessionId;
 
 /// How often `update` tries. Every failed attempt means that another commit was applied, so even
 /// a hundred simultaneous updates of one session all get through.
@@ -44,8 +45,8 @@ impl RequestSession {
             let last_commit = live.last_commit;
             let mut fresh = State {
                 closed: self.state().closed,
+                fields: self.track(&live, T::FIELDS, loaded),
                 visitor: Visitor::Known(Box::new(live)),
-                fields: track(T::FIELDS, loaded),
                 ..State::default()
             };
             let stored = fresh.current(T::FIELDS);
@@ -108,8 +109,9 @@ impl RequestSession {
             };
             field.surrounded(merge)
         };
-        let values = self.change_at_once(spec, changes).await?;
-        values.into_iter().next_back().ok_or_else(out_of_range)
+        let changed = self.change_at_once(spec, changes).await?;
+        let sum = changed.values.into_iter().next_back();
+        sum.map(|(_, sum)| sum).ok_or_else(out_of_range)
     }
 
     /// Removes a field in the store; answers what it held.
@@ -122,8 +124,16 @@ impl RequestSession {
         }
         let names = std::iter::once(&spec.name).chain(spec.aliases);
         let changes = names.map(|&name| Change::Take { name: name.into() });
-        let values = self.change_at_once(spec, changes.collect()).await?;
-        Ok(values.into_iter().next())
+        let changed = self.change_at_once(spec, changes.collect()).await?;
+        let Some((name, value)) = changed.values.into_iter().next() else {
+            return Ok(None);
+        };
+        let sealer = self.shared().config.sealer.as_ref();
+        let opened = opened(spec, sealer, &changed.session, &name, value);
+        if opened.is_none() {
+            events::decode_failed(spec.name);
+        }
+        Ok(opened)
     }
 
     /// Sets what remains of a field's time. A change of the field that waits goes with it.
@@ -195,7 +205,7 @@ impl RequestSession {
         &self,
         spec: &FieldSpec,
         changes: Vec<Change>,
-    ) -> Result<Vec<Bytes>, SessionError> {
+    ) -> Result<Changed, SessionError> {
         let plan = {
             let mut state = self.state();
             let config = &self.shared().config;
@@ -207,7 +217,27 @@ impl RequestSession {
             pending.changes.extend(changes);
             state.plan_with(config, pending, Moment::Asked)?
         };
+        let session = plan.commit.session;
+        let names: Vec<_> = plan
+            .commit
+            .changes
+            .iter()
+            .map(Change::name)
+            .cloned()
+            .collect();
         let applied = self.carry_out(plan).await?;
-        Ok(applied.values.into_iter().flatten().collect())
+        let values = names.into_iter().zip(applied.values);
+        let values = values.filter_map(|(name, value)| Some((name, value?)));
+        Ok(Changed {
+            session,
+            values: values.collect(),
+        })
     }
+}
+
+/// What came back from a commit.
+struct Changed {
+    session: SessionId,
+    /// The values under their stored names, in the order of the changes.
+    values: Vec<(FieldName, Bytes)>,
 }

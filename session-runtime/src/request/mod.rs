@@ -156,14 +156,15 @@ impl RequestSession {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Decodes, and reports what does not decode.
+    /// Decodes, and reports what did not open and what does not decode.
     fn decode<T: SessionSchema, R>(
         &self,
         stored: &[Option<Bytes>],
         read: impl FnOnce(&mut FieldReader<'_>) -> R,
     ) -> R {
         let (value, undecodable) = decode(stored, read);
-        for index in undecodable {
+        let unopened = self.state().unopened(T::FIELDS);
+        for index in undecodable.into_iter().chain(unopened) {
             if self.state().tracked(&T::FIELDS[index]).mark_undecodable() {
                 events::decode_failed(T::FIELDS[index].name);
             }

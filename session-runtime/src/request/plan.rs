@@ -115,7 +115,7 @@ impl State {
 
     /// The commit of these changes, for the session there is or for a new one.
     pub(super) fn plan_with(
-        &self,
+        &mut self,
         config: &Config,
         mut pending: Pending,
         moment: Moment,
@@ -159,6 +159,7 @@ impl State {
         commit.end_grace = end_grace;
         commit.conditions = pending.conditions;
         commit.changes = pending.changes;
+        self.seal(config, &mut commit)?;
         commit.index = pending.index;
         Ok(Plan {
             commit,
@@ -166,6 +167,21 @@ impl State {
             wishes: pending.wishes,
             rotates_by_age,
         })
+    }
+
+    /// Seals what the commit writes into `encrypt` fields. Not sooner: only now is it certain whose
+    /// session it is.
+    fn seal(&mut self, config: &Config, commit: &mut Commit) -> Result<(), SessionError> {
+        for change in &mut commit.changes {
+            let Change::Set { name, value, .. } = change else {
+                continue;
+            };
+            let mut fields = self.fields.iter_mut();
+            if let Some(field) = fields.find(|field| field.spec().name == *name) {
+                field.seal(config.sealer.as_ref(), &commit.session, value)?;
+            }
+        }
+        Ok(())
     }
 
     /// Refuses what is too large before anything is sent.

@@ -1,7 +1,7 @@
 //! Carries a request's commits out, and brings the request up to date with their outcome.
 
 use super::RequestSession;
-use super::load::{selection, track};
+use super::load::selection;
 use super::plan::{Moment, Plan};
 use super::state::{CookieChange, Doomed, Live, State, Visitor};
 use crate::config::Config;
@@ -96,8 +96,9 @@ impl RequestSession {
         for spec in unknown {
             let specs = std::slice::from_ref(spec);
             let found = self.find(&token, &selection(specs)).await?;
-            let (_, loaded) = found.ok_or(SessionError::Gone)?;
-            self.state().fields.extend(track(specs, loaded));
+            let (live, loaded) = found.ok_or(SessionError::Gone)?;
+            let fields = self.track(&live, specs, loaded);
+            self.state().fields.extend(fields);
         }
         Ok(())
     }
@@ -131,8 +132,10 @@ impl State {
     /// Takes over what an update did to these fields on its own.
     pub(super) fn adopt(&mut self, updated: Self, specs: &'static [FieldSpec], changed: &[usize]) {
         for &index in changed {
-            let value = updated.current(&specs[index..=index]).pop().flatten();
-            self.tracked(&specs[index]).settle(value);
+            let spec = &specs[index];
+            if let Some(field) = updated.fields.iter().find(|field| field.is(spec)) {
+                self.tracked(spec).adopt(field);
+            }
         }
         self.visitor = updated.visitor;
         self.cookie = updated.cookie.or(self.cookie.take());

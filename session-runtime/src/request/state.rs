@@ -208,6 +208,18 @@ impl State {
         specs.iter().map(value).collect()
     }
 
+    /// Which of these fields hold something sealed that does not open.
+    pub(super) fn unopened(&self, specs: &'static [FieldSpec]) -> Vec<usize> {
+        let is_unopened = |spec: &FieldSpec| {
+            let mut fields = self.fields.iter();
+            fields.any(|field| field.is(spec) && field.is_unopened())
+        };
+        let specs = specs.iter().enumerate();
+        specs
+            .filter_map(|(index, spec)| is_unopened(spec).then_some(index))
+            .collect()
+    }
+
     pub(super) fn knows(&self, specs: &'static [FieldSpec]) -> bool {
         let is_tracked = |spec| self.fields.iter().any(|field| field.is(spec));
         specs.iter().all(is_tracked)
