@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum_core::response::{IntoResponse, Response};
-use http::header::HeaderValue;
 
 use crate::cookie::{CookieSettings, LONGEST_MAX_AGE, SameSite};
 use crate::error::SessionError;
@@ -377,10 +376,7 @@ impl SessionLayerBuilder {
             });
         }
         if let Some(domain) = &self.domain {
-            let valid = !domain.is_empty()
-                && HeaderValue::from_str(domain).is_ok()
-                && !domain.contains([';', ',', ' ', '\t']);
-            if !valid {
+            if domain.is_empty() || !domain.bytes().all(is_host_byte) {
                 return Err(ConfigError::Domain {
                     domain: domain.clone(),
                 });
@@ -490,6 +486,11 @@ fn check_field(spec: &FieldSpec, timeouts: Timeouts) -> Result<(), ConfigError> 
 /// Bytes that a cookie's name may have: a token of RFC 9110, section 5.6.2.
 fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Bytes that a host's name may have; other alphabets are written in their ASCII form.
+fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)
 }
 
 /// Two settings contradict, or one makes no sense.

@@ -170,13 +170,14 @@ impl State {
 
     /// Refuses what is too large before anything is sent.
     fn check_sizes(&self, config: &Config) -> Result<(), SessionError> {
-        let mut total = 0;
+        let (mut total, mut before) = (0, 0);
         for field in &self.fields {
             field.check_size(config.field_limit)?;
             total += field.size();
+            before += field.stored_size();
         }
-        let grows = self.fields.iter().any(|field| field.is_written());
-        if grows && total > config.session_limit {
+        // A session that was large already, under another limit, may still be made smaller.
+        if total > config.session_limit && total > before {
             return Err(SessionError::SessionTooLarge {
                 size: total,
                 limit: config.session_limit,
