@@ -76,7 +76,8 @@ impl Shared {
         principals.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn learn_principal(&self, spec: &'static FieldSpec) {
+    /// Notes a field that says whose a session is.
+    pub(crate) fn learn_principal(&self, spec: &'static FieldSpec) {
         let is_known = |known: &[&FieldSpec]| known.iter().any(|known| known.name == spec.name);
         // Almost always known: only then is nobody kept waiting.
         let known = is_known(
@@ -112,8 +113,13 @@ impl Shared {
 }
 
 impl Config {
-    /// How long the token before an automatic rotation still works, for requests on their way.
-    pub(crate) const ROTATION_GRACE: Duration = Duration::from_secs(30);
+    /// How long the token before an automatic rotation still works, for requests on their way: at
+    /// most until the next rotation is due.
+    pub(crate) fn rotation_grace(&self) -> Duration {
+        let longest = Duration::from_secs(30);
+        self.rotate_every
+            .map_or(longest, |interval| interval.min(longest))
+    }
 
     /// How many sessions a principal named by this field may have.
     pub(crate) fn limit_of(&self, spec: &FieldSpec) -> Option<&Limit> {
@@ -396,12 +402,14 @@ impl SessionLayerBuilder {
         if self.field_limit > self.session_limit {
             return Err(ConfigError::FieldLimitBeyondSessionLimit);
         }
-        let schemas = self.schemas.iter().copied().flatten();
-        let principals = schemas.filter(|spec| spec.principal).collect();
         if self.insecure {
             events::insecure(&cookie.name);
         }
-        Ok(SessionLayer::from_shared(Shared {
+        let schemas = self.schemas.iter().copied().flatten();
+        let named = schemas.filter(|spec| spec.principal);
+        let limited = self.limits.iter().map(|limit| limit.spec);
+        let principals: Vec<_> = named.chain(limited).collect();
+        let shared = Shared {
             store: self.store,
             config: Config {
                 cookie,
@@ -415,8 +423,12 @@ impl SessionLayerBuilder {
                 on_error: self.on_error,
             },
             doubtful: Mutex::default(),
-            principals: RwLock::new(principals),
-        }))
+            principals: RwLock::default(),
+        };
+        for spec in principals {
+            shared.learn_principal(spec);
+        }
+        Ok(SessionLayer::from_shared(shared))
     }
 
     /// The layer with the defaults, which contradict nothing.
@@ -673,6 +685,12 @@ pub enum ConfigError {
     /// Only a principal can have several sessions.
     #[error("`max_sessions` names the field `{field}`, which is not marked `principal`")]
     LimitWithoutPrincipal {
+        /// The field's stored name.
+        field: &'static str,
+    },
+    /// Only of principals a list of sessions is kept.
+    #[error("the field `{field}` is not marked `principal`, so nobody's sessions are listed by it")]
+    NotPrincipal {
         /// The field's stored name.
         field: &'static str,
     },

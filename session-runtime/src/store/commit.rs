@@ -36,7 +36,8 @@ pub struct Commit {
     pub persistent: Option<bool>,
     /// A new value for [`Header::label`](super::Header::label); `None` leaves it.
     pub label: Option<Arc<str>>,
-    /// Whether the previous token stops working now, though its grace is not over.
+    /// Whether the previous token stops working now, though its grace is not over. A rotation in
+    /// the same commit begins a grace of its own.
     pub end_grace: bool,
     /// What happens to the index of principals.
     pub index: Vec<IndexChange>,

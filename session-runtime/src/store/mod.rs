@@ -13,6 +13,7 @@ mod error;
 mod index;
 mod memory;
 mod record;
+mod steps;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,7 @@ pub use self::index::{
 };
 pub use self::memory::{CapacityPolicy, MemoryStore, MemoryStoreBuilder};
 pub use self::record::{Record, Taken};
+pub use self::steps::{AddStep, NewEntry, SessionStep, SteppedStore, commit_in_steps};
 use crate::clock::Timestamp;
 use crate::token::{CommitId, SessionId, Verifier};
 
@@ -59,12 +61,12 @@ use crate::token::{CommitId, SessionId, Verifier};
 /// 8. **Foreign fields survive.** Fields that a commit does not name stay as they are.
 /// 9. **The index is a superset.** From the moment at which a commit with
 ///    [`IndexChange::Add`] takes effect until the session ends or a commit removes it, `index`
-///    lists the session, whatever crashes in between; it may list more. A store that cannot change
-///    both in one step writes the index first when it adds and the session first when it removes,
-///    and makes sure after an addition that the entry is still there: if [`forget`](Self::forget)
-///    removed it meanwhile, the session is removed and the answer is [`Outcome::Gone`]. The limit
-///    is exact: of simultaneous additions no more succeed than it allows. Entries go by themselves
-///    when their time to keep is over.
+///    lists the session, whatever crashes in between; it may list more. If
+///    [`forget`](Self::forget) removes the entry before the session has changed, the session is
+///    removed too and the answer is [`Outcome::Gone`]. The limit is exact: of simultaneous
+///    additions no more succeed than it allows. A refused commit adds nothing. Entries go by
+///    themselves when their time to keep is over. [`commit_in_steps`] does all this for a store
+///    that cannot change index and session in one step.
 ///
 /// The `test-kit` feature has a suite that tries to break each of these on any store.
 ///

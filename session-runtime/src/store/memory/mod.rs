@@ -114,7 +114,12 @@ impl MemoryStore {
         if commit.index.is_empty() {
             return self.commit_record(commit, now);
         }
+        // Held to the end: what the index and the sessions say changes in one step.
         let mut index = self.index();
+        index.reclaim(now, RECLAIMED_PER_CALL);
+        if let Some(outcome) = read(self.shard_of(&commit.session)).precheck(commit, now) {
+            return Ok(outcome);
+        }
         if let Some(principal) = index.exceeded(commit, now) {
             return Ok(Outcome::LimitReached { principal });
         }
@@ -191,10 +196,17 @@ impl MemoryStore {
         Ok(())
     }
 
-    /// Reclaims a few expired records of one shard, unless somebody is busy there.
+    /// Reclaims a few expired records of one shard, or entries of the index, unless somebody is
+    /// busy there.
     fn tend_next(&self, now: Timestamp) {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let mut shard = match self.shards[turn % SHARDS].try_write() {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % (SHARDS + 1);
+        let Some(shard) = self.shards.get(turn) else {
+            if let Ok(mut index) = self.index.try_lock() {
+                index.reclaim(now, RECLAIMED_PER_CALL * SHARDS);
+            }
+            return;
+        };
+        let mut shard = match shard.try_write() {
             Ok(shard) => shard,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return,
@@ -281,8 +293,12 @@ impl SessionStore for MemoryStore {
     fn sweep(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
         Box::pin(async {
             let now = self.clock.now();
-            self.index().reclaim_all(now);
-            Ok(self.reclaim_all(now) as u64)
+            let reclaimed = self.reclaim_all(now);
+            let exists = |session: &SessionId| read(self.shard_of(session)).holds(session);
+            let mut index = self.index();
+            index.reclaim(now, usize::MAX);
+            index.keep_only(exists);
+            Ok(reclaimed as u64)
         })
     }
 }
