@@ -219,12 +219,8 @@ mod tests {
             let found = settings().presented(&headers(&[header.as_bytes()])).tokens;
             assert_eq!(found, [token], "{header}");
         }
-        let split: [&[u8]; 3] = [
-            b"a=\xff\xfe",
-            b"novalue",
-            format!("__Host-id={text}").as_bytes(),
-        ]
-        .map(|bytes| -> &[u8] { Box::leak(bytes.to_vec().into_boxed_slice()) });
+        let last = format!("__Host-id={text}");
+        let split: [&[u8]; 3] = [b"a=\xff\xfe", b"no value", last.as_bytes()];
         assert_eq!(settings().presented(&headers(&split)).tokens, [token]);
     }
 

@@ -2,3 +2,5 @@
 
 pub mod browser;
 pub mod counting;
+pub mod events;
+pub mod visitor;
