@@ -1,5 +1,7 @@
 //! Keys: signed cookies, sealed fields, and what happens when keys change.
 
+#![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
+
 use std::time::Duration;
 
 use bytes::Bytes;
