@@ -207,7 +207,7 @@ fn principal_is_not_sealed(ctxt: &Ctxt, field: &Field<'_>) {
         ctxt.error(
             &encrypt.option,
             "the index of principals needs the value as it is: \
-             remove `encrypt`, or seal what identifies nobody in another field",
+             remove `encrypt`, and keep what is secret in another field",
         );
     }
 }
