@@ -38,8 +38,7 @@ impl RequestSession {
                 return Ok(answer);
             };
 
-            let found = self.find(&token, &selection(T::FIELDS)).await?;
-            let (live, loaded) = found.ok_or(SessionError::Gone)?;
+            let (live, loaded) = self.find_again(&token, &selection(T::FIELDS)).await?;
             let last_commit = live.last_commit;
             let mut fresh = State {
                 closed: self.state().closed,
@@ -88,21 +87,40 @@ impl RequestSession {
             field: spec.name.to_owned(),
         };
         let default = integer(defaults::<T>().value(index)).ok_or_else(out_of_range)?;
-        let changes = {
-            let mut state = self.state();
-            let field = state.tracked(spec);
-            let merge = Change::Merge {
-                name: spec.name.into(),
-                operation: MergeOperation::Add,
-                operand: delta,
-                initial: field.initial(default),
-                range,
-                ttl: spec.write_ttl(),
-            };
-            field.surrounded(merge)
+        let merge = |initial| Change::Merge {
+            name: spec.name.into(),
+            operation: MergeOperation::Add,
+            operand: delta,
+            initial,
+            range,
+            ttl: spec.write_ttl(),
         };
-        let values = self.change_at_once(changes).await?;
-        values.into_iter().next_back().ok_or_else(out_of_range)
+        let plan = {
+            let mut state = self.state();
+            let config = &self.shared().config;
+            state.tracked(spec);
+            if state.live().is_none() {
+                state.plan_creation(config, vec![merge(default)])?
+            } else {
+                let (mut conditions, mut changes) = (Vec::new(), Vec::new());
+                let field = state.tracked(spec);
+                let taken = field.take_changes(&mut conditions, &mut changes);
+                if changes.is_empty() {
+                    changes = field.surrounded(merge(field.initial(default)));
+                } else {
+                    // The change that waited goes first and leaves nothing unusual behind.
+                    changes.push(merge(default));
+                }
+                let wishes = Wishes::default();
+                let plan = taken.and_then(|()| {
+                    state.plan_with(config, wishes, conditions, changes, Moment::Asked)
+                });
+                plan.inspect_err(|_| state.revert())?
+            }
+        };
+        let applied = self.carry_out(plan).await?;
+        let sum = applied.values.into_iter().flatten().next_back();
+        sum.ok_or_else(out_of_range)
     }
 
     /// Removes a field in the store; answers what it held.
@@ -110,13 +128,24 @@ impl RequestSession {
         &self,
         spec: &'static FieldSpec,
     ) -> Result<Option<Bytes>, SessionError> {
-        if self.state().live().is_none() {
-            return Ok(None);
-        }
         let names = std::iter::once(&spec.name).chain(spec.aliases);
         let changes = names.map(|&name| Change::Take { name: name.into() });
-        let values = self.change_at_once(changes.collect()).await?;
-        Ok(values.into_iter().next())
+        let plan = {
+            let mut state = self.state();
+            if state.live().is_none() {
+                return Ok(None);
+            }
+            let field = state.tracked(spec);
+            field.forget();
+            let wishes = Wishes {
+                rotate: spec.principal && field.current().is_some(),
+                ..Wishes::default()
+            };
+            let config = &self.shared().config;
+            state.plan_with(config, wishes, Vec::new(), changes.collect(), Moment::Asked)?
+        };
+        let applied = self.carry_out(plan).await?;
+        Ok(applied.values.into_iter().flatten().next())
     }
 
     /// Sets what remains of a field's time. A change of the field that waits goes with it.
@@ -141,14 +170,22 @@ impl RequestSession {
                 let mut wishes = Wishes::default();
                 let field = state.tracked(spec);
                 let is_written = field.is_written();
-                field.check_size(config.field_limit)?;
-                field.take_changes(&mut conditions, &mut changes)?;
-                let name = field.stored_name().into();
+                let fits = field.check_size(config.field_limit);
+                let taken = field.take_changes(&mut conditions, &mut changes);
+                // A change moves the field to its present name.
+                let name = match changes.is_empty() {
+                    true => field.stored_name(),
+                    false => spec.name,
+                };
+                let name = name.into();
                 changes.push(Change::Renew { name, ttl });
                 if is_written && spec.principal {
                     wishes.rotate = std::mem::take(&mut state.wishes.rotate);
                 }
-                state.plan_with(config, wishes, conditions, changes, Moment::Asked)?
+                let plan = fits.and(taken).and_then(|()| {
+                    state.plan_with(config, wishes, conditions, changes, Moment::Asked)
+                });
+                plan.inspect_err(|_| state.revert())?
             }
         };
         self.carry_out(plan).await.map(drop)
@@ -167,8 +204,7 @@ impl RequestSession {
                 deadline: true,
             })
             .collect();
-        let found = self.find(&token, &selected).await?;
-        let (_, loaded) = found.ok_or(SessionError::Gone)?;
+        let (_, loaded) = self.find_again(&token, &selected).await?;
         Ok(match loaded.fields.into_iter().flatten().next() {
             None => Ttl::Missing,
             Some(StoredField { deadline: None, .. }) => Ttl::Unbounded,
@@ -177,22 +213,5 @@ impl RequestSession {
                 ..
             }) => Ttl::Remaining(deadline.saturating_since(loaded.now)),
         })
-    }
-
-    /// Commits these changes alone, or with everything that waits where they create the session.
-    /// Answers the values that came back.
-    async fn change_at_once(&self, changes: Vec<Change>) -> Result<Vec<Bytes>, SessionError> {
-        let plan = {
-            let mut state = self.state();
-            let config = &self.shared().config;
-            if state.live().is_some() {
-                let wishes = Wishes::default();
-                state.plan_with(config, wishes, Vec::new(), changes, Moment::Asked)?
-            } else {
-                state.plan_creation(config, changes)?
-            }
-        };
-        let applied = self.carry_out(plan).await?;
-        Ok(applied.values.into_iter().flatten().collect())
     }
 }

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use self::state::{State, Visitor};
+use self::state::State;
 use crate::config::Shared;
 use crate::error::SessionError;
 use crate::events;
@@ -44,9 +44,9 @@ impl RequestSession {
         &self.shared
     }
 
-    /// Whether a session was extracted at all.
+    /// Whether a handler asked for the session, successfully or not.
     pub(crate) fn was_used(&self) -> bool {
-        !matches!(self.state().visitor, Visitor::Unread)
+        self.state().asked
     }
 
     /// From now on there is no response that could carry a cookie.
@@ -68,6 +68,16 @@ impl RequestSession {
     pub(crate) fn view<T: SessionSchema>(&self) -> T {
         let stored = self.state().current(T::FIELDS);
         self.decode::<T, _>(&stored, |fields| T::read(fields))
+    }
+
+    /// Puts all stored values, as this request sees them, into `value`. What is not stored stays.
+    pub(crate) fn view_fields<T: SessionSchema>(&self, value: &mut T) {
+        let stored = self.state().current(T::FIELDS);
+        self.decode::<T, _>(&stored, |fields| {
+            for index in 0..T::FIELDS.len() {
+                value.read_field(index, fields);
+            }
+        });
     }
 
     /// Puts one field's value, as this request sees it, into `value`.
@@ -92,14 +102,25 @@ impl RequestSession {
     }
 
     /// As [`hand_over`](Self::hand_over), for a guard that is dropped: when the response has left,
-    /// nobody will save what it changed.
-    pub(crate) fn hand_over_for_commit<T: SessionSchema>(&self, value: &T, baseline: &Encoded) {
-        if self.state().closed {
-            if changes_since(value, baseline).changed().next().is_some() {
-                events::changes_lost(T::NAME);
+    /// nobody will save what it changed or asked for.
+    pub(crate) fn let_go<T: SessionSchema>(&self, value: &T, baseline: Option<&Encoded>) {
+        let (closed, pending) = {
+            let state = self.state();
+            (state.closed, state.closed && state.is_pending())
+        };
+        match baseline {
+            Some(baseline) if !closed => {
+                self.hand_over(value, baseline);
             }
-        } else {
-            self.hand_over(value, baseline);
+            _ if !closed => {}
+            baseline => {
+                let changed = baseline.is_some_and(|baseline| {
+                    changes_since(value, baseline).changed().next().is_some()
+                });
+                if changed || pending {
+                    events::changes_lost(T::NAME);
+                }
+            }
         }
     }
 
@@ -138,7 +159,7 @@ impl RequestSession {
 
     /// The next commit removes the field, whatever its merge.
     pub(crate) fn remove<T: SessionSchema>(&self, index: usize) {
-        self.state().tracked(&T::FIELDS[index]).remove();
+        self.state().remove(&T::FIELDS[index]);
     }
 
     /// A panic while the lock was held left at worst a change unrecorded, which is what a panicking

@@ -69,11 +69,14 @@ impl RequestSession {
         // Planning takes what waits, so that an error is not tried again.
         let (doomed, plan) = {
             let mut state = self.state();
-            let plan = state.plan(&self.shared().config, moment);
             state.closed |= moment == Moment::Response;
-            (state.doomed.take(), plan)
+            if state.abandoned {
+                return Ok(());
+            }
+            let plan = state.plan(&self.shared().config, moment);
+            (std::mem::take(&mut state.doomed), plan)
         };
-        if let Some(doomed) = doomed {
+        for doomed in doomed {
             self.remove_session(doomed).await?;
         }
         if let Some(plan) = plan.inspect_err(events::refused)? {
@@ -82,7 +85,8 @@ impl RequestSession {
         Ok(())
     }
 
-    /// Removes a session that the visitor has given up. That it is gone already is no failure.
+    /// Removes a session that the visitor has given up. That it is gone already is no failure;
+    /// that it lives on, because another request gave it another token, is one.
     async fn remove_session(&self, doomed: Live) -> Result<(), SessionError> {
         let session = doomed.token.id();
         let action = Action::Destroy {
@@ -91,20 +95,38 @@ impl RequestSession {
         let commit = Commit::new(session, CommitId::generate()?, action);
         match self.commit(&commit).await? {
             Outcome::Applied(_) => events::destroyed(session),
-            _ => events::gone(session),
+            _ => {
+                events::gone(session);
+                if self.load_now(&session, &[]).await?.is_some() {
+                    return Err(SessionError::Gone);
+                }
+            }
         }
-        self.state().cookie = Some(CookieChange::Remove);
+        let mut state = self.state();
+        // A later session of the same request may have its cookie already.
+        if state.live().is_none() {
+            state.cookie = Some(CookieChange::Remove);
+        }
         Ok(())
     }
 
     /// Commits a plan and brings the request up to date with the outcome.
     pub(super) async fn carry_out(&self, plan: Plan) -> Result<Applied, SessionError> {
-        match self.commit(&plan.commit).await? {
-            Outcome::Applied(applied) => {
-                self.state().settle(plan, &applied, &self.shared().config);
+        let outcome = self.commit(&plan.commit).await;
+        let mut state = self.state();
+        match outcome {
+            Ok(Outcome::Applied(applied)) => {
+                state.settle(plan, &applied, &self.shared().config);
                 Ok(applied)
             }
-            refused => Err(plan.refused(refused)),
+            Ok(refused) => {
+                state.revert();
+                Err(plan.refused(refused))
+            }
+            Err(error) => {
+                state.revert();
+                Err(error)
+            }
         }
     }
 
@@ -122,9 +144,14 @@ impl State {
         config: &Config,
         moment: Moment,
     ) -> Result<Option<Plan>, SessionError> {
-        if self.abandoned {
-            return Ok(None);
+        let plan = self.plan_all(config, moment);
+        if plan.is_err() {
+            self.revert();
         }
+        plan
+    }
+
+    fn plan_all(&mut self, config: &Config, moment: Moment) -> Result<Option<Plan>, SessionError> {
         let (wishes, conditions, mut changes) = self.take_pending(config)?;
         let is_due = moment == Moment::Response && self.add_due_renewals(&mut changes);
         let asks = !changes.is_empty() || !wishes.is_empty();
@@ -148,9 +175,15 @@ impl State {
         config: &Config,
         more: Vec<Change>,
     ) -> Result<Plan, SessionError> {
-        let (wishes, conditions, mut changes) = self.take_pending(config)?;
-        changes.extend(more);
-        self.plan_with(config, wishes, conditions, changes, Moment::Asked)
+        let pending = self.take_pending(config);
+        let plan = pending.and_then(|(wishes, conditions, mut changes)| {
+            changes.extend(more);
+            self.plan_with(config, wishes, conditions, changes, Moment::Asked)
+        });
+        if plan.is_err() {
+            self.revert();
+        }
+        plan
     }
 
     /// Everything that waits. It is taken even where it is refused, so that it is not tried again.
@@ -224,7 +257,7 @@ impl State {
     pub(super) fn adopt(&mut self, updated: Self, specs: &'static [FieldSpec], changed: &[usize]) {
         for &index in changed {
             let value = updated.current(&specs[index..=index]).pop().flatten();
-            self.tracked(&specs[index]).settle(value);
+            self.tracked(&specs[index]).overrule(value);
         }
         self.visitor = updated.visitor;
         self.cookie = updated.cookie.or(self.cookie.take());
@@ -256,10 +289,12 @@ impl State {
                 .fields
                 .iter_mut()
                 .find(|field| field.is_stored_as(change.name()));
-            match (change, field) {
-                (Change::Merge { .. }, Some(field)) => field.settle(value.clone()),
-                (Change::Take { .. }, Some(field)) => field.settle(None),
-                _ => {}
+            let Some(field) = field else { continue };
+            match change {
+                Change::Set { value, .. } => field.settle(Some(value.clone())),
+                Change::Merge { .. } => field.settle(value.clone()),
+                Change::Take { .. } | Change::Remove { .. } => field.settle(None),
+                Change::Renew { .. } => field.settle_renewal(),
             }
         }
         let gets_token = token.is_some();

@@ -14,13 +14,15 @@ use crate::token::{CommitId, Token, Verifier};
 #[derive(Default)]
 pub(super) struct State {
     pub(super) visitor: Visitor,
+    /// Whether a handler asked for the session.
+    pub(super) asked: bool,
     /// Whether the request came without a live session.
     pub(super) new: bool,
     /// Every field that was loaded or changed.
     pub(super) fields: Vec<TrackedField>,
     pub(super) wishes: Wishes,
-    /// The session that `destroy` gave up and the next commit removes.
-    pub(super) doomed: Option<Live>,
+    /// The sessions that `destroy` gave up and the next commit removes.
+    pub(super) doomed: Vec<Live>,
     /// What a guard could not hand over; the commit fails with it.
     pub(super) error: Option<SessionError>,
     /// What the response must say about the cookie because of commits that were applied.
@@ -209,10 +211,30 @@ impl State {
         }
     }
 
+    /// Removes the field with the next commit.
+    pub(super) fn remove(&mut self, spec: &'static FieldSpec) {
+        let field = self.tracked(spec);
+        let rotates = spec.principal && field.current().is_some();
+        field.remove();
+        self.wishes.rotate |= rotates;
+    }
+
+    /// What was on its way to the store did not get there.
+    pub(super) fn revert(&mut self) {
+        self.fields.iter_mut().for_each(TrackedField::revert);
+    }
+
+    /// Whether there is something that a commit would save.
+    pub(super) fn is_pending(&self) -> bool {
+        !self.doomed.is_empty()
+            || !self.wishes.is_empty()
+            || self.fields.iter().any(TrackedField::is_pending)
+    }
+
     /// Gives the session up: what follows in this request is a new visitor's.
     pub(super) fn destroy(&mut self) {
         if let Visitor::Known(live) = std::mem::take(&mut self.visitor) {
-            self.doomed = Some(*live);
+            self.doomed.push(*live);
         }
         self.visitor = Visitor::Anonymous;
         self.new = true;
