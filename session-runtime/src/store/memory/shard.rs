@@ -4,6 +4,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 
 use crate::clock::Timestamp;
+use crate::events;
 use crate::store::{Commit, Loaded, Outcome, Record, Selected};
 use crate::token::SessionId;
 
@@ -54,7 +55,11 @@ impl Shard {
         fields: &[Selected<'_>],
         now: Timestamp,
     ) -> Option<Loaded> {
-        self.records.get(session)?.as_ref()?.load(fields, now)
+        let record = self.records.get(session)?.as_ref()?;
+        if record.is_expired(now) {
+            events::expired(*session);
+        }
+        record.load(fields, now)
     }
 
     pub(super) fn commit(&mut self, commit: &Commit, now: Timestamp) -> Outcome {
