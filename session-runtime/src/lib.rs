@@ -11,6 +11,8 @@ pub use session_macros::Session;
 pub use self::clock::{Clock, SystemClock, Timestamp};
 pub use self::codec::{Codec, CodecError, Json, Postcard};
 pub use self::schema::{Field, FieldSpec, FieldValue, Integer, Merge, Renew, SessionSchema};
+#[cfg(all(unix, feature = "file"))]
+pub use self::store::FileStore;
 pub use self::store::SessionStore;
 pub use self::token::{
     CommitId, ParseCommitIdError, ParseSessionIdError, ParseVerifierError, RandomError, SessionId,

@@ -10,6 +10,8 @@
 
 mod commit;
 mod error;
+#[cfg(all(unix, feature = "file"))]
+mod file;
 mod record;
 
 use std::sync::Arc;
@@ -23,6 +25,8 @@ pub use self::commit::{
     Outcome, Rotation, Timeouts,
 };
 pub use self::error::{StoreError, StoreErrorKind};
+#[cfg(all(unix, feature = "file"))]
+pub use self::file::{Durability, FileStore, FileStoreBuilder};
 pub use self::record::{Record, Taken};
 use crate::clock::Timestamp;
 use crate::token::{CommitId, SessionId, Verifier};
