@@ -357,3 +357,6 @@ fn parse_time(text: &str) -> Option<Timestamp> {
     }
     humantime::parse_rfc3339(text).ok().map(Timestamp::from)
 }
+
+#[cfg(test)]
+mod tests;
