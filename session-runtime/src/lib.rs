@@ -4,6 +4,8 @@ mod clock;
 mod codec;
 mod schema;
 pub mod store;
+#[cfg(feature = "test-kit")]
+pub mod test_kit;
 mod token;
 
 pub use session_macros::Session;
@@ -13,7 +15,7 @@ pub use self::codec::{Codec, CodecError, Json, Postcard};
 pub use self::schema::{Field, FieldSpec, FieldValue, Integer, Merge, Renew, SessionSchema};
 #[cfg(all(unix, feature = "file"))]
 pub use self::store::FileStore;
-pub use self::store::SessionStore;
+pub use self::store::{MemoryStore, SessionStore};
 pub use self::token::{
     CommitId, ParseCommitIdError, ParseSessionIdError, ParseVerifierError, RandomError, SessionId,
     Verifier,

@@ -12,6 +12,7 @@ mod commit;
 mod error;
 #[cfg(all(unix, feature = "file"))]
 mod file;
+mod memory;
 mod record;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub use self::commit::{
 pub use self::error::{StoreError, StoreErrorKind};
 #[cfg(all(unix, feature = "file"))]
 pub use self::file::{Durability, FileStore, FileStoreBuilder};
+pub use self::memory::{CapacityPolicy, MemoryStore, MemoryStoreBuilder};
 pub use self::record::{Record, Taken};
 use crate::clock::Timestamp;
 use crate::token::{CommitId, SessionId, Verifier};

@@ -1,0 +1,232 @@
+//! Some of the sessions, and the order in which they end.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
+
+use crate::clock::Timestamp;
+use crate::store::{Commit, Loaded, Outcome, Record, Selected};
+use crate::token::SessionId;
+
+/// Below this size the memory that removed records leave behind is not worth giving back.
+const KEPT_CAPACITY: usize = 64;
+
+/// Records by id, and one [`Place`] for each of them.
+#[derive(Default)]
+pub(super) struct Shard {
+    /// Never holds a `None` between two calls: the option lets [`Record::commit`] work in place.
+    records: HashMap<SessionId, Option<Record>>,
+    order: BTreeSet<Place>,
+}
+
+/// Where a record stands in the order in which sessions end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    /// When it ends if nobody touches it; the end of time if it does not.
+    ends: Timestamp,
+    /// Decides among those that never end.
+    seen: Timestamp,
+    pub(super) session: SessionId,
+}
+
+impl Place {
+    fn of(session: SessionId, record: &Record) -> Self {
+        let never = Timestamp::from_millis(u64::MAX);
+        Self {
+            ends: record.header.deadline().unwrap_or(never),
+            seen: record.header.seen,
+            session,
+        }
+    }
+}
+
+impl Shard {
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    pub(super) fn holds(&self, session: &SessionId) -> bool {
+        self.records.contains_key(session)
+    }
+
+    pub(super) fn load(
+        &self,
+        session: &SessionId,
+        fields: &[Selected<'_>],
+        now: Timestamp,
+    ) -> Option<Loaded> {
+        self.records.get(session)?.as_ref()?.load(fields, now)
+    }
+
+    pub(super) fn commit(&mut self, commit: &Commit, now: Timestamp) -> Outcome {
+        let session = commit.session;
+        let place_of = |record: &Option<Record>| Some(Place::of(session, record.as_ref()?));
+        let mut entry = match self.records.entry(session) {
+            Entry::Occupied(entry) => entry,
+            Entry::Vacant(entry) => entry.insert_entry(None),
+        };
+
+        let before = place_of(entry.get());
+        let outcome = Record::commit(entry.get_mut(), commit, now);
+        let after = place_of(entry.get());
+
+        if after.is_none() {
+            entry.remove();
+        }
+        if before != after {
+            before.map(|place| self.order.remove(&place));
+            after.map(|place| self.order.insert(place));
+        }
+        if after.is_none() {
+            self.give_memory_back();
+        }
+        outcome
+    }
+
+    /// Drops up to `most` expired records and answers how many went.
+    pub(super) fn reclaim(&mut self, now: Timestamp, most: usize) -> usize {
+        let mut reclaimed = 0;
+        while reclaimed < most
+            && let Some(place) = self.first()
+            && place.ends <= now
+        {
+            self.evict(&place);
+            reclaimed += 1;
+        }
+        reclaimed
+    }
+
+    /// The record that ends first.
+    pub(super) fn first(&self) -> Option<Place> {
+        self.order.first().copied()
+    }
+
+    /// Drops a record, unless it has left this place.
+    pub(super) fn evict(&mut self, place: &Place) -> bool {
+        let was_there = self.order.remove(place);
+        if was_there {
+            self.records.remove(&place.session);
+            self.give_memory_back();
+        }
+        was_there
+    }
+
+    /// Halves the table when three quarters of it are empty.
+    fn give_memory_back(&mut self) {
+        let kept = self.records.len().max(KEPT_CAPACITY / 4);
+        if self.records.capacity() > kept * 4 {
+            self.records.shrink_to(kept * 2);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::{Action, Applied, Timeouts};
+    use crate::token::{CommitId, Verifier};
+
+    const START: Timestamp = Timestamp::from_millis(1_000);
+
+    fn verifier() -> Verifier {
+        Verifier::from_bytes([1; 32])
+    }
+
+    fn commit(session: SessionId, action: Action) -> Commit {
+        Commit::new(session, CommitId::generate().unwrap(), action)
+    }
+
+    /// A session that ends after so many milliseconds without a touch.
+    fn create(shard: &mut Shard, idle: u64, now: Timestamp) -> SessionId {
+        let session = SessionId::generate().unwrap();
+        let verifier = verifier();
+        let mut creation = commit(session, Action::Create { verifier });
+        creation.timeouts = Some(Timeouts {
+            idle: Some(Duration::from_millis(idle)),
+            lifetime: None,
+        });
+        let created = shard.commit(&creation, now);
+        assert_eq!(created, Outcome::Applied(Applied::default()));
+        session
+    }
+
+    fn touch(shard: &mut Shard, session: SessionId, now: Timestamp) -> Outcome {
+        let update = Action::Update {
+            verifier: verifier(),
+            rotation: None,
+        };
+        shard.commit(&commit(session, update), now)
+    }
+
+    #[test]
+    fn every_record_has_one_place() {
+        let mut shard = Shard::default();
+        let sessions: Vec<_> = (0..10)
+            .map(|n| create(&mut shard, 100 + n, START))
+            .collect();
+        let later = START + Duration::from_millis(50);
+        for session in &sessions[..5] {
+            touch(&mut shard, *session, later);
+        }
+        let destroy = Action::Destroy {
+            verifier: verifier(),
+        };
+        shard.commit(&commit(sessions[9], destroy), later);
+        assert_eq!(touch(&mut shard, sessions[9], later), Outcome::Gone);
+        assert_eq!(shard.records.len(), 9);
+        assert_eq!(shard.order.len(), 9);
+        assert!(shard.records.values().all(Option::is_some));
+        assert_eq!(shard.first().unwrap().session, sessions[5]);
+    }
+
+    #[test]
+    fn records_are_reclaimed_in_the_order_in_which_they_end() {
+        let mut shard = Shard::default();
+        let last = create(&mut shard, 300, START);
+        let first = create(&mut shard, 100, START);
+        let second = create(&mut shard, 200, START);
+        let later = |millis| START + Duration::from_millis(millis);
+
+        assert_eq!(shard.reclaim(later(99), usize::MAX), 0);
+        assert_eq!(shard.reclaim(later(100), usize::MAX), 1);
+        assert!(!shard.holds(&first));
+        assert_eq!(shard.reclaim(later(1_000), 1), 1);
+        assert!(!shard.holds(&second) && shard.holds(&last));
+        assert_eq!(shard.reclaim(later(1_000), usize::MAX), 1);
+        assert_eq!((shard.records.len(), shard.order.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_record_that_moved_on_is_not_evicted() {
+        let mut shard = Shard::default();
+        let session = create(&mut shard, 100, START);
+        let place = shard.first().unwrap();
+        touch(&mut shard, session, START + Duration::from_millis(10));
+        assert!(!shard.evict(&place));
+        assert!(shard.holds(&session));
+    }
+
+    #[test]
+    fn memory_is_given_back() {
+        let mut shard = Shard::default();
+        for _ in 0..10_000 {
+            create(&mut shard, 100, START);
+        }
+        let full = shard.records.capacity();
+        assert!(full >= 10_000);
+        shard.reclaim(START + Duration::from_millis(100), usize::MAX);
+        let empty = shard.records.capacity();
+        assert!(empty <= KEPT_CAPACITY, "{empty} slots for no record");
+    }
+
+    #[test]
+    fn asking_for_sessions_that_do_not_exist_leaves_nothing() {
+        let mut shard = Shard::default();
+        for _ in 0..10_000 {
+            touch(&mut shard, SessionId::generate().unwrap(), START);
+        }
+        assert_eq!((shard.records.len(), shard.order.len()), (0, 0));
+        assert!(shard.records.capacity() <= KEPT_CAPACITY);
+    }
+}
