@@ -26,10 +26,12 @@ pub(super) fn failed<E: Into<io::Error>>(
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
                 StoreErrorKind::Full
             }
+            // The last two: a file where a folder should be.
             ErrorKind::PermissionDenied
+            | ErrorKind::Unsupported
             | ErrorKind::ReadOnlyFilesystem
             | ErrorKind::NotADirectory
-            | ErrorKind::Unsupported => StoreErrorKind::Misconfigured,
+            | ErrorKind::AlreadyExists => StoreErrorKind::Misconfigured,
             _ => StoreErrorKind::Unavailable,
         };
         with_source(kind, action, folder, source)
