@@ -1,5 +1,8 @@
 //! The conformance suite over `FileStore`, in both durabilities.
 
+// Also outside the functions that clippy takes for tests.
+#![allow(clippy::unwrap_used)]
+
 use session_runtime::FileStore;
 use session_runtime::store::Durability;
 use session_runtime::test_kit::{Harness, ManualTime, conformance};

@@ -1,5 +1,8 @@
 //! What `FileStore` makes of the folder that it is given, and of a disk that fails it.
 
+// Also outside the functions that clippy takes for tests.
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

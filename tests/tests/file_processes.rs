@@ -1,5 +1,8 @@
 //! `FileStore` in several processes: killed at any moment, and all at once on one folder.
 
+// Also outside the functions that clippy takes for tests.
+#![allow(clippy::unwrap_used)]
+
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -1,5 +1,8 @@
 //! What `FileStore` makes of the files it finds in its records' places, and how it keeps its own.
 
+// Also outside the functions that clippy takes for tests.
+#![allow(clippy::unwrap_used)]
+
 use std::fs::{self, File, FileTimes};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
