@@ -43,7 +43,7 @@ fn names(folder: &Path) -> Vec<std::ffi::OsString> {
 async fn killed_at_any_moment_a_record_is_whole_and_nothing_acknowledged_is_lost() {
     let rounds = match std::env::var("SESSION_CRASH_ROUNDS") {
         Ok(rounds) => rounds.parse().unwrap(),
-        Err(_) => 150,
+        Err(_) => 100,
     };
     let mut random = random();
     let folder = tempfile::tempdir().unwrap();
@@ -101,7 +101,7 @@ async fn killed_at_any_moment_a_record_is_whole_and_nothing_acknowledged_is_lost
 
 #[tokio::test]
 async fn two_processes_on_one_folder_lose_no_commit() {
-    const COMMITS: i64 = 2_000;
+    const COMMITS: i64 = 1_000;
     let mut random = random();
     let folder = tempfile::tempdir().unwrap();
     let store = FileStore::open(folder.path()).unwrap();
