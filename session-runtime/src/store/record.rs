@@ -10,7 +10,8 @@ use super::{
     MergeOperation, Outcome, Selected, StoredField,
 };
 use crate::clock::Timestamp;
-use crate::token::{CommitId, Verifier};
+use crate::events;
+use crate::token::{CommitId, SessionId, Verifier};
 
 /// How many commits a record remembers. Eight ids are 64 characters as text, the longest value
 /// that Redis still keeps in its compact form.
@@ -68,9 +69,15 @@ impl Record {
     }
 
     /// What [`SessionStore::load`](super::SessionStore::load) answers; `None` when the session has
-    /// ended.
-    pub fn load(&self, fields: &[Selected<'_>], now: Timestamp) -> Option<Loaded> {
+    /// ended, which is reported by an event.
+    pub fn load(
+        &self,
+        session: &SessionId,
+        fields: &[Selected<'_>],
+        now: Timestamp,
+    ) -> Option<Loaded> {
         if self.is_expired(now) {
+            events::expired(*session);
             return None;
         }
         let answer = |selected: &Selected<'_>| {
@@ -125,6 +132,13 @@ impl Record {
                 *current = None;
                 Outcome::Applied(Applied::new(vec![None; commit.changes.len()]))
             }
+            (Action::Revoke, Some(record)) => match record.check(&commit.conditions, now) {
+                Ok(()) => {
+                    *current = None;
+                    Outcome::Applied(Applied::new(vec![None; commit.changes.len()]))
+                }
+                Err(outcome) => outcome,
+            },
             _ => Outcome::Gone,
         }
     }
@@ -145,6 +159,7 @@ impl Record {
             verifier,
             previous: None,
             created: now,
+            rotated: now,
             seen: now,
             idle: None,
             end: None,
@@ -179,24 +194,32 @@ impl Record {
         Applied::new(commit.changes.iter().map(value_of).collect())
     }
 
-    /// Applies a commit whose guard holds.
-    fn apply(&mut self, commit: &Commit, now: Timestamp) -> Outcome {
-        for condition in &commit.conditions {
+    /// The outcome that refuses a commit whose conditions do not hold.
+    fn check(&self, conditions: &[Condition], now: Timestamp) -> Result<(), Outcome> {
+        for condition in conditions {
             match condition {
                 Condition::Field { name, value } => {
                     let present = live(self.fields.get(name), now).map(|field| &field.value);
                     if present != value.as_ref() {
-                        return Outcome::Conflict {
+                        return Err(Outcome::Conflict {
                             field: Some(name.clone()),
-                        };
+                        });
                     }
                 }
                 Condition::LastCommit(id) => {
                     if self.header.last_commit != *id {
-                        return Outcome::Conflict { field: None };
+                        return Err(Outcome::Conflict { field: None });
                     }
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Applies a commit whose guard holds.
+    fn apply(&mut self, commit: &Commit, now: Timestamp) -> Outcome {
+        if let Err(outcome) = self.check(&commit.conditions, now) {
+            return outcome;
         }
 
         // Everything that can still fail happens on staged copies.
@@ -244,8 +267,9 @@ impl Record {
             self.header.previous = rotation.grace.map(|_| self.header.verifier);
             self.previous_until = rotation.grace.map(|grace| now + grace);
             self.header.verifier = rotation.verifier;
+            self.header.rotated = now;
         }
-        if !self.in_grace(now) {
+        if commit.end_grace || !self.in_grace(now) {
             self.header.previous = None;
             self.previous_until = None;
         }
@@ -382,7 +406,6 @@ fn merge(operation: MergeOperation, stored: i64, operand: i64, range: IntegerRan
 mod tests {
     use super::*;
     use crate::store::Timeouts;
-    use crate::token::SessionId;
 
     const START: Timestamp = Timestamp::from_millis(1_000);
 
@@ -496,7 +519,10 @@ mod tests {
             name: "a",
             deadline: true,
         };
-        let loaded = record.unwrap().load(&[selected], earlier).unwrap();
+        let loaded = record
+            .unwrap()
+            .load(&update(vec![]).session, &[selected], earlier);
+        let loaded = loaded.unwrap();
         assert_eq!(loaded.header.seen, earlier);
         let field = loaded.fields[0].as_ref().unwrap();
         assert_eq!(field.deadline, Some(after(10)));

@@ -5,6 +5,7 @@
 //! @session 3fa85f6457174562b3fc2c963f66afa6
 //! @verifier 47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU
 //! @created 2026-03-14T09:26:53.589Z
+//! @rotated 2026-03-14T09:26:53.589Z
 //! @seen 2026-03-14T09:31:02.118Z
 //! @idle 1800000ms
 //! @end 2026-03-15T09:26:53.589Z
@@ -85,6 +86,7 @@ impl Document {
             text.line("@previous", format_args!("{previous} {}", Time(*until)));
         }
         text.line("@created", Time(header.created));
+        text.line("@rotated", Time(header.rotated));
         text.line("@seen", Time(header.seen));
         if let Some(idle) = header.idle {
             let millis = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
@@ -159,6 +161,7 @@ struct Lines {
     verifier: Option<Verifier>,
     previous: Option<(Verifier, Timestamp)>,
     created: Option<Timestamp>,
+    rotated: Option<Timestamp>,
     seen: Option<Timestamp>,
     idle: Option<Duration>,
     end: Option<Timestamp>,
@@ -188,6 +191,7 @@ impl Lines {
                 self.previous = Some((verifier.parse().ok()?, parse_time(until)?));
             }
             "@created" => self.created = Some(parse_time(value)?),
+            "@rotated" => self.rotated = Some(parse_time(value)?),
             "@seen" => self.seen = Some(parse_time(value)?),
             "@idle" => {
                 let millis = value.strip_suffix("ms")?.parse().ok()?;
@@ -218,6 +222,7 @@ impl Lines {
             verifier: self.verifier?,
             previous: self.previous.map(|(verifier, _)| verifier),
             created: self.created?,
+            rotated: self.rotated?,
             seen: self.seen?,
             idle: self.idle,
             end: self.end,

@@ -32,7 +32,10 @@ use tokio::sync::Semaphore;
 use self::records::Records;
 use self::sweep::BackgroundSweep;
 use self::turns::Turns;
-use super::{Commit, Count, Loaded, Outcome, Selected, SessionStore, StoreError, StoreErrorKind};
+use super::{
+    Commit, Count, IndexEntries, IndexEntry, Loaded, Outcome, PrincipalKey, Selected, SessionStore,
+    StoreError, StoreErrorKind,
+};
 use crate::clock::{Clock, SystemClock};
 use crate::token::SessionId;
 
@@ -96,6 +99,11 @@ const SHARDS_PER_CALL: usize = 16;
 /// [`sweep_every`](FileStoreBuilder::sweep_every) says otherwise, and is cut into 256 steps, which
 /// commits start when they are due. [`sweep`](SessionStore::sweep) makes a whole pass at once.
 /// Leftovers of processes that were killed are removed when the store is opened and in each step.
+///
+/// # Principals
+///
+/// There is no index of principals yet: a commit that changes it and a call that asks for it fail
+/// with [`StoreErrorKind::Misconfigured`], so a schema with a `principal` field needs another store.
 ///
 /// # Counting
 ///
@@ -214,12 +222,15 @@ impl SessionStore for FileStore {
                 .blocking(move |records| Ok((records.load(&session)?, records.now())))
                 .await?;
             let (record, now) = found;
-            Ok(record.and_then(|record| record.load(fields, now)))
+            Ok(record.and_then(|record| record.load(&session, fields, now)))
         })
     }
 
     fn commit<'a>(&'a self, commit: &'a Commit) -> BoxFuture<'a, Result<Outcome, StoreError>> {
         Box::pin(async move {
+            if !commit.index.is_empty() {
+                return Err(no_index());
+            }
             let turn = self.shared.turns.wait_for(commit.session).await;
             let commit = commit.clone();
             let outcome = self
@@ -231,6 +242,21 @@ impl SessionStore for FileStore {
             self.sweep_in_background();
             outcome
         })
+    }
+
+    fn index<'a>(
+        &'a self,
+        _principal: &'a PrincipalKey,
+    ) -> BoxFuture<'a, Result<IndexEntries, StoreError>> {
+        Box::pin(async { Err(no_index()) })
+    }
+
+    fn forget<'a>(
+        &'a self,
+        _principal: &'a PrincipalKey,
+        _entry: &'a IndexEntry,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async { Err(no_index()) })
     }
 
     fn len(&self) -> BoxFuture<'_, Result<Count, StoreError>> {
@@ -254,6 +280,14 @@ impl fmt::Debug for FileStore {
             .field("folder", &self.shared.records.root().path())
             .finish_non_exhaustive()
     }
+}
+
+/// Refused rather than forgotten: a session that is not listed cannot be revoked by its principal.
+fn no_index() -> StoreError {
+    StoreError::with_source(
+        StoreErrorKind::Misconfigured,
+        "`FileStore` keeps no index of principals yet; take another store for schemas with one",
+    )
 }
 
 fn runtime() -> Result<Handle, StoreError> {

@@ -259,6 +259,7 @@ impl Records {
         shard.rename(name.as_str(), &damaged, &new_name)?;
         tracing::warn!(
             target: "session_runtime",
+            event = "record-set-aside",
             session = ?name.session(),
             suffix,
             reason,
@@ -305,6 +306,7 @@ fn corrupt(error: FormatError) -> StoreError {
 fn report_damaged(session: &SessionId, reason: &'static str) {
     tracing::warn!(
         target: "session_runtime",
+        event = "record-damaged",
         ?session,
         reason,
         "a session record is damaged and counts as absent"
@@ -314,6 +316,7 @@ fn report_damaged(session: &SessionId, reason: &'static str) {
 pub(super) fn report_not_a_file(session: &SessionId) {
     tracing::warn!(
         target: "session_runtime",
+        event = "record-not-a-file",
         ?session,
         "something that is no regular file has a session record's name and counts as absent"
     );

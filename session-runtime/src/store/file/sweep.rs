@@ -48,6 +48,7 @@ impl Records {
                 Ok(false) => {}
                 Err(error) => tracing::warn!(
                     target: "session_runtime",
+                    event = "sweep-failed",
                     session = ?name.session(),
                     error = &error as &dyn std::error::Error,
                     "cannot sweep a session record"
@@ -178,6 +179,7 @@ impl BackgroundSweep {
         if let Err(error) = self.try_step(records) {
             tracing::warn!(
                 target: "session_runtime",
+                event = "sweep-failed",
                 error = &error as &dyn std::error::Error,
                 "cannot sweep the session store"
             );

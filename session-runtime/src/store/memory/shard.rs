@@ -54,7 +54,10 @@ impl Shard {
         fields: &[Selected<'_>],
         now: Timestamp,
     ) -> Option<Loaded> {
-        self.records.get(session)?.as_ref()?.load(fields, now)
+        self.records
+            .get(session)?
+            .as_ref()?
+            .load(session, fields, now)
     }
 
     pub(super) fn commit(&mut self, commit: &Commit, now: Timestamp) -> Outcome {

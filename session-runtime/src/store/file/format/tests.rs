@@ -31,6 +31,7 @@ fn example() -> Document {
         verifier: Verifier::from_bytes([7; 32]),
         previous: None,
         created: Timestamp::from_millis(SECOND),
+        rotated: Timestamp::from_millis(SECOND + 1),
         seen: Timestamp::from_millis(SECOND + 2_118),
         idle: Some(Duration::from_secs(1800)),
         end: Some(Timestamp::from_millis(u64::MAX)),
@@ -63,6 +64,7 @@ session-record 1
 @session 3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f
 @verifier BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc
 @created 2026-03-14T09:26:53.000Z
+@rotated 2026-03-14T09:26:53.001Z
 @seen 2026-03-14T09:26:55.118Z
 @idle 1800000ms
 @end 18446744073709551615
@@ -224,6 +226,7 @@ fn arbitrary(random: &mut Rng) -> Document {
         verifier: Verifier::from_bytes(std::array::from_fn(|_| random.u8(..))),
         previous: None,
         created: arbitrary_time(random),
+        rotated: arbitrary_time(random),
         seen: arbitrary_time(random),
         idle: random.bool().then(|| Duration::from_millis(random.u64(..))),
         end: random.bool().then(|| arbitrary_time(random)),

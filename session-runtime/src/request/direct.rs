@@ -1,0 +1,243 @@
+//! What acts on the store at once, on its own fields only. Other changes keep waiting.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::load::selection;
+use super::plan::{Moment, Pending};
+use super::save::into_error;
+use super::state::{State, Visitor};
+use super::tracked::{integer, opened};
+use super::{RequestSession, baseline, changes_since, decode, defaults};
+use crate::error::SessionError;
+use crate::events;
+use crate::schema::{FieldSpec, SessionSchema};
+use crate::session::Ttl;
+use crate::store::{
+    Change, Condition, FieldName, IntegerRange, MergeOperation, Outcome, Selected, StoredField,
+};
+use crate::token::SessionId;
+
+/// How often `update` tries. Every failed attempt means that another commit was applied, so even
+/// a hundred simultaneous updates of one session all get through.
+const UPDATE_ATTEMPTS: usize = 1000;
+
+impl RequestSession {
+    /// Applies `change` to fresh values until nobody interferes, and commits what it changed.
+    pub(crate) async fn update<T: SessionSchema, R>(
+        &self,
+        mut change: impl FnMut(&mut T) -> R,
+    ) -> Result<R, SessionError> {
+        for _ in 0..UPDATE_ATTEMPTS {
+            let token = self.state().live().map(|live| live.token);
+            let Some(token) = token else {
+                let mut value = self.view::<T>();
+                let before = baseline(&value);
+                let answer = change(&mut value);
+                self.hand_over(&value, &before);
+                self.save().await?;
+                return Ok(answer);
+            };
+
+            let found = self.find(&token, &selection(T::FIELDS)).await?;
+            let (live, loaded) = found.ok_or(SessionError::Gone)?;
+            let last_commit = live.last_commit;
+            let mut fresh = State {
+                closed: self.state().closed,
+                fields: self.track(&live, T::FIELDS, loaded),
+                visitor: Visitor::Known(Box::new(live)),
+                ..State::default()
+            };
+            let stored = fresh.current(T::FIELDS);
+            let (mut value, undecodable) = decode(&stored, |fields| T::read(fields));
+            for index in undecodable {
+                fresh.tracked(&T::FIELDS[index]).mark_undecodable();
+            }
+
+            let before = baseline(&value);
+            let answer = change(&mut value);
+            let changes = changes_since(&value, &before);
+            let changed: Vec<_> = changes.changed().collect();
+            fresh.record(T::FIELDS, &before, changes, Some(&defaults::<T>()));
+            let config = &self.shared().config;
+            if let Some(mut plan) = fresh
+                .plan(config, Moment::Asked)
+                .inspect_err(events::refused)?
+            {
+                plan.commit
+                    .conditions
+                    .push(Condition::LastCommit(last_commit));
+                match self.commit(&plan.commit).await? {
+                    Outcome::Applied(applied) => fresh.settle(plan, &applied, config),
+                    Outcome::Conflict { .. } => continue,
+                    Outcome::LimitReached { principal } => {
+                        self.make_room(&plan.commit, principal).await?;
+                        continue;
+                    }
+                    refused => return Err(into_error(&plan.commit, refused)),
+                }
+            }
+            self.state().adopt(fresh, T::FIELDS, &changed);
+            return Ok(answer);
+        }
+        Err(SessionError::Conflict { field: None })
+    }
+
+    /// Adds to an integer field in the store; answers the encoded sum.
+    pub(crate) async fn add<T: SessionSchema>(
+        &self,
+        index: usize,
+        delta: i64,
+        range: IntegerRange,
+    ) -> Result<Bytes, SessionError> {
+        let spec = &T::FIELDS[index];
+        let out_of_range = || SessionError::OutOfRange {
+            field: spec.name.to_owned(),
+        };
+        let default = integer(defaults::<T>().value(index)).ok_or_else(out_of_range)?;
+        let changes = {
+            let mut state = self.state();
+            let field = state.tracked(spec);
+            let merge = Change::Merge {
+                name: spec.name.into(),
+                operation: MergeOperation::Add,
+                operand: delta,
+                initial: field.initial(default),
+                range,
+                ttl: spec.write_ttl(),
+            };
+            field.surrounded(merge)
+        };
+        let changed = self.change_at_once(spec, changes).await?;
+        let sum = changed.values.into_iter().next_back();
+        sum.map(|(_, sum)| sum).ok_or_else(out_of_range)
+    }
+
+    /// Removes a field in the store; answers what it held.
+    pub(crate) async fn take(
+        &self,
+        spec: &'static FieldSpec,
+    ) -> Result<Option<Bytes>, SessionError> {
+        if self.state().live().is_none() {
+            return Ok(None);
+        }
+        let names = std::iter::once(&spec.name).chain(spec.aliases);
+        let changes = names.map(|&name| Change::Take { name: name.into() });
+        let changed = self.change_at_once(spec, changes.collect()).await?;
+        let Some((name, value)) = changed.values.into_iter().next() else {
+            return Ok(None);
+        };
+        let sealer = self.shared().config.sealer.as_ref();
+        let opened = opened(spec, sealer, &changed.session, &name, value);
+        if opened.is_none() {
+            events::decode_failed(spec.name);
+        }
+        Ok(opened)
+    }
+
+    /// Sets what remains of a field's time. A change of the field that waits goes with it.
+    pub(crate) async fn expire(
+        &self,
+        spec: &'static FieldSpec,
+        ttl: Duration,
+    ) -> Result<(), SessionError> {
+        let plan = {
+            let mut state = self.state();
+            let config = &self.shared().config;
+            let name;
+            let mut pending = if state.live().is_none() {
+                // Nothing is stored yet, so the field's change can only come with the others.
+                name = spec.name;
+                let pending = state.take_pending(config)?;
+                if !pending.changes.iter().any(Change::is_write) {
+                    state.wishes = pending.wishes;
+                    return Ok(());
+                }
+                pending
+            } else {
+                let mut pending = Pending::default();
+                let keep = state.index_entry_lasts(config, &pending.wishes);
+                let field = state.tracked(spec);
+                let rotates = field.is_written() && spec.principal;
+                field.check_size(config.field_limit)?;
+                pending.add_index_changes(field, config, keep);
+                field.take_changes(&mut pending.conditions, &mut pending.changes)?;
+                name = field.stored_name();
+                pending.wishes.rotate = rotates && std::mem::take(&mut state.wishes.rotate);
+                pending
+            };
+            let name = name.into();
+            pending.changes.push(Change::Renew { name, ttl });
+            state.plan_with(config, pending, Moment::Asked)?
+        };
+        self.carry_out(plan).await.map(drop)
+    }
+
+    /// How long a field still lives in the store.
+    pub(crate) async fn ttl(&self, spec: &'static FieldSpec) -> Result<Ttl, SessionError> {
+        let token = self.state().live().map(|live| live.token);
+        let Some(token) = token else {
+            return Ok(Ttl::Missing);
+        };
+        let names = std::iter::once(&spec.name).chain(spec.aliases);
+        let selected: Vec<_> = names
+            .map(|name| Selected {
+                name,
+                deadline: true,
+            })
+            .collect();
+        let found = self.find(&token, &selected).await?;
+        let (_, loaded) = found.ok_or(SessionError::Gone)?;
+        Ok(match loaded.fields.into_iter().flatten().next() {
+            None => Ttl::Missing,
+            Some(StoredField { deadline: None, .. }) => Ttl::Unbounded,
+            Some(StoredField {
+                deadline: Some(deadline),
+                ..
+            }) => Ttl::Remaining(deadline.saturating_since(loaded.now)),
+        })
+    }
+
+    /// Commits these changes of a field alone, or with everything that waits where they create the
+    /// session. Answers the values that came back.
+    async fn change_at_once(
+        &self,
+        spec: &FieldSpec,
+        changes: Vec<Change>,
+    ) -> Result<Changed, SessionError> {
+        let plan = {
+            let mut state = self.state();
+            let config = &self.shared().config;
+            let mut pending = match state.live() {
+                Some(_) => Pending::default(),
+                None => state.take_pending(config)?,
+            };
+            pending.wishes.rotate |= spec.principal;
+            pending.changes.extend(changes);
+            state.plan_with(config, pending, Moment::Asked)?
+        };
+        let session = plan.commit.session;
+        let names: Vec<_> = plan
+            .commit
+            .changes
+            .iter()
+            .map(Change::name)
+            .cloned()
+            .collect();
+        let applied = self.carry_out(plan).await?;
+        let values = names.into_iter().zip(applied.values);
+        let values = values.filter_map(|(name, value)| Some((name, value?)));
+        Ok(Changed {
+            session,
+            values: values.collect(),
+        })
+    }
+}
+
+/// What came back from a commit.
+struct Changed {
+    session: SessionId,
+    /// The values under their stored names, in the order of the changes.
+    values: Vec<(FieldName, Bytes)>,
+}
