@@ -10,6 +10,8 @@
 
 mod commit;
 mod error;
+#[cfg(all(unix, feature = "file"))]
+mod file;
 mod index;
 mod memory;
 mod record;
@@ -26,6 +28,8 @@ pub use self::commit::{
     Outcome, Rotation, Timeouts,
 };
 pub use self::error::{StoreError, StoreErrorKind};
+#[cfg(all(unix, feature = "file"))]
+pub use self::file::{Durability, FileStore, FileStoreBuilder};
 pub use self::index::{
     IndexChange, IndexEntries, IndexEntry, ParsePrincipalKeyError, PrincipalKey,
 };
