@@ -6,4 +6,5 @@ pub mod counting;
 pub mod events;
 pub mod faulty;
 pub mod gate;
+pub mod stepped;
 pub mod visitor;
