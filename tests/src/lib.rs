@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod clock;
 pub mod counting;
+pub mod cutting;
 pub mod events;
 pub mod faulty;
 pub mod gate;

@@ -49,10 +49,19 @@ impl SteppedMemory {
         }
     }
 
-    /// After so many more steps every step fails, until this is called again.
-    pub fn fail_after(&self, steps: Option<usize>) {
+    /// After so many more steps every step fails.
+    pub fn fail_after(&self, steps: usize) {
+        *self.steps_left() = Some(steps);
+    }
+
+    /// Every step works again. Answers whether one has failed, or would have been the next to.
+    pub fn recover(&self) -> bool {
+        self.steps_left().take() == Some(0)
+    }
+
+    fn steps_left(&self) -> MutexGuard<'_, Option<usize>> {
         let left = self.shared.steps_left.lock();
-        *left.unwrap_or_else(PoisonError::into_inner) = steps;
+        left.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lists(&self) -> MutexGuard<'_, BTreeMap<PrincipalKey, BTreeMap<SessionId, Listed>>> {
@@ -68,8 +77,7 @@ impl SteppedMemory {
     /// Gives other tasks their turn, and fails when the test wants it.
     async fn step(&self) -> Result<(), StoreError> {
         tokio::task::yield_now().await;
-        let left = self.shared.steps_left.lock();
-        match &mut *left.unwrap_or_else(PoisonError::into_inner) {
+        match &mut *self.steps_left() {
             Some(0) => Err(StoreError::new(StoreErrorKind::Unavailable)),
             Some(left) => {
                 *left -= 1;
