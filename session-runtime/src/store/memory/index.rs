@@ -27,6 +27,11 @@ impl Listed {
 }
 
 impl Index {
+    /// How many entries there are, those included whose time is over.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The principal whose limit the commit would exceed, if there is one.
     pub(super) fn exceeded(&self, commit: &Commit, now: Timestamp) -> Option<PrincipalKey> {
         let exceeds = |change: &&IndexChange| match change {
