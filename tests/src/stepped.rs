@@ -212,7 +212,7 @@ impl SessionStore for SteppedMemory {
             self.step().await?;
             if let Some(list) = self.lists().get_mut(principal)
                 && let Some(listed) = list.get(&entry.session)
-                && listed.entry.mark == entry.mark
+                && listed.entry.is_same(entry)
             {
                 list.remove(&entry.session);
             }

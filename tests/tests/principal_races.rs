@@ -8,10 +8,11 @@ use std::time::Duration;
 use http::StatusCode;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use session_runtime::store::PrincipalKey;
+use session_runtime::store::{Action, Commit, IndexChange, PrincipalKey, Timeouts};
 use session_runtime::test_kit::ManualClock;
 use session_runtime::{
-    MemoryStore, ReadSession, Session, SessionError, SessionLayer, SessionStore, WhenFull,
+    CommitId, MemoryStore, ReadSession, Session, SessionError, SessionId, SessionLayer,
+    SessionStore, Verifier, WhenFull,
 };
 use tests::faulty::{Fault, FaultyStore};
 use tests::gate::Gate;
@@ -288,39 +289,80 @@ async fn s24_no_order_of_steps_hides_a_session() {
 async fn a_hundred_thousand_sign_ins_leave_no_index() {
     let clock = ManualClock::new();
     let store = Arc::new(MemoryStore::builder().clock(clock.clone()).build());
-    let layer = SessionLayer::new(store.clone());
-    let hour = Duration::from_secs(3600);
+    let (minute, day) = (Duration::from_secs(60), Duration::from_secs(24 * 3600));
+    let mut longest = 0;
     for number in 0..100_000_u32 {
-        let mut visitor = Visitor::new(&layer);
-        sign_in(&mut visitor, number % 1000).await;
-        match number % 3 {
-            0 => {
-                let page = |session: Session<Shop>| async move { session.destroy() };
-                visitor.visit(page).await;
-            }
-            1 => {
-                let page = |mut session: Session<Shop>| async move { session.customer = None };
-                visitor.visit(page).await;
-            }
-            _ => {}
+        let id = SessionId::generate().unwrap();
+        let verifier = Verifier::from_bytes([1; 32]);
+        let commit = |action, change| {
+            let mut commit = Commit::new(id, CommitId::generate().unwrap(), action);
+            commit.timeouts = Some(Timeouts {
+                idle: Some(30 * minute),
+                lifetime: Some(day),
+            });
+            commit.index = vec![change];
+            commit
+        };
+        let principal = PrincipalKey::new("owner", &(number % 1000).to_be_bytes());
+        let add = IndexChange::Add {
+            principal,
+            keep: Some(day),
+            limit: None,
+        };
+        let creation = commit(Action::Create { verifier }, add);
+        store.commit(&creation).await.unwrap();
+        let end = match number % 4 {
+            0 => Some(Action::Destroy { verifier }),
+            1 => Some(Action::Revoke),
+            2 => Some(Action::Update {
+                verifier,
+                rotation: None,
+            }),
+            _ => None,
+        };
+        if let Some(end) = end {
+            let end = commit(end, IndexChange::Remove { principal });
+            store.commit(&end).await.unwrap();
         }
-        if number % 1000 == 0 {
-            clock.advance(hour);
-        }
+        clock.advance(minute / 10);
+        longest = longest.max(entries(&store));
     }
-    let listed =
-        |customer: u32| PrincipalKey::new("shop.customer", customer.to_string().as_bytes());
-    let mut entries = 0;
-    for customer in 0..1000 {
-        entries += store.index(&listed(customer)).await.unwrap().entries.len();
-    }
-    // An entry is kept for a day, in which 24,000 of the last ones signed in.
-    assert!((1..=8_334).contains(&entries), "{entries} entries");
+    // An entry is kept for a day, in which there are 14,400 sign-ins; of four one stays.
+    assert!((3_000..=3_700).contains(&longest), "{longest} entries");
 
-    clock.advance(25 * hour);
+    clock.advance(25 * 60 * minute);
     store.sweep().await.unwrap();
-    for customer in 0..1000 {
-        assert_eq!(store.index(&listed(customer)).await.unwrap().entries, []);
+    assert_eq!(entries(&store), 0);
+}
+
+/// What the layer leaves behind, also where entries have no end, goes with the sessions.
+#[tokio::test]
+async fn a_sweep_takes_the_entries_of_ended_sessions() {
+    let clock = ManualClock::new();
+    let store = Arc::new(MemoryStore::builder().clock(clock.clone()).build());
+    let layer = SessionLayer::builder(store.clone())
+        .no_lifetime()
+        .build()
+        .unwrap();
+    let mut last = Visitor::new(&layer);
+    for number in 0..1000 {
+        last = Visitor::new(&layer);
+        sign_in(&mut last, number % 100).await;
     }
-    assert!(format!("{store:?}").contains("listed: 0"), "{store:?}");
+    assert_eq!(entries(&store), 1000);
+    clock.advance(Duration::from_secs(29 * 60));
+    is_signed_in(&mut last).await;
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(entries(&store), 1000);
+    store.sweep().await.unwrap();
+    assert_eq!(entries(&store), 1);
+    assert_eq!(count(&layer, 99).await, 1);
+}
+
+/// How many entries the index has, those included whose time is over.
+fn entries(store: &MemoryStore) -> usize {
+    let shown = format!("{store:?}");
+    let (_, listed) = shown.split_once("listed: ").unwrap();
+    let digits: String = listed.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap()
 }

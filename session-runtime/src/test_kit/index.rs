@@ -327,6 +327,16 @@ pub(super) async fn only_the_same_mark_is_forgotten(kit: Kit) {
     other.expect_value("owner", "7").await;
 }
 
+/// Whoever saw the session on its way knows nothing of the one that has arrived.
+pub(super) async fn what_has_arrived_since_is_not_forgotten(kit: Kit) {
+    let visitor = signed_in(&kit, "7").await;
+    let entry = entries(&kit, &principal("7")).await[0];
+    forget(&kit, "7", &entry.arriving()).await;
+    expect_listed(&kit, "7", &[&visitor]).await;
+    forget(&kit, "7", &entry).await;
+    expect_listed(&kit, "7", &[]).await;
+}
+
 pub(super) async fn an_entry_goes_when_its_time_is_over(kit: Kit) {
     let visitor = kit.session([]).await;
     let lasting = kit.session([]).await;

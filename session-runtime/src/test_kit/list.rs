@@ -159,6 +159,7 @@ macro_rules! __every_check {
                 a_refused_commit_takes_nothing_off
                 an_entry_is_replaced_with_a_new_mark
                 only_the_same_mark_is_forgotten
+                what_has_arrived_since_is_not_forgotten
                 an_entry_goes_when_its_time_is_over
                 an_entry_is_kept_anew_when_it_is_replaced
                 the_longest_time_to_keep_is_no_error

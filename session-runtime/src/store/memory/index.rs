@@ -81,7 +81,7 @@ impl Index {
 
     pub(super) fn forget(&mut self, principal: &PrincipalKey, stale: &IndexEntry) {
         let listed = self.entries.get(&(*principal, stale.session));
-        if listed.is_some_and(|listed| listed.entry.mark == stale.mark) {
+        if listed.is_some_and(|listed| listed.entry.is_same(stale)) {
             self.remove(principal, &stale.session);
         }
     }
