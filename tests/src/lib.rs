@@ -3,8 +3,10 @@
 pub mod browser;
 pub mod clock;
 pub mod counting;
+pub mod cutting;
 pub mod events;
 pub mod faulty;
 pub mod gate;
 pub mod sessions;
+pub mod stepped;
 pub mod visitor;

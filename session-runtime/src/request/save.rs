@@ -68,6 +68,8 @@ impl RequestSession {
                 }
                 Outcome::LimitReached { principal } => {
                     self.make_room(&plan.commit, principal).await?;
+                    // Nothing was applied, so this is another commit, with marks of its own.
+                    plan.commit.id = CommitId::generate()?;
                 }
                 refused => return Err(into_error(&plan.commit, refused)),
             }

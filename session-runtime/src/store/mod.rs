@@ -101,8 +101,9 @@ pub trait SessionStore: Send + Sync + 'static {
         principal: &'a PrincipalKey,
     ) -> BoxFuture<'a, Result<IndexEntries, StoreError>>;
 
-    /// Removes an entry that proved to be stale, unless it has been written again: an entry of the
-    /// same session with another mark stays.
+    /// Removes an entry that proved to be stale, unless it has been written again or has arrived
+    /// since: one of the same session with another [`mark`](IndexEntry::mark) or another
+    /// [`arriving`](IndexEntry::arriving) stays.
     fn forget<'a>(
         &'a self,
         principal: &'a PrincipalKey,

@@ -56,6 +56,7 @@ mod fields;
 mod foreign_fields;
 mod guards;
 mod housekeeping;
+mod index;
 mod list;
 mod merges;
 mod once;

@@ -238,11 +238,12 @@ impl Default for MemoryStore {
     }
 }
 
-/// Shows settings and the number of records, nothing of the sessions.
+/// Shows settings and the numbers of records and of entries in the index, nothing of the sessions.
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore")
             .field("held", &self.held)
+            .field("listed", &self.index().len())
             .field("capacity", &self.capacity)
             .field("policy", &self.policy)
             .finish_non_exhaustive()
