@@ -8,6 +8,8 @@
 //! implementation. All of them report to one `ctxt`; when it holds an error, `fallback` writes the
 //! implementation instead.
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
 mod ast;
 mod attr;
 mod ctxt;

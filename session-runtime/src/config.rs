@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum_core::response::{IntoResponse, Response};
-use http::header::HeaderValue;
 
 use crate::cookie::{CookieSettings, LONGEST_MAX_AGE, SameSite};
 use crate::error::SessionError;
@@ -77,19 +76,24 @@ impl Shared {
         principals.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn learn_principal(&self, spec: &'static FieldSpec) {
-        let is_known = |known: &&FieldSpec| known.name == spec.name;
-        let known = self
-            .principals
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        if !known.iter().any(|known| is_known(&known)) {
-            drop(known);
-            let mut known = self
+    /// Notes a field that says whose a session is.
+    pub(crate) fn learn_principal(&self, spec: &'static FieldSpec) {
+        let is_known = |known: &[&FieldSpec]| known.iter().any(|known| known.name == spec.name);
+        // Almost always known: only then is nobody kept waiting.
+        let known = is_known(
+            &self
+                .principals
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        if !known {
+            let mut principals = self
                 .principals
                 .write()
                 .unwrap_or_else(PoisonError::into_inner);
-            known.push(spec);
+            if !is_known(&principals) {
+                principals.push(spec);
+            }
         }
     }
 
@@ -109,8 +113,13 @@ impl Shared {
 }
 
 impl Config {
-    /// How long the token before an automatic rotation still works, for requests on their way.
-    pub(crate) const ROTATION_GRACE: Duration = Duration::from_secs(30);
+    /// How long the token before an automatic rotation still works, for requests on their way: at
+    /// most until the next rotation is due.
+    pub(crate) fn rotation_grace(&self) -> Duration {
+        let longest = Duration::from_secs(30);
+        self.rotate_every
+            .map_or(longest, |interval| interval.min(longest))
+    }
 
     /// How many sessions a principal named by this field may have.
     pub(crate) fn limit_of(&self, spec: &FieldSpec) -> Option<&Limit> {
@@ -393,12 +402,14 @@ impl SessionLayerBuilder {
         if self.field_limit > self.session_limit {
             return Err(ConfigError::FieldLimitBeyondSessionLimit);
         }
-        let schemas = self.schemas.iter().copied().flatten();
-        let principals = schemas.filter(|spec| spec.principal).collect();
         if self.insecure {
             events::insecure(&cookie.name);
         }
-        Ok(SessionLayer::from_shared(Shared {
+        let schemas = self.schemas.iter().copied().flatten();
+        let named = schemas.filter(|spec| spec.principal);
+        let limited = self.limits.iter().map(|limit| limit.spec);
+        let principals: Vec<_> = named.chain(limited).collect();
+        let shared = Shared {
             store: self.store,
             config: Config {
                 cookie,
@@ -412,8 +423,12 @@ impl SessionLayerBuilder {
                 on_error: self.on_error,
             },
             doubtful: Mutex::default(),
-            principals: RwLock::new(principals),
-        }))
+            principals: RwLock::default(),
+        };
+        for spec in principals {
+            shared.learn_principal(spec);
+        }
+        Ok(SessionLayer::from_shared(shared))
     }
 
     /// The layer with the defaults, which contradict nothing.
@@ -437,10 +452,7 @@ impl SessionLayerBuilder {
             });
         }
         if let Some(domain) = &self.domain {
-            let valid = !domain.is_empty()
-                && HeaderValue::from_str(domain).is_ok()
-                && !domain.contains([';', ',', ' ', '\t']);
-            if !valid {
+            if domain.is_empty() || !domain.bytes().all(is_host_byte) {
                 return Err(ConfigError::Domain {
                     domain: domain.clone(),
                 });
@@ -576,6 +588,11 @@ fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
+/// Bytes that a host's name may have; other alphabets are written in their ASCII form.
+fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)
+}
+
 /// Two settings contradict, or one makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -668,6 +685,12 @@ pub enum ConfigError {
     /// Only a principal can have several sessions.
     #[error("`max_sessions` names the field `{field}`, which is not marked `principal`")]
     LimitWithoutPrincipal {
+        /// The field's stored name.
+        field: &'static str,
+    },
+    /// Only of principals a list of sessions is kept.
+    #[error("the field `{field}` is not marked `principal`, so nobody's sessions are listed by it")]
+    NotPrincipal {
         /// The field's stored name.
         field: &'static str,
     },

@@ -1,4 +1,5 @@
-//! Typed sessions for axum.
+#![doc = include_str!("../README.md")]
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod clock;
 mod codec;
@@ -7,6 +8,8 @@ mod cookie;
 mod error;
 mod events;
 mod extract;
+#[cfg(doc)]
+pub mod guide;
 mod keys;
 mod layer;
 mod principal;

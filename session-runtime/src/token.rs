@@ -30,6 +30,11 @@ const TOKEN_CHARACTERS: usize = 43;
 pub struct SessionId([u8; ID_BYTES]);
 
 impl SessionId {
+    /// The smallest id in the order of ids.
+    pub(crate) const FIRST: Self = Self([0; ID_BYTES]);
+    /// The largest one.
+    pub(crate) const LAST: Self = Self([u8::MAX; ID_BYTES]);
+
     /// A new id from the operating system's generator.
     ///
     /// # Errors

@@ -1,6 +1,9 @@
 //! What the integration tests share.
 
 pub mod browser;
+pub mod clock;
 pub mod counting;
 pub mod events;
+pub mod faulty;
+pub mod gate;
 pub mod visitor;

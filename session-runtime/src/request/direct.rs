@@ -15,7 +15,8 @@ use crate::events;
 use crate::schema::{FieldSpec, SessionSchema};
 use crate::session::Ttl;
 use crate::store::{
-    Change, Condition, FieldName, IntegerRange, MergeOperation, Outcome, Selected, StoredField,
+    Change, Condition, FieldName, IndexChange, IntegerRange, MergeOperation, Outcome, Selected,
+    StoredField,
 };
 use crate::token::SessionId;
 
@@ -159,12 +160,11 @@ impl RequestSession {
                 let mut pending = Pending::default();
                 let keep = state.index_entry_lasts(config, &pending.wishes);
                 let field = state.tracked(spec);
-                let rotates = field.is_written() && spec.principal;
                 field.check_size(config.field_limit)?;
-                pending.add_index_changes(field, config, keep);
+                pending.note_principal(field, config, keep);
                 field.take_changes(&mut pending.conditions, &mut pending.changes)?;
                 name = field.stored_name();
-                pending.wishes.rotate = rotates && std::mem::take(&mut state.wishes.rotate);
+                state.wishes.rotate &= !pending.wishes.rotate;
                 pending
             };
             let name = name.into();
@@ -203,7 +203,7 @@ impl RequestSession {
     /// session. Answers the values that came back.
     async fn change_at_once(
         &self,
-        spec: &FieldSpec,
+        spec: &'static FieldSpec,
         changes: Vec<Change>,
     ) -> Result<Changed, SessionError> {
         let plan = {
@@ -214,6 +214,10 @@ impl RequestSession {
                 None => state.take_pending(config)?,
             };
             pending.wishes.rotate |= spec.principal;
+            // Whoever the session belonged to, it is nobody's now.
+            let principal = state.tracked(spec).principal();
+            let removal = principal.map(|principal| IndexChange::Remove { principal });
+            pending.index.extend(removal);
             pending.changes.extend(changes);
             state.plan_with(config, pending, Moment::Asked)?
         };

@@ -24,7 +24,8 @@ impl RequestSession {
             let mut state = self.state();
             let plan = state.plan(&self.shared().config, moment);
             state.closed |= moment == Moment::Response;
-            (state.doomed.take(), plan)
+            let doomed = state.doomed.take();
+            (doomed.filter(|_| !state.abandoned), plan)
         };
         if let Some(doomed) = doomed {
             self.remove_session(doomed).await?;
@@ -44,7 +45,17 @@ impl RequestSession {
                     return Ok(applied);
                 }
                 // Another request of the same visitor was due for a new token as well.
-                Outcome::Gone if plan.rotates_by_age => plan = plan.without_rotation(),
+                Outcome::Gone if plan.rotates_by_age => {
+                    if let Some(live) = self.state().live_mut() {
+                        live.is_current = false;
+                    }
+                    plan = plan.without_rotation();
+                }
+                // The handler asked for nothing, so its response does not promise anything.
+                Outcome::Gone if plan.is_upkeep => {
+                    events::gone(plan.commit.session);
+                    return Ok(Applied::default());
+                }
                 Outcome::LimitReached { principal } => {
                     self.make_room(&plan.commit, principal).await?;
                 }
@@ -177,7 +188,9 @@ impl State {
             }
             // A browser counts a persistent cookie's age from the last time it was given.
             let is_persistent = live.persistent.unwrap_or(config.cookie.persistent);
-            if token.is_some() || is_persistent || wishes.persistent.is_some() {
+            let wants_cookie = is_persistent || wishes.persistent.is_some();
+            // A token in its grace must not replace the new one in the visitor's cookie jar.
+            if token.is_some() || (wants_cookie && live.is_current) {
                 self.cookie = Some(CookieChange::Set);
             }
         }

@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) cookie: Option<CookieChange>,
     /// The request's cookie opens nothing, or nothing certain: the response removes it.
     pub(super) useless_cookie: bool,
+    /// The response depends on the cookie, though nobody extracted a session.
+    pub(super) consulted: bool,
     /// A handler panicked: nothing is saved.
     pub(super) abandoned: bool,
     /// The response has left.
@@ -263,7 +265,7 @@ impl State {
         }
     }
 
-    /// Gives the session up: what follows in this request is a new visitor's.
+    /// Gives the session up; the next commit removes it.
     pub(super) fn destroy(&mut self) {
         if let Visitor::Known(live) = std::mem::take(&mut self.visitor) {
             self.doomed = Some(Doomed {
@@ -275,6 +277,11 @@ impl State {
                     .collect(),
             });
         }
+        self.give_up();
+    }
+
+    /// Forgets the session: what follows in this request is a new visitor's.
+    pub(super) fn give_up(&mut self) {
         self.visitor = Visitor::Anonymous;
         self.new = true;
         self.fields.clear();

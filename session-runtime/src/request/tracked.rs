@@ -137,6 +137,11 @@ impl TrackedField {
         self.current.as_ref().map_or(0, Bytes::len)
     }
 
+    /// The encoded size it has in the store, in bytes.
+    pub(super) fn stored_size(&self) -> usize {
+        self.stored.as_ref().map_or(0, Bytes::len)
+    }
+
     /// Refuses a value that waits and is too large.
     pub(super) fn check_size(&self, limit: usize) -> Result<(), SessionError> {
         let size = self.size();
