@@ -186,12 +186,8 @@ mod tests {
             let found = settings().tokens(&headers(&[header.as_bytes()]));
             assert_eq!(found, [token], "{header}");
         }
-        let split: [&[u8]; 3] = [
-            b"a=\xff\xfe",
-            b"novalue",
-            format!("__Host-id={text}").as_bytes(),
-        ]
-        .map(|bytes| -> &[u8] { Box::leak(bytes.to_vec().into_boxed_slice()) });
+        let ours = format!("__Host-id={text}");
+        let split: [&[u8]; 3] = [b"a=\xff\xfe", b"novalue", ours.as_bytes()];
         assert_eq!(settings().tokens(&headers(&split)), [token]);
     }
 
