@@ -306,9 +306,8 @@ pub(super) async fn only_the_same_mark_is_forgotten(kit: Kit) {
     let other = signed_in(&kit, "7").await;
     let all = entries(&kit, &principal("7")).await;
     let of = |visitor: &Visitor| {
-        *all.iter()
-            .find(|entry| entry.session == visitor.id)
-            .unwrap()
+        let entry = all.iter().find(|entry| entry.session == visitor.id);
+        *entry.expect("the visitor is listed")
     };
     let stale = of(&visitor);
     visitor
