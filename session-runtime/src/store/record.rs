@@ -530,7 +530,8 @@ mod tests {
             name: "a",
             deadline: true,
         };
-        let loaded = record.unwrap().load(&[selected], earlier).unwrap();
+        let session = SessionId::generate().unwrap();
+        let loaded = record.unwrap().load(&session, &[selected], earlier).unwrap();
         assert_eq!(loaded.header.seen, earlier);
         let field = loaded.fields[0].as_ref().unwrap();
         assert_eq!(field.deadline, Some(after(10)));
