@@ -248,7 +248,7 @@ impl fmt::Debug for Token {
     }
 }
 
-fn random_bytes<const N: usize>() -> Result<[u8; N], RandomError> {
+pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], RandomError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(RandomError)?;
     Ok(bytes)
@@ -259,7 +259,7 @@ fn write_base64(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
 }
 
 /// Exactly `N` bytes in canonical base64url without padding, or nothing.
-fn decode_base64<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+pub(crate) fn decode_base64<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     // The length is checked first: the decoder must never see an input longer than its answer.
     if text.len() != (N * 8).div_ceil(6) {

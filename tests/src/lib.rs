@@ -7,5 +7,6 @@ pub mod cutting;
 pub mod events;
 pub mod faulty;
 pub mod gate;
+pub mod sessions;
 pub mod stepped;
 pub mod visitor;

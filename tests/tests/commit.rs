@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use axum::RequestExt;
+use axum::extract::Request;
 use http::StatusCode;
 use serde::{Deserialize, Serialize, Serializer};
 use session_runtime::store::{Action, Change, Commit, Selected, StoredField};
 use session_runtime::{
     CommitId, MemoryStore, ReadSession, Session, SessionError, SessionId, SessionLayer,
-    SessionStore,
+    SessionRejection, SessionStore,
 };
 use tests::counting::CountingStore;
 use tests::events::Recorder;
@@ -831,4 +833,27 @@ async fn p7_fields_of_others_are_left_alone() {
     )
     .await;
     assert_eq!(held, ["new", "[]", "2"].map(|value| Some(value.to_owned())));
+}
+
+#[tokio::test]
+async fn p6_what_guards_change_and_change_back_is_no_change() {
+    let (layer, store) = site();
+    let page = |mut first: Session<Merged>, mut request: Request| async move {
+        first.plain += 5;
+        first.count += 5;
+        first.commit();
+        let mut second: Session<Merged> = request.extract_parts().await?;
+        second.plain -= 5;
+        second.count -= 5;
+        second.commit();
+        Ok::<_, SessionRejection>(())
+    };
+    let mut visitor = Visitor::new(&layer);
+    visitor.visit(page).await;
+    assert_eq!((visitor.token(), store.take_counts()), (None, (0, 0)));
+    let fill = |mut session: Session<Merged>| async move { session.plain = 1 };
+    visitor.visit(fill).await;
+    store.take_counts();
+    visitor.visit(page).await;
+    assert_eq!(store.take_counts(), (1, 0));
 }

@@ -143,7 +143,7 @@ async fn s4_what_cannot_be_a_token_never_reaches_the_store() {
         format!("__host-id={token}"),
         format!("id={token}"),
         format!("a={NAME}={token}"),
-        format!("{NAME}"),
+        NAME.to_owned(),
         format!("{NAME}{token}"),
         format!("={token}"),
         format!("{NAME}, {token}"),

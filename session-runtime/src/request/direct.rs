@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::load::{selection, track};
-use super::plan::{Moment, Pending};
+use super::load::selection;
+use super::plan::{Moment, Pending, Plan};
 use super::save::into_error;
 use super::state::{State, Visitor};
-use super::tracked::integer;
+use super::tracked::{integer, opened};
 use super::{RequestSession, baseline, changes_since, decode, defaults};
+use crate::config::Config;
 use crate::error::SessionError;
 use crate::events;
 use crate::schema::{FieldSpec, SessionSchema};
@@ -39,13 +40,12 @@ impl RequestSession {
                 return Ok(answer);
             };
 
-            let found = self.find(&token, &selection(T::FIELDS)).await?;
-            let (live, loaded) = found.ok_or(SessionError::Gone)?;
+            let (live, loaded) = self.find_again(&token, &selection(T::FIELDS)).await?;
             let last_commit = live.last_commit;
             let mut fresh = State {
                 closed: self.state().closed,
+                fields: self.track(&live, T::FIELDS, loaded),
                 visitor: Visitor::Known(Box::new(live)),
-                fields: track(T::FIELDS, loaded),
                 ..State::default()
             };
             let stored = fresh.current(T::FIELDS);
@@ -95,21 +95,35 @@ impl RequestSession {
             field: spec.name.to_owned(),
         };
         let default = integer(defaults::<T>().value(index)).ok_or_else(out_of_range)?;
-        let changes = {
-            let mut state = self.state();
-            let field = state.tracked(spec);
-            let merge = Change::Merge {
-                name: spec.name.into(),
-                operation: MergeOperation::Add,
-                operand: delta,
-                initial: field.initial(default),
-                range,
-                ttl: spec.write_ttl(),
-            };
-            field.surrounded(merge)
+        let merge = |initial| Change::Merge {
+            name: spec.name.into(),
+            operation: MergeOperation::Add,
+            operand: delta,
+            initial,
+            range,
+            ttl: spec.write_ttl(),
         };
-        let values = self.change_at_once(spec, changes).await?;
-        values.into_iter().next_back().ok_or_else(out_of_range)
+        let plan = self.plan_at_once(|state, config| {
+            if state.live().is_none() {
+                state.tracked(spec);
+                let mut pending = state.take_pending(config)?;
+                pending.changes.push(merge(default));
+                return Ok(pending);
+            }
+            let mut pending = Pending::default();
+            let field = state.tracked(spec);
+            field.take_changes(&mut pending.conditions, &mut pending.changes)?;
+            if pending.changes.is_empty() {
+                pending.changes = field.surrounded(merge(field.initial(default)));
+            } else {
+                // The change that waited goes first and leaves nothing unusual behind.
+                pending.changes.push(merge(default));
+            }
+            Ok(pending)
+        })?;
+        let applied = self.carry_out(plan).await?;
+        let sum = applied.values.into_iter().flatten().next_back();
+        sum.ok_or_else(out_of_range)
     }
 
     /// Removes a field in the store; answers what it held.
@@ -120,10 +134,34 @@ impl RequestSession {
         if self.state().live().is_none() {
             return Ok(None);
         }
-        let names = std::iter::once(&spec.name).chain(spec.aliases);
-        let changes = names.map(|&name| Change::Take { name: name.into() });
-        let values = self.change_at_once(spec, changes.collect()).await?;
-        Ok(values.into_iter().next())
+        let names: Vec<_> = std::iter::once(spec.name)
+            .chain(spec.aliases.iter().copied())
+            .collect();
+        let plan = self.plan_at_once(|state, _| {
+            let mut pending = Pending::default();
+            let takes = names.iter().map(|&name| Change::Take { name: name.into() });
+            pending.changes.extend(takes);
+            let field = state.tracked(spec);
+            field.forget();
+            pending.wishes.rotate = spec.principal && field.current().is_some();
+            // Whoever the session belonged to, it is nobody's now.
+            let removal = field.principal();
+            let removal = removal.map(|principal| IndexChange::Remove { principal });
+            pending.index.extend(removal);
+            Ok(pending)
+        })?;
+        let session = plan.commit.session;
+        let applied = self.carry_out(plan).await?;
+        let mut values = names.into_iter().zip(applied.values);
+        let Some((name, value)) = values.find_map(|(name, value)| Some((name, value?))) else {
+            return Ok(None);
+        };
+        let sealer = self.shared().config.sealer.as_ref();
+        let opened = opened(spec, sealer, &session, name, value);
+        if opened.is_none() {
+            events::decode_failed(spec.name);
+        }
+        Ok(opened)
     }
 
     /// Sets what remains of a field's time. A change of the field that waits goes with it.
@@ -132,34 +170,33 @@ impl RequestSession {
         spec: &'static FieldSpec,
         ttl: Duration,
     ) -> Result<(), SessionError> {
-        let plan = {
-            let mut state = self.state();
-            let config = &self.shared().config;
-            let name;
+        if self.state().live().is_none() && !self.state().tracked(spec).is_written() {
+            return Ok(());
+        }
+        let plan = self.plan_at_once(|state, config| {
+            let mut name = spec.name;
             let mut pending = if state.live().is_none() {
                 // Nothing is stored yet, so the field's change can only come with the others.
-                name = spec.name;
-                let pending = state.take_pending(config)?;
-                if !pending.changes.iter().any(Change::is_write) {
-                    state.wishes = pending.wishes;
-                    return Ok(());
-                }
-                pending
+                state.take_pending(config)?
             } else {
                 let mut pending = Pending::default();
                 let keep = state.index_entry_lasts(config, &pending.wishes);
                 let field = state.tracked(spec);
-                field.check_size(config.field_limit)?;
+                let fits = field.check_size(config.field_limit);
                 pending.note_principal(field, config, keep);
-                field.take_changes(&mut pending.conditions, &mut pending.changes)?;
-                name = field.stored_name();
+                let taken = field.take_changes(&mut pending.conditions, &mut pending.changes);
+                // A change moves the field to its present name.
+                if pending.changes.is_empty() {
+                    name = field.stored_name();
+                }
                 state.wishes.rotate &= !pending.wishes.rotate;
+                fits.and(taken)?;
                 pending
             };
             let name = name.into();
             pending.changes.push(Change::Renew { name, ttl });
-            state.plan_with(config, pending, Moment::Asked)?
-        };
+            Ok(pending)
+        })?;
         self.carry_out(plan).await.map(drop)
     }
 
@@ -176,8 +213,7 @@ impl RequestSession {
                 deadline: true,
             })
             .collect();
-        let found = self.find(&token, &selected).await?;
-        let (_, loaded) = found.ok_or(SessionError::Gone)?;
+        let (_, loaded) = self.find_again(&token, &selected).await?;
         Ok(match loaded.fields.into_iter().flatten().next() {
             None => Ttl::Missing,
             Some(StoredField { deadline: None, .. }) => Ttl::Unbounded,
@@ -188,29 +224,15 @@ impl RequestSession {
         })
     }
 
-    /// Commits these changes of a field alone, or with everything that waits where they create the
-    /// session. Answers the values that came back.
-    async fn change_at_once(
+    /// The plan for what `pending` gathers. Where it fails nothing waits any more.
+    fn plan_at_once(
         &self,
-        spec: &'static FieldSpec,
-        changes: Vec<Change>,
-    ) -> Result<Vec<Bytes>, SessionError> {
-        let plan = {
-            let mut state = self.state();
-            let config = &self.shared().config;
-            let mut pending = match state.live() {
-                Some(_) => Pending::default(),
-                None => state.take_pending(config)?,
-            };
-            pending.wishes.rotate |= spec.principal;
-            // Whoever the session belonged to, it is nobody's now.
-            let principal = state.tracked(spec).principal();
-            let removal = principal.map(|principal| IndexChange::Remove { principal });
-            pending.index.extend(removal);
-            pending.changes.extend(changes);
-            state.plan_with(config, pending, Moment::Asked)?
-        };
-        let applied = self.carry_out(plan).await?;
-        Ok(applied.values.into_iter().flatten().collect())
+        pending: impl FnOnce(&mut State, &Config) -> Result<Pending, SessionError>,
+    ) -> Result<Plan, SessionError> {
+        let mut state = self.state();
+        let config = &self.shared().config;
+        let plan = pending(&mut state, config)
+            .and_then(|pending| state.plan_with(config, pending, Moment::Asked));
+        plan.inspect_err(|_| state.revert())
     }
 }

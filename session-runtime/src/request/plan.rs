@@ -57,9 +57,14 @@ impl State {
         config: &Config,
         moment: Moment,
     ) -> Result<Option<Plan>, SessionError> {
-        if self.abandoned {
-            return Ok(None);
+        let plan = self.plan_all(config, moment);
+        if plan.is_err() {
+            self.revert();
         }
+        plan
+    }
+
+    fn plan_all(&mut self, config: &Config, moment: Moment) -> Result<Option<Plan>, SessionError> {
         let mut pending = self.take_pending(config)?;
         let is_upkeep = pending.is_empty();
         match self.live() {
@@ -164,6 +169,7 @@ impl State {
         commit.end_grace = end_grace;
         commit.conditions = pending.conditions;
         commit.changes = pending.changes;
+        self.seal(config, &mut commit)?;
         commit.index = pending.index;
         Ok(Plan {
             commit,
@@ -172,6 +178,21 @@ impl State {
             rotates_by_age,
             is_upkeep: false,
         })
+    }
+
+    /// Seals what the commit writes into `encrypt` fields. Not sooner: only now is it certain whose
+    /// session it is.
+    fn seal(&self, config: &Config, commit: &mut Commit) -> Result<(), SessionError> {
+        for change in &mut commit.changes {
+            let Change::Set { name, value, .. } = change else {
+                continue;
+            };
+            let mut fields = self.fields.iter();
+            if let Some(field) = fields.find(|field| field.spec().name == *name) {
+                field.seal(config.sealer.as_ref(), &commit.session, value)?;
+            }
+        }
+        Ok(())
     }
 
     /// Refuses what is too large before anything is sent.

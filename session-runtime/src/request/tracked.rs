@@ -7,22 +7,29 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
+use crate::config::ConfigError;
 use crate::error::SessionError;
 use crate::schema::{FieldSpec, Merge, Renew};
+use crate::sealing::Sealer;
 use crate::store::{
     Change, Condition, FieldTtl, IndexChange, MergeOperation, PrincipalKey, StoredField,
 };
+use crate::token::SessionId;
 
 pub(super) struct TrackedField {
     spec: &'static FieldSpec,
-    /// What the store holds, as far as this request knows.
+    /// What the store holds, as far as this request knows; opened where it is sealed.
     stored: Option<Bytes>,
+    /// The sealed form of `stored`, which is absent if it does not open.
+    sealed: Option<Bytes>,
     /// The older name under which `stored` was read.
     alias: Option<&'static str>,
     /// How much of its time was left at the load, if the load asked for it.
     remaining: Option<Duration>,
-    /// What the handler made of it.
+    /// What the handler made of it. The same as `stored` unless a change waits or is on its way.
     current: Option<Bytes>,
+    /// What it was before the change that waits.
+    before: Option<Bytes>,
     /// The integer that the handler's changes started from, and what counts in its absence.
     counted: Option<Counted>,
     /// Whether `stored` and `remaining` are what a load found, and not what was saved since.
@@ -58,7 +65,9 @@ impl TrackedField {
         Self {
             spec,
             current: stored.clone(),
+            before: None,
             stored,
+            sealed: None,
             alias,
             remaining: deadline.map(|deadline| deadline.saturating_since(now)),
             counted: None,
@@ -68,6 +77,44 @@ impl TrackedField {
             reset: false,
             renewed: false,
         }
+    }
+
+    /// Opens a value that was loaded. One that does not open counts as absent.
+    pub(super) fn open(&mut self, sealer: Option<&Sealer>, session: &SessionId) {
+        if !self.spec.encrypted {
+            return;
+        }
+        self.sealed = self.stored.take();
+        if let Some(sealed) = &self.sealed {
+            let name = self.stored_name();
+            self.stored = opened(self.spec, sealer, session, name, sealed.clone());
+        }
+        self.current.clone_from(&self.stored);
+    }
+
+    /// Seals the value that a commit writes, if the field is to be.
+    pub(super) fn seal(
+        &self,
+        sealer: Option<&Sealer>,
+        session: &SessionId,
+        value: &mut Bytes,
+    ) -> Result<(), SessionError> {
+        let field = self.spec.name;
+        if self.spec.encrypted {
+            let sealer = sealer.ok_or(ConfigError::NoEncryptionKeys { field })?;
+            *value = sealer.seal(session, field, value)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the store holds something sealed that does not open.
+    pub(super) fn is_unopened(&self) -> bool {
+        self.sealed.is_some() && self.stored.is_none()
+    }
+
+    /// The bytes that the store holds, as far as this request knows.
+    fn in_store(&self) -> Option<&Bytes> {
+        self.sealed.as_ref().or(self.stored.as_ref())
     }
 
     pub(super) fn is(&self, spec: &FieldSpec) -> bool {
@@ -114,6 +161,10 @@ impl TrackedField {
         self.written
     }
 
+    pub(super) fn is_pending(&self) -> bool {
+        self.written || self.renewed
+    }
+
     /// Notes that the stored value does not decode. Answers whether that is news.
     pub(super) fn mark_undecodable(&mut self) -> bool {
         !std::mem::replace(&mut self.undecodable, true)
@@ -126,12 +177,15 @@ impl TrackedField {
         from: Option<&[u8]>,
         default: Option<&[u8]>,
     ) {
+        if !self.written {
+            self.before = from.map(Bytes::copy_from_slice);
+        }
         if let (None, Some(from), Some(default)) = (self.counted, integer(from), integer(default)) {
             self.counted = Some(Counted { from, default });
         }
         // Where the stored value does not decode it counts as absent, for a merge in the store
         // too.
-        self.reset |= self.undecodable;
+        self.reset |= self.undecodable || self.is_unopened();
         self.current = value;
         self.written = true;
     }
@@ -147,26 +201,72 @@ impl TrackedField {
         self.renewed = true;
     }
 
+    /// Drops the change that waits.
+    pub(super) fn forget(&mut self) {
+        self.written = false;
+        self.reset = false;
+        self.renewed = false;
+        self.revert();
+    }
+
+    /// What was on its way to the store did not get there. A change that waits stays.
+    pub(super) fn revert(&mut self) {
+        if !self.written {
+            self.current.clone_from(&self.stored);
+            self.counted = None;
+        }
+    }
+
     /// The store holds this now; a change that the handler made meanwhile stays.
     pub(super) fn settle(&mut self, value: Option<Bytes>) {
         match (&mut self.counted, integer(value.as_deref())) {
             (Some(counted), Some(now)) if self.written => {
-                let pending = integer(self.current.as_deref()).unwrap_or(now) - counted.from;
+                let pending = i128::from(integer(self.current.as_deref()).unwrap_or(now))
+                    - i128::from(counted.from);
+                let sum = i128::from(now) + pending;
+                let sum = sum.clamp(i64::MIN.into(), i64::MAX.into());
                 counted.from = now;
-                self.current = Some(now.saturating_add(pending).to_string().into());
+                self.before.clone_from(&value);
+                self.current = Some(sum.to_string().into());
             }
+            _ if self.written => {}
             _ => {
                 self.current.clone_from(&value);
                 self.counted = None;
-                self.written = false;
-                self.reset = false;
-                self.renewed = false;
             }
         }
         self.stored = value;
+        self.sealed = None;
         self.alias = None;
         self.is_loaded = false;
         self.undecodable = false;
+    }
+
+    /// As [`settle`](Self::settle), for what a commit wrote, which may be sealed.
+    pub(super) fn settle_written(
+        &mut self,
+        sealer: Option<&Sealer>,
+        session: &SessionId,
+        written: &Bytes,
+    ) {
+        let value = opened(self.spec, sealer, session, self.spec.name, written.clone());
+        self.settle(value);
+        self.sealed = self.spec.encrypted.then(|| written.clone());
+    }
+
+    /// The store restarted its time to live.
+    pub(super) fn settle_renewal(&mut self) {
+        self.is_loaded = false;
+    }
+
+    /// As [`settle`](Self::settle), for a field that an update brought to the store, past the
+    /// change that waits: of that one only a difference to be added is left.
+    pub(super) fn adopt(&mut self, other: &Self) {
+        if self.counted.is_none() {
+            self.forget();
+        }
+        self.settle(other.stored.clone());
+        self.sealed.clone_from(&other.sealed);
     }
 
     /// A change of the field in the store, and round it what an unusual stored value asks for.
@@ -224,18 +324,22 @@ impl TrackedField {
         self.spec
     }
 
-    /// Moves what is to be saved into a commit, and counts it as saved.
+    /// Moves the change that waits into a commit. [`settle`](Self::settle) or
+    /// [`revert`](Self::revert) says what became of it.
     pub(super) fn take_changes(
         &mut self,
         conditions: &mut Vec<Condition>,
         changes: &mut Vec<Change>,
     ) -> Result<(), SessionError> {
-        let written = std::mem::take(&mut self.written);
         let reset = std::mem::take(&mut self.reset);
+        // Guards one after the other may have changed it and changed it back.
+        let written =
+            std::mem::take(&mut self.written) && (reset || self.current != self.before.take());
         let renewed = std::mem::take(&mut self.renewed);
         let counted = self.counted.take();
         if !written {
-            if let (true, Some(ttl), Some(_)) = (renewed, self.spec.ttl, &self.stored) {
+            self.revert();
+            if let (true, Some(ttl), Some(_)) = (renewed, self.spec.ttl, self.in_store()) {
                 let name = self.stored_name().into();
                 changes.push(Change::Renew { name, ttl });
             }
@@ -256,12 +360,12 @@ impl TrackedField {
             let under_alias = self.alias.is_some();
             conditions.push(Condition::Field {
                 name: name.clone(),
-                value: self.stored.clone().filter(|_| !under_alias),
+                value: self.in_store().cloned().filter(|_| !under_alias),
             });
             if let Some(alias) = self.alias {
                 conditions.push(Condition::Field {
                     name: alias.into(),
-                    value: self.stored.clone(),
+                    value: self.in_store().cloned(),
                 });
             }
         }
@@ -304,12 +408,8 @@ impl TrackedField {
                 only_if_absent: merge == Merge::First,
             }),
         }
-        if let Some(alias) = self.alias.take() {
-            changes.push(Change::Remove { name: alias.into() });
-        }
-        self.stored.clone_from(&self.current);
-        self.undecodable = false;
-        self.is_loaded = false;
+        let alias = self.alias;
+        changes.extend(alias.map(|alias| Change::Remove { name: alias.into() }));
         Ok(())
     }
 
@@ -317,7 +417,7 @@ impl TrackedField {
     pub(super) fn due_renewal(&self, touch_interval: Duration) -> Option<Change> {
         let ttl = self.spec.ttl.filter(|_| self.spec.renew == Renew::Read)?;
         // What was written in this request has just been renewed.
-        if !self.is_loaded || self.stored.is_none() {
+        if !self.is_loaded || self.in_store().is_none() {
             return None;
         }
         let throttle = touch_interval.min(ttl / 10);
@@ -328,6 +428,21 @@ impl TrackedField {
             name: self.stored_name().into(),
             ttl,
         })
+    }
+}
+
+/// What a field's stored bytes mean; `None` where they are sealed and do not open. A value that was
+/// read under an older name was sealed under it.
+pub(super) fn opened(
+    spec: &FieldSpec,
+    sealer: Option<&Sealer>,
+    session: &SessionId,
+    name: &str,
+    stored: Bytes,
+) -> Option<Bytes> {
+    match spec.encrypted {
+        true => sealer?.open(session, name, &stored),
+        false => Some(stored),
     }
 }
 

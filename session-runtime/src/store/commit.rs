@@ -176,7 +176,8 @@ pub enum Change {
     /// Combines an integer with the stored one, exactly, and answers the result in
     /// [`Applied::values`].
     ///
-    /// The stored value is decimal text. A stored value that is not counts as absent.
+    /// The stored value is decimal text. A stored value that is not counts as absent, though its
+    /// deadline is kept like any other.
     Merge {
         /// The field.
         name: FieldName,

@@ -10,6 +10,8 @@
 
 mod commit;
 mod error;
+#[cfg(all(unix, feature = "file"))]
+mod file;
 mod index;
 mod memory;
 mod record;
@@ -26,6 +28,8 @@ pub use self::commit::{
     Outcome, Rotation, Timeouts,
 };
 pub use self::error::{StoreError, StoreErrorKind};
+#[cfg(all(unix, feature = "file"))]
+pub use self::file::{Durability, FileStore, FileStoreBuilder};
 pub use self::index::{
     IndexChange, IndexEntries, IndexEntry, ParsePrincipalKeyError, PrincipalKey,
 };
@@ -48,9 +52,9 @@ use crate::token::{CommitId, SessionId, Verifier};
 /// 3. **Guards.** A commit is applied only if its [`Action`]'s guard and each of its
 ///    [`Condition`]s hold at the moment it takes effect. Checking and applying is one step.
 /// 4. **Once.** A record remembers at least the last eight [`CommitId`]s that changed it. A commit
-///    whose id is among them changes nothing and answers [`Outcome::Applied`], with the same
-///    [`Applied::values`] for a [`Change::Take`], and with the present value for a
-///    [`Change::Merge`]. This holds even where its guard no longer does (its own rotation may have
+///    whose id is among them changes nothing and answers [`Outcome::Applied`], with the present
+///    value for a [`Change::Merge`], and for a [`Change::Take`] with what it took, for at least 30
+///    seconds and unless somebody else took the field meanwhile. This holds even where its guard no longer does (its own rotation may have
 ///    changed the token).
 /// 5. **Field deadlines.** A field whose deadline has come is absent for loads, conditions and
 ///    changes, whether or not it has been reclaimed. Nothing but a new write brings it back.

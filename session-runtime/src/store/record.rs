@@ -164,6 +164,17 @@ impl Record {
         record.check(conditions, now).err()
     }
 
+    /// Drops the fields and the remembered values whose deadlines have come; answers whether there
+    /// were any. Nothing depends on this: they are absent without it.
+    pub fn reclaim(&mut self, now: Timestamp) -> bool {
+        let before = self.fields.len() + self.taken.len();
+        self.fields
+            .retain(|_, field| live(Some(field), now).is_some());
+        self.taken
+            .retain(|_, taken| live(Some(&taken.field), now).is_some());
+        self.fields.len() + self.taken.len() < before
+    }
+
     fn created(verifier: Verifier, now: Timestamp) -> Self {
         Self::new(Header {
             verifier,
@@ -243,10 +254,7 @@ impl Record {
         }
 
         let changed = staged.changed;
-        self.fields
-            .retain(|_, field| live(Some(field), now).is_some());
-        self.taken
-            .retain(|_, taken| live(Some(&taken.field), now).is_some());
+        self.reclaim(now);
         for (change, value) in commit.changes.iter().zip(&values) {
             if let (Change::Take { name }, Some(value)) = (change, value) {
                 let field = StoredField {
@@ -416,7 +424,6 @@ fn merge(operation: MergeOperation, stored: i64, operand: i64, range: IntegerRan
 mod tests {
     use super::*;
     use crate::store::Timeouts;
-    use crate::token::SessionId;
 
     const START: Timestamp = Timestamp::from_millis(1_000);
 
@@ -530,8 +537,10 @@ mod tests {
             name: "a",
             deadline: true,
         };
-        let session = SessionId::generate().unwrap();
-        let loaded = record.unwrap().load(&session, &[selected], earlier).unwrap();
+        let loaded = record
+            .unwrap()
+            .load(&update(vec![]).session, &[selected], earlier);
+        let loaded = loaded.unwrap();
         assert_eq!(loaded.header.seen, earlier);
         let field = loaded.fields[0].as_ref().unwrap();
         assert_eq!(field.deadline, Some(after(10)));

@@ -104,8 +104,10 @@ impl MemoryStore {
 
     fn load_now(&self, session: &SessionId, fields: &[Selected<'_>]) -> Option<Loaded> {
         let now = self.clock.now();
+        // Before the tending, which could reclaim the record that the event is about.
+        let loaded = read(self.shard_of(session)).load(session, fields, now);
         self.tend_next(now);
-        read(self.shard_of(session)).load(session, fields, now)
+        loaded
     }
 
     fn commit_now(&self, commit: &Commit) -> Result<Outcome, StoreError> {
