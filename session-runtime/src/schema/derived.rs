@@ -78,7 +78,7 @@ impl<C: Codec> UsableCodec for C {
 mod tests {
     use bytes::Bytes;
 
-    use crate::schema::{FieldReader, FieldWriter, SessionSchema, Slot};
+    use crate::schema::{FieldReader, FieldWriter, SessionSchema};
 
     #[derive(session_macros::Session, Debug, PartialEq)]
     #[session(crate = crate)]
