@@ -12,6 +12,8 @@ pub use self::clock::{Clock, SystemClock, Timestamp};
 pub use self::codec::{Codec, CodecError, Json, Postcard};
 pub use self::schema::{Field, FieldSpec, FieldValue, Integer, Merge, Renew, SessionSchema};
 pub use self::store::SessionStore;
+#[cfg(feature = "redis")]
+pub use self::store::{RedisStore, Tier};
 pub use self::token::{
     CommitId, ParseCommitIdError, ParseSessionIdError, ParseVerifierError, RandomError, SessionId,
     Verifier,

@@ -230,7 +230,10 @@ fn command_length(bytes: &[u8]) -> Option<usize> {
 fn number(bytes: &[u8], position: usize, prefix: u8) -> Option<(usize, usize)> {
     let line = bytes.get(position..)?;
     let end = line.windows(2).position(|pair| pair == b"\r\n")?;
-    assert_eq!(line[0], prefix, "the client sends something else than commands");
+    assert_eq!(
+        line[0], prefix,
+        "the client sends something else than commands"
+    );
     let number = std::str::from_utf8(&line[1..end]).ok()?.parse().ok()?;
     Some((number, position + end + 2))
 }

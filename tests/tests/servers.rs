@@ -66,7 +66,11 @@ fn a_proxy_cuts_where_it_is_told() {
         ] {
             let _: () = server.command(&["DEL", "count"]);
             let mut connection = open();
-            let mut increment = || redis::cmd("INCR").arg("count").query::<u64>(&mut connection);
+            let mut increment = || {
+                redis::cmd("INCR")
+                    .arg("count")
+                    .query::<u64>(&mut connection)
+            };
             proxy.behave(Behavior::CutOnce { command: 1, at });
             assert_eq!(increment(), Ok(1));
             assert!(increment().is_err());

@@ -11,6 +11,8 @@
 mod commit;
 mod error;
 mod record;
+#[cfg(feature = "redis")]
+mod redis;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +26,8 @@ pub use self::commit::{
 };
 pub use self::error::{StoreError, StoreErrorKind};
 pub use self::record::{Record, Taken};
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisConnectError, RedisStore, RedisStoreBuilder, Tier};
 use crate::clock::Timestamp;
 use crate::token::{CommitId, SessionId, Verifier};
 

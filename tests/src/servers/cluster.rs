@@ -60,7 +60,8 @@ impl Cluster {
 
     /// The slots that a master had at the start.
     pub fn slots(&self, master: usize) -> std::ops::Range<u16> {
-        let share = |n: usize| u16::try_from(usize::from(SLOTS) * n / self.masters).expect("a slot");
+        let share =
+            |n: usize| u16::try_from(usize::from(SLOTS) * n / self.masters).expect("a slot");
         share(master)..share(master + 1)
     }
 
@@ -74,7 +75,8 @@ impl Cluster {
 
     fn join(&self) {
         for (index, node) in self.nodes.iter().enumerate() {
-            let _: String = node.command(&["CLUSTER", "SET-CONFIG-EPOCH", &(index + 1).to_string()]);
+            let _: String =
+                node.command(&["CLUSTER", "SET-CONFIG-EPOCH", &(index + 1).to_string()]);
             if index < self.masters {
                 let slots = self.slots(index);
                 let (first, last) = (slots.start.to_string(), (slots.end - 1).to_string());

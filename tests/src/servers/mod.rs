@@ -102,10 +102,7 @@ pub fn available() -> Vec<Generation> {
                     generation.name(),
                     generation.variable()
                 );
-                assert!(
-                    std::env::var("CI").as_deref() != Ok("true"),
-                    "{message}"
-                );
+                assert!(std::env::var("CI").as_deref() != Ok("true"), "{message}");
                 eprintln!("{message}");
                 false
             }

@@ -59,17 +59,21 @@ impl Sentinel {
     fn wait_until_ready(&self) {
         let deadline = Instant::now() + Duration::from_secs(40);
         let is_ready = |sentinel: &Server| {
-            let state: Vec<redis::Value> =
-                sentinel.command(&["SENTINEL", "MASTER", Self::MASTER]);
-            let words: Vec<String> = redis::from_redis_value(redis::Value::Array(state))
-                .expect("names and values");
+            let state: Vec<redis::Value> = sentinel.command(&["SENTINEL", "MASTER", Self::MASTER]);
+            let words: Vec<String> =
+                redis::from_redis_value(redis::Value::Array(state)).expect("names and values");
             let is = |name: &str, value: &str| {
-                words.chunks(2).any(|pair| pair[0] == name && pair[1] == value)
+                words
+                    .chunks(2)
+                    .any(|pair| pair[0] == name && pair[1] == value)
             };
             is("num-slaves", "1") && is("num-other-sentinels", "2") && is("flags", "master")
         };
         while !self.sentinels.iter().all(is_ready) {
-            assert!(Instant::now() < deadline, "the Sentinels do not find each other");
+            assert!(
+                Instant::now() < deadline,
+                "the Sentinels do not find each other"
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }

@@ -1,0 +1,75 @@
+-- How a field and its deadline are kept by a server that only knows deadlines of whole keys: a value
+-- with a deadline is `@<deadline> <value>`. No JSON begins with `@`; another value that does is
+-- `@ <value>`. `@sweep` is a moment before which no field ends, so that a commit need not read all.
+
+-- A kept value's deadline, or nil, and the value.
+local function decode(kept)
+  if string.byte(kept) ~= 64 then return nil, kept end
+  local space = string.find(kept, ' ', 1, true)
+  if not space then return nil, kept end
+  return tonumber(string.sub(kept, 2, space - 1)), string.sub(kept, space + 1)
+end
+
+local function encode(value, deadline)
+  if deadline then return '@' .. text(deadline) .. ' ' .. value end
+  if string.byte(value) == 64 then return '@ ' .. value end
+  return value
+end
+
+-- The value of a field and its deadline, where it has one, or nil.
+local function fetch(name)
+  local kept = redis.call('HGET', key, name)
+  if not kept then return nil end
+  local deadline, value = decode(kept)
+  if deadline and deadline <= now then return nil end
+  return value, deadline
+end
+
+-- The deadline of a field, or nil where it has none or is absent.
+local function fetch_deadline(name)
+  local _, deadline = fetch(name)
+  return deadline
+end
+
+-- Writes and removes fields; `staged[name]` has a value, or none to remove it, and maybe a deadline.
+-- Removes also what has expired.
+local function write(names, staged)
+  local written, removed = {}, {}
+  local sweep = tonumber(redis.call('HGET', key, '@sweep') or nil)
+  local earliest = sweep
+  if sweep and sweep <= now then
+    earliest = nil
+    local kept = redis.call('HGETALL', key)
+    for i = 1, #kept, 2 do
+      local deadline = decode(kept[i + 1])
+      if deadline and not staged[kept[i]] then
+        if deadline <= now then
+          removed[#removed + 1] = kept[i]
+        elseif not earliest or deadline < earliest then
+          earliest = deadline
+        end
+      end
+    end
+  end
+  for _, name in ipairs(names) do
+    local field = staged[name]
+    if not field.value or (field.deadline and field.deadline <= now) then
+      removed[#removed + 1] = name
+    else
+      written[#written + 1] = name
+      written[#written + 1] = encode(field.value, field.deadline)
+      if field.deadline and (not earliest or field.deadline < earliest) then
+        earliest = field.deadline
+      end
+    end
+  end
+  if earliest and earliest ~= sweep then
+    written[#written + 1] = '@sweep'
+    written[#written + 1] = text(earliest)
+  elseif sweep and not earliest then
+    removed[#removed + 1] = '@sweep'
+  end
+  -- First what a full server refuses, so that it refuses the whole.
+  in_batches(written, function(...) redis.call('HSET', key, ...) end)
+  in_batches(removed, function(...) redis.call('HDEL', key, ...) end)
+end

@@ -1,0 +1,22 @@
+-- What a commit begins with: the session's key, the server's time, and what the other parts build on.
+
+local key = KEYS[1]
+
+local time = redis.call('TIME')
+-- Milliseconds since the Unix epoch.
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+-- The latest deadline that all servers take; later ones count as this.
+local LATEST = 70368744177663
+
+-- A whole number as text: Lua's own conversion rounds large ones.
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+-- Calls `f` with all items, an even number of them at a time, as many as Lua can pass.
+local function in_batches(items, f)
+  for first = 1, #items, 4000 do
+    f(unpack(items, first, math.min(first + 3999, #items)))
+  end
+end
