@@ -4,6 +4,8 @@ mod clock;
 mod codec;
 mod schema;
 pub mod store;
+#[cfg(feature = "test-kit")]
+pub mod test_kit;
 mod token;
 
 pub use session_macros::Session;
@@ -11,7 +13,7 @@ pub use session_macros::Session;
 pub use self::clock::{Clock, SystemClock, Timestamp};
 pub use self::codec::{Codec, CodecError, Json, Postcard};
 pub use self::schema::{Field, FieldSpec, FieldValue, Integer, Merge, Renew, SessionSchema};
-pub use self::store::SessionStore;
+pub use self::store::{MemoryStore, SessionStore};
 #[cfg(feature = "redis")]
 pub use self::store::{RedisStore, Tier};
 pub use self::token::{

@@ -10,6 +10,7 @@
 
 mod commit;
 mod error;
+mod memory;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;
@@ -25,6 +26,7 @@ pub use self::commit::{
     Outcome, Rotation, Timeouts,
 };
 pub use self::error::{StoreError, StoreErrorKind};
+pub use self::memory::{CapacityPolicy, MemoryStore, MemoryStoreBuilder};
 pub use self::record::{Record, Taken};
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisConnectError, RedisStore, RedisStoreBuilder, Tier};

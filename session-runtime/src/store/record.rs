@@ -73,10 +73,14 @@ impl Record {
         if self.is_expired(now) {
             return None;
         }
-        let fields = fields
-            .iter()
-            .map(|selected| live(self.fields.get(selected.name), now).cloned())
-            .collect();
+        let answer = |selected: &Selected<'_>| {
+            let field = live(self.fields.get(selected.name), now)?;
+            Some(StoredField {
+                value: field.value.clone(),
+                deadline: field.deadline.filter(|_| selected.deadline),
+            })
+        };
+        let fields = fields.iter().map(answer).collect();
         let mut header = self.header.clone();
         if !self.in_grace(now) {
             header.previous = None;

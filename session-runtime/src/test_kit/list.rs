@@ -1,0 +1,182 @@
+//! The one list of all checks: for [`run`](super::run) and for [`conformance!`](crate::conformance).
+
+use super::check::Check;
+
+/// Hands all checks to another macro: `$then! { { arguments } part { check check } … }`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __every_check {
+    ([$($then:tt)*] $($arguments:tt)*) => {
+        $($then)* ! {
+            { $($arguments)* }
+            existence {
+                a_session_that_was_never_created_is_gone
+                a_created_session_is_found_as_it_was_created
+                a_session_without_fields_or_limits_exists
+                an_id_in_use_is_not_created_again
+                a_destroyed_session_stays_gone
+                a_destruction_ignores_the_rest_of_its_commit
+                an_id_is_free_after_a_destruction
+                an_id_is_free_after_the_session_ended_by_itself
+                a_failed_creation_on_an_ended_session_leaves_none
+                the_idle_timeout_ends_a_session
+                the_lifetime_ends_a_session
+                a_touch_moves_the_idle_end
+                a_write_moves_the_idle_end
+                a_load_does_not_move_the_idle_end
+                a_refused_commit_does_not_move_the_idle_end
+                nothing_moves_the_absolute_end
+                timeouts_can_be_lengthened
+                an_idle_timeout_can_be_shortened
+                a_lifetime_below_the_age_ends_the_session
+                the_settings_of_a_session_stay_until_they_are_changed
+                a_session_outlives_its_fields
+                the_longest_timeouts_are_no_error
+                a_session_ends_at_the_millisecond
+            }
+            atomicity {
+                a_refused_merge_undoes_the_changes_before_it
+                a_refused_merge_undoes_the_changes_after_it
+                a_conflict_changes_nothing
+                a_wrong_token_changes_nothing
+                a_refused_creation_creates_nothing
+                a_refused_commit_is_not_remembered
+                everything_changes_together
+                changes_of_one_field_follow_each_other
+                a_commit_of_hundreds_of_changes_is_whole
+            }
+            guards {
+                another_token_changes_nothing
+                the_guard_comes_before_the_conditions
+                the_conditions_come_before_the_changes
+                a_rotation_replaces_the_token
+                the_previous_token_works_within_its_grace
+                the_previous_token_does_not_rotate
+                the_previous_token_dies_with_its_grace
+                a_touch_does_not_prolong_a_grace
+                only_the_last_token_before_has_a_grace
+                a_rotation_may_change_fields_too
+                a_condition_compares_a_field
+                all_conditions_must_hold
+                a_condition_alone_guards_a_touch
+                an_ended_field_is_absent_for_conditions
+                a_condition_compares_the_last_commit
+                a_creation_can_have_conditions
+            }
+            once {
+                a_write_that_arrives_twice_writes_once
+                a_merge_that_arrives_twice_counts_once
+                a_take_that_arrives_twice_answers_the_same
+                a_take_that_arrives_twice_takes_no_later_value
+                another_take_finds_nothing
+                a_rotation_that_arrives_twice_rotates_once
+                a_rotation_that_arrives_twice_does_not_prolong_its_grace
+                a_creation_that_arrives_twice_creates_once
+                a_repeated_commit_changes_nothing_at_all
+                a_repeated_commit_is_applied_whatever_its_guards_say_now
+                eight_commits_are_remembered
+                touches_and_refusals_do_not_make_a_store_forget
+                sessions_remember_their_own_commits_only
+            }
+            deadlines {
+                an_ended_field_is_absent
+                a_field_ends_at_the_millisecond
+                deadlines_are_told_if_and_only_if_asked
+                an_ended_field_is_absent_for_changes
+                renewing_never_revives
+                nothing_but_a_new_write_brings_a_field_back
+                a_write_to_an_ended_field_is_kept
+                a_restarting_ttl_starts_with_each_write
+                a_fixed_ttl_starts_with_the_first_write_only
+                a_fixed_window_ends_in_spite_of_writes
+                a_fixed_ttl_bounds_a_field_that_had_no_deadline
+                a_removal_ends_a_fixed_window
+                a_write_without_ttl_lifts_the_deadline
+                a_first_write_that_comes_second_leaves_the_deadline
+                renewing_restarts_from_now
+                renewing_follows_the_changes_before_it
+                a_renewed_field_lives_on_and_ends
+                a_time_to_live_of_zero_is_over_at_once
+                the_longest_time_to_live_is_no_error
+                a_touch_and_a_rotation_leave_field_deadlines
+            }
+            time {
+                the_store_tells_its_time
+                seen_is_the_time_of_the_last_applied_commit
+                created_is_the_time_of_the_creation
+                loads_and_refusals_leave_seen
+            }
+            absence {
+                a_load_of_no_session_is_none
+                a_commit_to_no_session_is_gone
+                removing_what_is_absent_is_applied
+            }
+            foreign_fields {
+                fields_that_are_not_named_stay
+                sessions_do_not_touch_each_other
+            }
+            merges {
+                add_is_exact_over_the_whole_range
+                max_and_min_are_exact_over_the_whole_range
+                random_sums_are_exact
+                an_absent_field_counts_as_the_initial_value
+                the_range_bounds_the_result
+                a_result_below_the_range_can_stop_at_its_end
+                a_stored_value_that_is_no_integer_counts_as_absent
+                several_merges_of_one_field_build_on_each_other
+                a_merge_under_a_condition_compares_the_value_before
+            }
+            fields {
+                any_name_names_a_field_of_its_own
+                a_name_may_be_long
+                any_bytes_are_a_value
+                any_bytes_can_be_a_condition
+                an_empty_value_is_a_value
+                a_value_may_have_64_kib
+                a_load_answers_in_the_order_of_its_request
+                a_load_may_name_a_field_twice
+                a_load_may_name_no_field
+                a_load_may_name_hundreds_of_fields
+                a_removed_field_is_absent
+                the_first_write_wins
+            }
+            housekeeping {
+                living_sessions_are_counted
+                a_sweep_takes_ended_sessions_only
+            }
+            races {
+                concurrent_additions_sum_up
+                concurrent_maxima_keep_the_largest
+                one_of_a_thousand_takes_a_value
+                one_of_two_rotations_wins
+                one_of_many_creations_wins
+                the_first_of_many_writes_wins
+                writers_of_different_fields_lose_nothing
+                a_commit_sent_by_many_is_applied_once
+                compare_and_write_loses_no_turn
+                no_load_sees_half_a_commit
+                nothing_is_written_after_a_destruction
+                a_write_and_a_rotation_follow_each_other
+            }
+            sequences {
+                random_commits_do_what_a_record_does
+            }
+        }
+    };
+}
+
+macro_rules! checks {
+    ({} $($part:ident { $($check:ident)* })*) => {
+        &[$($(
+            Check {
+                part: stringify!($part),
+                name: stringify!($check),
+                contract: super::$part::CONTRACT,
+                body: |kit| Box::pin(super::$part::$check(kit)),
+            },
+        )*)*]
+    };
+}
+
+/// Every check, in the order of the guarantees.
+pub(super) const CHECKS: &[Check] = crate::__every_check!([checks]);

@@ -1,0 +1,210 @@
+//! A suite that tries to break each guarantee of [`SessionStore`] on any store.
+//!
+//! A store that can be given a clock needs one line in an integration test:
+//!
+//! ```
+//! use session_runtime::MemoryStore;
+//! use session_runtime::test_kit::{ManualTime, conformance};
+//!
+//! conformance!(ManualTime::new(|clock| MemoryStore::builder().clock(clock).build()));
+//! # fn main() {}
+//! ```
+//!
+//! Any other store implements [`Harness`], which says how to get an empty store and how time
+//! passes for it:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use futures_core::future::BoxFuture;
+//! use session_runtime::SessionStore;
+//! use session_runtime::test_kit::{Harness, Pace};
+//!
+//! struct OnServer;
+//!
+//! impl Harness for OnServer {
+//!     fn store(&self) -> BoxFuture<'_, Arc<dyn SessionStore>> {
+//!         Box::pin(async { connect_with_a_prefix_of_its_own().await })
+//!     }
+//!
+//!     fn pace(&self) -> Pace {
+//!         Pace::Real { unit: Duration::from_millis(250) }
+//!     }
+//!
+//!     fn pass(&self, time: Duration) -> BoxFuture<'_, ()> {
+//!         Box::pin(tokio::time::sleep(time))
+//!     }
+//! }
+//! # async fn connect_with_a_prefix_of_its_own() -> Arc<dyn SessionStore> { unimplemented!() }
+//! ```
+//!
+//! [`conformance!`] makes one `#[test]` of each check; [`run`] runs them one after the other in the
+//! caller's runtime. Where a check fails it panics, naming the guarantee by its number in the
+//! documentation of [`SessionStore`] and what was expected.
+//!
+//! Everything but the scheduling of tasks is determined by a seed that is printed. The environment
+//! variable `SESSION_TEST_KIT_SEED` sets it.
+
+mod absence;
+mod atomicity;
+mod check;
+mod clock;
+mod deadlines;
+mod existence;
+mod fields;
+mod foreign_fields;
+mod guards;
+mod housekeeping;
+mod list;
+mod merges;
+mod once;
+mod races;
+mod sequences;
+mod time;
+mod visitor;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_core::future::BoxFuture;
+
+pub use self::clock::ManualClock;
+use self::list::CHECKS;
+use self::visitor::Kit;
+#[doc(inline)]
+pub use crate::conformance;
+use crate::store::SessionStore;
+
+/// How the suite gets a store to break.
+pub trait Harness: Send + Sync + 'static {
+    /// A store without sessions. Each check asks once and uses no other.
+    fn store(&self) -> BoxFuture<'_, Arc<dyn SessionStore>>;
+
+    /// What time is for the store.
+    fn pace(&self) -> Pace;
+
+    /// Returns when so much time has passed on the store's clock, or more if the pace is real.
+    fn pass(&self, time: Duration) -> BoxFuture<'_, ()>;
+}
+
+/// What time is for a store under test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Pace {
+    /// Time stands still except in [`Harness::pass`], which is exact to the millisecond.
+    Manual,
+    /// Time passes by itself. What depends on a single millisecond is not checked.
+    Real {
+        /// The checks let times differ by at least this much wherever the difference matters. It
+        /// must be longer than any pause of the machine; most checks wait for a few units.
+        unit: Duration,
+    },
+}
+
+/// The harness of a store that takes its time from a clock.
+pub struct ManualTime<F> {
+    clock: ManualClock,
+    open: F,
+}
+
+impl<S, F> ManualTime<F>
+where
+    S: SessionStore,
+    F: Fn(ManualClock) -> S + Send + Sync + 'static,
+{
+    /// `open` makes an empty store that takes its time from this clock.
+    pub fn new(open: F) -> Self {
+        Self {
+            clock: ManualClock::new(),
+            open,
+        }
+    }
+}
+
+impl<F> std::fmt::Debug for ManualTime<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ManualTime")
+            .field("clock", &self.clock)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S, F> Harness for ManualTime<F>
+where
+    S: SessionStore,
+    F: Fn(ManualClock) -> S + Send + Sync + 'static,
+{
+    fn store(&self) -> BoxFuture<'_, Arc<dyn SessionStore>> {
+        Box::pin(async { Arc::new((self.open)(self.clock.clone())) as Arc<dyn SessionStore> })
+    }
+
+    fn pace(&self) -> Pace {
+        Pace::Manual
+    }
+
+    fn pass(&self, time: Duration) -> BoxFuture<'_, ()> {
+        self.clock.advance(time);
+        Box::pin(async {})
+    }
+}
+
+/// Runs every check, one after the other, on a store of its own.
+///
+/// # Panics
+///
+/// Panics at the first check that fails.
+pub async fn run(harness: impl Harness) {
+    let harness: Arc<dyn Harness> = Arc::new(harness);
+    for check in CHECKS {
+        check.run(&harness).await;
+    }
+}
+
+/// Makes one `#[test]` of each check of the suite, in a module for each part of the contract.
+///
+/// The argument is an expression that makes a [`Harness`]; each test evaluates it once, inside a
+/// multi-threaded Tokio runtime of its own.
+#[macro_export]
+macro_rules! conformance {
+    ($harness:expr) => {
+        $crate::__every_check! { [$crate::__conformance_tests] $harness }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_tests {
+    ({ $harness:expr } $($part:ident { $($check:ident)* })*) => {
+        $(
+            mod $part {
+                #[allow(unused_imports)]
+                use super::*;
+                $(
+                    #[test]
+                    fn $check() {
+                        $crate::test_kit::__run_one(stringify!($part), stringify!($check), || $harness);
+                    }
+                )*
+            }
+        )*
+    };
+}
+
+/// What a test of [`conformance!`] does.
+#[doc(hidden)]
+pub fn __run_one<H: Harness>(part: &str, name: &str, harness: impl FnOnce() -> H) {
+    let check = CHECKS
+        .iter()
+        .find(|check| check.part == part && check.name == name)
+        .expect("the tests are made from the same list");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_all()
+        .build()
+        .expect("a Tokio runtime starts");
+    runtime.block_on(async {
+        let harness: Arc<dyn Harness> = Arc::new(harness());
+        check.run(&harness).await;
+    });
+}
