@@ -88,24 +88,30 @@ impl Generation {
     }
 }
 
-/// The generations that this machine has.
-///
-/// A missing one is named on standard error, and in CI (`CI=true`) it is a failure.
+/// The generations that this machine has. A missing one is named on standard error.
 pub fn available() -> Vec<Generation> {
-    Generation::ALL
-        .into_iter()
-        .filter(|generation| match generation.program() {
-            Ok(_) => true,
-            Err(reason) => {
-                let message = format!(
-                    "NOT TESTED on {}: {reason} (set {} to a server program)",
-                    generation.name(),
-                    generation.variable()
-                );
-                assert!(std::env::var("CI").as_deref() != Ok("true"), "{message}");
-                eprintln!("{message}");
-                false
-            }
-        })
-        .collect()
+    let is_there = |generation: &Generation| match missing(*generation) {
+        None => true,
+        Some(reason) => {
+            eprintln!("NOT TESTED: {reason}");
+            false
+        }
+    };
+    Generation::ALL.into_iter().filter(is_there).collect()
+}
+
+/// Why this machine does not have a generation; `None` when it has.
+///
+/// # Panics
+///
+/// In CI (`CI=true`) a missing server is a failure.
+pub fn missing(generation: Generation) -> Option<String> {
+    let reason = generation.program().err()?;
+    let message = format!(
+        "{} is missing: {reason} (set {} to a server program)",
+        generation.name(),
+        generation.variable()
+    );
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{message}");
+    Some(message)
 }

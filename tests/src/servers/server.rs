@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use redis::{FromRedisValue, RedisResult};
@@ -80,6 +80,19 @@ impl Server {
         server
     }
 
+    /// A server without options that tests running at the same time share; the last one ends it.
+    pub fn shared(generation: Generation) -> Arc<Self> {
+        static SHARED: [Mutex<Weak<Server>>; 3] = [const { Mutex::new(Weak::new()) }; 3];
+        let mut shared = SHARED[generation as usize]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let server = Arc::new(Self::start(generation, &Options::default()));
+            *shared = Arc::downgrade(&server);
+            server
+        })
+    }
+
     /// Which server this is.
     pub fn generation(&self) -> Generation {
         self.generation
@@ -136,6 +149,22 @@ impl Server {
     pub fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
         self.try_command(words)
             .unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// Makes a user with exactly the rights that the documentation of `RedisStore` names.
+    pub fn allow_application(&self, user: &str, password: &str, prefix: &str) {
+        let mut rights =
+            "+hmget +hget +hgetall +hset +hdel +exists +del +pexpireat +persist +time \
+            +eval +evalsha +dbsize"
+                .to_owned();
+        if self.generation.has_field_ttl() {
+            rights.push_str(" +hsetex +hpexpiretime");
+        }
+        let (password, keys) = (format!(">{password}"), format!("~{prefix}:*"));
+        let mut words = vec!["ACL", "SETUSER", user, "reset", "on"];
+        words.extend([password.as_str(), &keys, "-@all"]);
+        words.extend(rights.split_whitespace());
+        let _: String = self.command(&words);
     }
 
     /// One line of `INFO`.

@@ -4,7 +4,8 @@
 local function split(text)
   local sign, digits = 1, text
   if string.sub(text, 1, 1) == '-' then sign, digits = -1, string.sub(text, 2) end
-  return sign * tonumber('0' .. string.sub(digits, 1, -11)), sign * tonumber(string.sub(digits, -10))
+  -- `+ 0` because a negative zero would be written with its sign.
+  return sign * tonumber('0' .. string.sub(digits, 1, -11)) + 0, sign * tonumber(string.sub(digits, -10)) + 0
 end
 
 local function compare(a, b)
@@ -19,7 +20,7 @@ local function add(a, b)
   local high_a, low_a = split(a)
   local high_b, low_b = split(b)
   local high, low, sign = high_a + high_b, low_a + low_b, ''
-  if high < 0 or (high == 0 and low < 0) then high, low, sign = -high, -low, '-' end
+  if high < 0 or (high == 0 and low < 0) then high, low, sign = 0 - high, 0 - low, '-' end
   if low < 0 then high, low = high - 1, low + 1e10 end
   if low >= 1e10 then high, low = high + 1, low - 1e10 end
   if high == 0 then return sign .. string.format('%.0f', low) end
