@@ -2,3 +2,4 @@
 
 pub mod proxy;
 pub mod servers;
+pub mod visitor;

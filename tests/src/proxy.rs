@@ -49,6 +49,8 @@ struct Shared {
     upstream: Mutex<Option<SocketAddr>>,
     accepted: AtomicUsize,
     connections: Mutex<Vec<TcpStream>>,
+    /// Whether new connections are refused once a cut has happened.
+    refuses_after_cut: AtomicBool,
     closed: AtomicBool,
 }
 
@@ -93,6 +95,11 @@ impl Proxy {
         lock(&self.shared.behavior).0 == Behavior::Forward
     }
 
+    /// After the next cut no new connection works.
+    pub fn refuse_from_next_cut(&self) {
+        self.shared.refuses_after_cut.store(true, Ordering::SeqCst);
+    }
+
     /// Cuts all connections now.
     pub fn cut(&self) {
         for connection in lock(&self.shared.connections).drain(..) {
@@ -113,6 +120,11 @@ impl Drop for Proxy {
 
 impl Shared {
     fn connect(self: &Arc<Self>, client: TcpStream) -> io::Result<()> {
+        if self.refuses_after_cut.load(Ordering::SeqCst)
+            && lock(&self.behavior).0 == Behavior::Forward
+        {
+            return Ok(());
+        }
         self.accepted.fetch_add(1, Ordering::SeqCst);
         let upstream = lock(&self.upstream).expect("set at the start");
         let server = TcpStream::connect(upstream)?;

@@ -149,6 +149,8 @@ impl Refusal {
                 Self::UnknownCommand
             }
             "ERR" if says("ACL failure in script") => Self::Forbidden,
+            // The same in Redis 7.0 and before.
+            "ERR" if says("The user executing the script") => Self::Forbidden,
             _ => Self::Other,
         }
     }
