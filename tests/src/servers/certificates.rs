@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
+};
 
 /// An authority, and what it certified: a server on this machine, and a client.
 #[derive(Debug, Clone)]
@@ -24,7 +26,10 @@ impl Certificates {
         certificates.write("authority.crt", &authority.pem());
         for name in ["server", "client"] {
             let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-            let params = CertificateParams::new(names).expect("valid names");
+            let mut params = CertificateParams::new(names).expect("valid names");
+            // Its own name: to OpenSSL a certificate named like its issuer is its own issuer.
+            params.distinguished_name = DistinguishedName::new();
+            params.distinguished_name.push(DnType::CommonName, name);
             let key = KeyPair::generate().expect("a key");
             let certificate = params.signed_by(&key, &authority).expect("a certificate");
             certificates.write(&format!("{name}.crt"), &certificate.pem());

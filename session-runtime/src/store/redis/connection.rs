@@ -6,7 +6,8 @@
 //!    a failover), and after several requests in a row without an answer: a connection through a
 //!    dead path, or a wedged Cluster client, would not answer ever again.
 //! 4. A request is sent again only after the connection was lost or the server refused it. That is
-//!    sound for every request of this driver: loads read, and a commit takes effect once.
+//!    sound for every request of this driver: loads read, and a commit takes effect once as long as
+//!    no more than seven others of the same session come between.
 //! 5. No lock is held over an await, and nothing is global.
 
 use std::sync::Arc;
@@ -25,7 +26,8 @@ use super::error::{Failure, NO_ANSWER_IN_TIME, Reason, Refusal};
 const UNANSWERED_LIMIT: u32 = 3;
 /// How often one request is sent at most.
 const ATTEMPTS: u32 = 5;
-/// The pause before a request is sent again, doubled each time.
+/// The pause before a request is sent a third time, doubled each time after. The second time there
+/// is none: the sooner a commit arrives again, the fewer others can have come between.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// The pause after a connection could not be opened.
 const REOPEN_PAUSE: Duration = Duration::from_millis(50);
@@ -94,7 +96,7 @@ impl Connections {
         let connected_by = start + self.deadlines.connect;
         let mut answered_by = None;
         let mut unanswered = None;
-        let mut pause = FIRST_PAUSE;
+        let mut pause = Duration::ZERO;
         let mut attempt = 1;
         loop {
             let turn = self.next.fetch_add(1, Ordering::Relaxed);
@@ -123,7 +125,7 @@ impl Connections {
                 return Err(unanswered.unwrap_or(failure));
             }
             tokio::time::sleep(pause).await;
-            pause *= 2;
+            pause = FIRST_PAUSE.max(2 * pause);
             attempt += 1;
         }
     }
