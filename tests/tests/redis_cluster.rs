@@ -1,10 +1,12 @@
 //! A Cluster whose keys move, whose connections are lost and whose nodes die, under load.
 
+#![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use session_runtime::store::{Outcome, StoreErrorKind};
+use session_runtime::store::{Outcome, RedisConnectError, StoreErrorKind};
 use session_runtime::{RedisStore, SessionStore, Tier};
 use tests::servers::{Cluster, available};
 use tests::visitor::{Visitor, add, set, set_for, take};
@@ -160,6 +162,32 @@ async fn every_operation_works_on_every_node() {
                 .unwrap();
             assert!(writes > 60, "every node had its share");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_is_as_able_as_its_oldest_node() {
+    use tests::servers::Generation::{Redis7, Redis8};
+    if available()
+        .iter()
+        .filter(|generation| [Redis7, Redis8].contains(generation))
+        .count()
+        < 2
+    {
+        return;
+    }
+    let cluster = Cluster::of(&[Redis8, Redis8, Redis7], 3);
+    let builder = || RedisStore::builder().cluster(cluster.urls());
+    let refused = builder().tier(Tier::Native).connect().await.unwrap_err();
+    assert!(
+        matches!(refused, RedisConnectError::NoFieldDeadlines),
+        "{refused:?}"
+    );
+    let store = builder().connect().await.unwrap();
+    assert_eq!(store.tier(), Tier::Compatible);
+    for _ in 0..30 {
+        let visitor = Visitor::create(&store, [set_for("a.b", "1", HOUR)]).await;
+        assert_eq!(visitor.values(&store, &["a.b"]).await["a.b"], "1");
     }
 }
 

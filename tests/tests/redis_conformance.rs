@@ -1,6 +1,8 @@
 //! The conformance suite over real servers: in each tier that a server can keep, over both
 //! protocols, as a user with no more rights than the documentation of `RedisStore` grants.
 
+#![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

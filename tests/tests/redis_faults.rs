@@ -3,6 +3,8 @@
 //! Two things must hold whatever happens: a call ends within its deadlines, and a commit has
 //! happened once or not at all, with its caller told which or told that nobody knows.
 
+#![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,7 @@
 //! What is in the server, seen with the server's own commands.
 
+#![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,7 @@
 //! A master that dies, and its replica that takes over.
 
+#![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
+
 use std::time::{Duration, Instant};
 
 use session_runtime::store::{Outcome, StoreErrorKind};

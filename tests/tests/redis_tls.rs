@@ -1,5 +1,7 @@
 //! `rediss://`: whom the store trusts, and how it shows who it is.
 
+#![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
+
 use session_runtime::RedisStore;
 use session_runtime::store::RedisConnectError;
 use tests::servers::{Options, Server, available};

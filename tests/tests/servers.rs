@@ -1,5 +1,7 @@
 //! The servers that the other tests rely on do what is asked of them.
 
+#![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
+
 use tests::proxy::{Behavior, Cut, Proxy};
 use tests::servers::{Cluster, Options, Sentinel, Server, available};
 

@@ -18,12 +18,18 @@ pub struct Cluster {
 impl Cluster {
     /// Starts a Cluster of so many masters with so many replicas each, and waits until it works.
     pub fn start(generation: Generation, masters: usize, replicas: usize) -> Self {
+        Self::of(&vec![generation; masters * (1 + replicas)], masters)
+    }
+
+    /// Starts a Cluster of nodes of these generations, the masters first.
+    pub fn of(generations: &[Generation], masters: usize) -> Self {
         let options = Options {
             cluster: true,
             ..Options::default()
         };
-        let nodes: Vec<Server> = (0..masters * (1 + replicas))
-            .map(|_| Server::start(generation, &options))
+        let nodes: Vec<Server> = generations
+            .iter()
+            .map(|&generation| Server::start(generation, &options))
             .collect();
         let cluster = Self { nodes, masters };
         cluster.join();

@@ -131,10 +131,7 @@ impl RedisStoreBuilder {
     where
         C: ConnectionLike + Clone + Send + Sync + 'static,
     {
-        self.servers = Servers::Given(Endpoint::Given {
-            connection: SharedConnection::new(connection),
-            in_flight: tokio::sync::Semaphore::MAX_PERMITS,
-        });
+        self.servers = Servers::Given(Endpoint::Given(SharedConnection::new(connection)));
         self
     }
 
@@ -281,6 +278,11 @@ impl RedisStoreBuilder {
 
     #[cfg(feature = "redis-tls")]
     fn certificates(&self) -> redis::TlsCertificates {
+        // Without one the client library panics where more than one provider is compiled in.
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            // Fails when another thread was faster, which is as good.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
         let client_tls =
             self.client_certificate
                 .as_ref()

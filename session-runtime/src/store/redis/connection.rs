@@ -85,6 +85,11 @@ impl Connections {
         self.request(&Request::Several(pipeline)).await
     }
 
+    /// Whether there are several servers, each with keys of its own.
+    pub(super) fn is_cluster(&self) -> bool {
+        self.slots.iter().any(|slot| slot.endpoint.is_cluster())
+    }
+
     /// Waits until there is a connection.
     pub(super) async fn connect(&self) -> Result<(), Failure> {
         let deadline = Instant::now() + self.deadlines.connect;
@@ -221,7 +226,6 @@ impl Slot {
     ) -> Result<Vec<Value>, Failure> {
         let permit = timeout_at(deadline, self.permits.acquire()).await;
         let Ok(Ok(_permit)) = permit else {
-            self.unanswered(&opened);
             return Err(Failure::NotSent(Reason("too many requests at once")));
         };
         let connection = &mut opened.connection;

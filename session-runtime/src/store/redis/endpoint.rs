@@ -20,10 +20,7 @@ pub(super) enum Endpoint {
     #[cfg(feature = "redis-cluster")]
     Cluster(Box<redis::cluster::ClusterClient>),
     /// A connection that the application made and keeps alive.
-    Given {
-        connection: SharedConnection,
-        in_flight: usize,
-    },
+    Given(SharedConnection),
 }
 
 /// How many connections a Cluster is used over.
@@ -31,7 +28,8 @@ pub(super) enum Endpoint {
 const CLUSTER_CONNECTIONS: usize = 4;
 /// How many requests are under way on one connection to a Cluster. With many more, the client
 /// library stops for ever when a node's connection is lost.
-pub(super) const CLUSTER_IN_FLIGHT: usize = 16;
+#[cfg(feature = "redis-cluster")]
+const CLUSTER_IN_FLIGHT: usize = 16;
 
 impl Endpoint {
     /// How many connections there are, and how many requests may be under way on each.
@@ -39,7 +37,6 @@ impl Endpoint {
         match self {
             #[cfg(feature = "redis-cluster")]
             Self::Cluster(_) => (CLUSTER_CONNECTIONS, CLUSTER_IN_FLIGHT),
-            Self::Given { in_flight, .. } => (1, *in_flight),
             _ => (1, tokio::sync::Semaphore::MAX_PERMITS),
         }
     }
@@ -54,7 +51,7 @@ impl Endpoint {
 
     /// Whether opening again gives another connection.
     pub(super) fn is_replaceable(&self) -> bool {
-        !matches!(self, Self::Given { .. })
+        !matches!(self, Self::Given(_))
     }
 
     /// Opens a connection; `lost` is set when the library finds that it is lost.
@@ -75,7 +72,7 @@ impl Endpoint {
                 let connection = client.get_async_connection().await?;
                 Ok(SharedConnection::new(connection))
             }
-            Self::Given { connection, .. } => Ok(connection.clone()),
+            Self::Given(connection) => Ok(connection.clone()),
         }
     }
 }

@@ -20,6 +20,9 @@ end
 return recorded
 ";
 
+/// Arguments with which `HSETEX` writes nothing.
+const HSETEX_PROBE: [&str; 7] = ["FXX", "PXAT", "1", "FIELDS", "1", "field", "value"];
+
 /// Decides the tier, and records it where none is recorded yet.
 ///
 /// What is recorded wins where the server can keep it, so that all programs that share the sessions
@@ -94,10 +97,7 @@ async fn offered(connections: &Connections, prefix: &str) -> Result<Tier, RedisC
         &["0000000000000000000000000000000000000000", "1", &key],
     );
     probe("HPEXPIRETIME", &[&key, "FIELDS", "1", "field"]);
-    probe(
-        "HSETEX",
-        &[&key, "FXX", "PXAT", "1", "FIELDS", "1", "field", "value"],
-    );
+    probe("HSETEX", &[&[key.as_str()], &HSETEX_PROBE[..]].concat());
 
     let answers = connections.pipeline(&probes).await?;
     let mut tier = Tier::Native;
@@ -117,5 +117,32 @@ async fn offered(connections: &Connections, prefix: &str) -> Result<Tier, RedisC
             refusal => return Err(Failure::Refused(refusal).into()),
         }
     }
+    if tier == Tier::Native && connections.is_cluster() {
+        return offered_by_all_nodes(connections, prefix).await;
+    }
     Ok(tier)
+}
+
+/// How many keys are tried to meet every node of a Cluster.
+const CLUSTER_PROBES: usize = 128;
+
+/// The tier of a Cluster, whose nodes may be of different versions during an upgrade.
+async fn offered_by_all_nodes(
+    connections: &Connections,
+    prefix: &str,
+) -> Result<Tier, RedisConnectError> {
+    for number in 0..CLUSTER_PROBES {
+        let mut probe = Cmd::new();
+        probe.arg("HSETEX").arg(format!("{prefix}:@probe{number}"));
+        probe.arg(&HSETEX_PROBE);
+        match connections.command(&probe).await {
+            Ok(_) => {}
+            Err(Failure::Refused(Refusal::UnknownCommand)) => return Ok(Tier::Compatible),
+            Err(Failure::Refused(Refusal::Forbidden)) => {
+                return Err(RedisConnectError::MissingRight { command: "HSETEX" });
+            }
+            Err(failure) => return Err(failure.into()),
+        }
+    }
+    Ok(Tier::Native)
 }
