@@ -1,5 +1,5 @@
 //! The conformance suite over real servers: in each tier that a server can keep, over both
-//! protocols, as a user with no more rights than the documentation of `RedisStore` grants.
+//! protocols, alone and as a Cluster, as a user with no more rights than the documentation of `RedisStore` grants.
 
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_core::future::BoxFuture;
 use session_runtime::test_kit::{Harness, Pace, conformance};
 use session_runtime::{RedisStore, SessionStore, Tier};
-use tests::servers::{Generation, Server, missing};
+use tests::servers::{Cluster, Generation, Server, missing};
 
 struct OnServer {
     generation: Generation,
@@ -67,6 +67,78 @@ impl Harness for OnServer {
     fn skip(&self) -> Option<String> {
         missing(self.generation)
     }
+}
+
+/// The same on a Cluster of three nodes.
+struct OnCluster {
+    generation: Generation,
+    cluster: Option<Arc<Cluster>>,
+}
+
+impl OnCluster {
+    fn new(generation: Generation) -> Self {
+        let is_there = missing(generation).is_none();
+        Self {
+            generation,
+            cluster: is_there.then(|| Cluster::shared(generation)),
+        }
+    }
+}
+
+impl Harness for OnCluster {
+    fn store(&self) -> BoxFuture<'_, Arc<dyn SessionStore>> {
+        Box::pin(async {
+            static STORES: AtomicUsize = AtomicUsize::new(0);
+            let name = format!("kit-{}", STORES.fetch_add(1, Ordering::Relaxed));
+            let cluster = self.cluster.as_ref().expect("checks run only with servers");
+            for node in &cluster.nodes {
+                node.allow_application(&name, "secret", &name);
+                let _: String = node.command(&["ACL", "SETUSER", &name, "+cluster|slots"]);
+            }
+            let url = |node: &Server| format!("redis://{name}:secret@127.0.0.1:{}", node.port());
+            let store = RedisStore::builder()
+                .cluster(cluster.nodes.iter().map(url))
+                .prefix(&name)
+                .connect_deadline(Duration::from_secs(5))
+                .command_deadline(Duration::from_secs(5))
+                .connect()
+                .await
+                .unwrap();
+            Arc::new(store) as Arc<dyn SessionStore>
+        })
+    }
+
+    fn pace(&self) -> Pace {
+        Pace::Real {
+            unit: Duration::from_millis(250),
+        }
+    }
+
+    fn pass(&self, time: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(tokio::time::sleep(time))
+    }
+
+    fn skip(&self) -> Option<String> {
+        missing(self.generation)
+    }
+}
+
+mod redis_7_cluster {
+    use super::*;
+
+    conformance!(OnCluster::new(Generation::Redis7));
+}
+
+mod redis_8_cluster {
+    use super::*;
+
+    conformance!(OnCluster::new(Generation::Redis8));
+}
+
+mod valkey_9_cluster {
+    use super::*;
+
+    conformance!(OnCluster::new(Generation::Valkey9));
 }
 
 macro_rules! suites {

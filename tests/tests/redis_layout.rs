@@ -247,6 +247,177 @@ async fn a_key_of_a_foreign_type_is_no_session_and_stays() {
     }
 }
 
+/// Whatever a hash holds, a session is there or not: no error, and nothing falls over.
+#[tokio::test]
+async fn damaged_sessions_are_absent_or_whole() {
+    const DAMAGE: [&[u8]; 16] = [
+        b"",
+        b"0",
+        b"-1",
+        b"+5",
+        b"inf",
+        b"nan",
+        b"0x10",
+        b"1e400",
+        b"18446744073709551616",
+        b"99999999999999",
+        b"@",
+        b"@ ",
+        b"@1 x",
+        b"@99999999999999999999 x",
+        b"AAAAAAAA",
+        b"\xff\xfe",
+    ];
+    let header = [
+        "@verifier",
+        "@previous",
+        "@created",
+        "@seen",
+        "@idle",
+        "@end",
+        "@persistent",
+        "@label",
+        "@commits",
+        "@sweep",
+        "@taken:a.b",
+        "a.b",
+    ];
+    for generation in available() {
+        for tier in [Tier::Compatible, Tier::Native] {
+            if tier == Tier::Native && !generation.has_field_ttl() {
+                continue;
+            }
+            let server = Server::start(generation, &Options::default());
+            let builder = RedisStore::builder().url(server.url()).tier(tier);
+            let store = builder.connect().await.unwrap();
+            let mut client = redis::Client::open(server.url())
+                .unwrap()
+                .get_connection()
+                .unwrap();
+            for field in header {
+                for damage in DAMAGE {
+                    let visitor = Visitor::create(&store, [set("a.b", "1")]).await;
+                    redis::cmd("HSET")
+                        .arg(visitor.key("session"))
+                        .arg(field)
+                        .arg(damage)
+                        .exec(&mut client)
+                        .unwrap();
+                    let what = format!("{tier} {field} {damage:?}");
+                    let selected = [true, false].map(|deadline| Selected {
+                        name: "a.b",
+                        deadline,
+                    });
+                    let loaded = store.load(&visitor.session, &selected).await;
+                    assert!(loaded.is_ok(), "{what}: {loaded:?}");
+                    for commit in [
+                        visitor.update([set_for("a.c", "1", HOUR), add("a.b", 1)]),
+                        visitor.rotation(Some(HOUR)).0,
+                    ] {
+                        let outcome = store.commit(&commit).await;
+                        assert!(outcome.is_ok(), "{what}: {outcome:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_commit_may_have_thousands_of_changes() {
+    const FIELDS: usize = 9000;
+    for generation in available() {
+        let server = Server::start(generation, &Options::default());
+        let store = RedisStore::builder()
+            .url(server.url())
+            .command_deadline(Duration::from_secs(10))
+            .connect()
+            .await
+            .unwrap();
+        let change = |number: usize, change: fn(String) -> Change| change(format!("a.f{number}"));
+        let lasting = |name: String| Change::Set {
+            name: name.into(),
+            value: "1".into(),
+            ttl: None,
+            only_if_absent: false,
+        };
+        let ending = |name: String| Change::Set {
+            name: name.into(),
+            value: "1".into(),
+            ttl: Some(session_runtime::store::FieldTtl::restarting(HOUR)),
+            only_if_absent: false,
+        };
+        let changes = (0..FIELDS).map(|n| change(n, if n % 2 == 0 { lasting } else { ending }));
+        let visitor = Visitor::create(&store, changes).await;
+        let key = visitor.key("session");
+        let kept: usize = server.command(&["HLEN", &key]);
+        assert!(kept > FIELDS);
+        let removal = |name: String| Change::Remove { name: name.into() };
+        let changes = (0..FIELDS).map(|n| change(n, removal));
+        let outcome = store.commit(&visitor.update(changes)).await.unwrap();
+        assert!(matches!(outcome, Outcome::Applied(_)));
+        let left: usize = server.command(&["HLEN", &key]);
+        assert!(left < 12, "{left}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_of_the_application_is_enough() {
+    for generation in available() {
+        let server = Server::start(generation, &Options::default());
+        let client = redis::Client::open(server.url()).unwrap();
+        let connection = client.get_multiplexed_async_connection().await.unwrap();
+        let store = RedisStore::builder()
+            .connection(connection)
+            .connect()
+            .await
+            .unwrap();
+        let visitor = Visitor::create(&store, [set("a.b", "1")]).await;
+        assert_eq!(visitor.values(&store, &["a.b"]).await["a.b"], "1");
+    }
+}
+
+#[tokio::test]
+async fn settings_that_make_no_sense_are_refused_and_never_shown() {
+    let refused = async |builder: session_runtime::store::RedisStoreBuilder| {
+        let shown = format!("{builder:?}");
+        let error = builder.connect().await.unwrap_err();
+        let shown = format!("{shown} {error} {error:?}");
+        assert!(
+            !shown.contains("hunter2") && !shown.contains("shop.example"),
+            "{shown}"
+        );
+        error
+    };
+    let builder = RedisStore::builder;
+    let error = refused(builder()).await;
+    assert!(matches!(error, RedisConnectError::NoServer));
+    for url in [
+        "",
+        "hunter2",
+        "http://shop:hunter2@shop.example",
+        "redis://shop:hunter2@[::",
+    ] {
+        let error = refused(builder().url(url)).await;
+        assert!(
+            matches!(error, RedisConnectError::InvalidUrl),
+            "{url}: {error:?}"
+        );
+    }
+    for prefix in ["", "a{b}"] {
+        let url = "redis://shop:hunter2@127.0.0.1:1";
+        let error = refused(builder().url(url).prefix(prefix)).await;
+        assert!(matches!(error, RedisConnectError::InvalidPrefix));
+    }
+    let start = Instant::now();
+    let error = refused(builder().url("redis://shop:hunter2@127.0.0.1:1")).await;
+    assert!(
+        matches!(error, RedisConnectError::Unavailable(_)),
+        "{error:?}"
+    );
+    assert!(start.elapsed() < Duration::from_secs(2));
+}
+
 #[tokio::test]
 async fn prefixes_do_not_see_each_other() {
     for generation in available() {

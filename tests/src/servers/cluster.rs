@@ -1,5 +1,6 @@
 //! Several servers that share the keys.
 
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::{Generation, Options, Server};
@@ -34,6 +35,19 @@ impl Cluster {
         let cluster = Self { nodes, masters };
         cluster.join();
         cluster
+    }
+
+    /// A Cluster of three masters that tests running at the same time share; the last one ends it.
+    pub fn shared(generation: Generation) -> Arc<Self> {
+        static SHARED: [Mutex<Weak<Cluster>>; 3] = [const { Mutex::new(Weak::new()) }; 3];
+        let mut shared = SHARED[generation as usize]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let cluster = Arc::new(Self::start(generation, 3, 0));
+            *shared = Arc::downgrade(&cluster);
+            cluster
+        })
     }
 
     /// Where clients find it.

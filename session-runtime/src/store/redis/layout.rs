@@ -95,10 +95,15 @@ pub(super) fn live(kept: Bytes, tier: Tier, now: Timestamp) -> Option<StoredFiel
         value,
         deadline: None,
     };
-    if tier == Tier::Native || kept.first() != Some(&b'@') {
-        return Some(plain(kept));
-    }
-    let Some(space) = kept.iter().position(|&byte| byte == b' ') else {
+    let tagged = match tier {
+        Tier::Native => None,
+        Tier::Compatible => kept.strip_prefix(b"@"),
+    };
+    let digits = tagged.and_then(|rest| rest.iter().position(|byte| !byte.is_ascii_digit()));
+    let Some(space) = digits
+        .map(|digits| digits + 1)
+        .filter(|&end| kept[end] == b' ')
+    else {
         return Some(plain(kept));
     };
     let deadline = parse(&kept.slice(1..space))

@@ -4,10 +4,9 @@
 
 -- A kept value's deadline, or nil, and the value.
 local function decode(kept)
-  if string.byte(kept) ~= 64 then return nil, kept end
-  local space = string.find(kept, ' ', 1, true)
-  if not space then return nil, kept end
-  return tonumber(string.sub(kept, 2, space - 1)), string.sub(kept, space + 1)
+  local deadline, start = string.match(kept, '^@(%d*) ()')
+  if not start then return nil, kept end
+  return tonumber(deadline), string.sub(kept, start)
 end
 
 local function encode(value, deadline)
