@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use redis::aio::ConnectionLike;
+use redis::io::tcp::TcpSettings;
 use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
 use super::connection::{Connections, Deadlines, SharedConnection};
@@ -224,6 +225,7 @@ impl RedisStoreBuilder {
                     .collect::<Result<Vec<_>, _>>()?;
                 let mut builder = redis::cluster::ClusterClientBuilder::new(nodes.clone())
                     .use_protocol(ProtocolVersion::RESP3)
+                    .tcp_settings(tcp_settings())
                     .connection_timeout(self.deadlines.connect)
                     .response_timeout(self.deadlines.command)
                     .overall_response_timeout(Some(self.deadlines.command))
@@ -300,7 +302,10 @@ impl RedisStoreBuilder {
 /// What a URL says, with RESP3 unless it names a protocol.
 fn connection_info(url: &str) -> Result<ConnectionInfo, RedisConnectError> {
     let invalid = |_| RedisConnectError::InvalidUrl;
-    let info = url.into_connection_info().map_err(invalid)?;
+    let info = url
+        .into_connection_info()
+        .map_err(invalid)?
+        .set_tcp_settings(tcp_settings());
     if url.contains("protocol=") {
         return Ok(info);
     }
@@ -309,6 +314,11 @@ fn connection_info(url: &str) -> Result<ConnectionInfo, RedisConnectError> {
         .clone()
         .set_protocol(ProtocolVersion::RESP3);
     Ok(info.set_redis_settings(settings))
+}
+
+/// A request must not wait for the answer to the one before it.
+pub(super) fn tcp_settings() -> TcpSettings {
+    TcpSettings::default().set_nodelay(true)
 }
 
 #[cfg(feature = "redis-tls")]

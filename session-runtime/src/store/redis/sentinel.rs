@@ -28,6 +28,7 @@ impl Sentinel {
         let addresses = sentinels.iter().map(|info| info.addr().clone());
         let mut builder =
             SentinelClientBuilder::new(addresses, &self.master, SentinelServerType::Master)?
+                .set_client_to_redis_tcp_settings(super::builder::tcp_settings())
                 .set_client_to_redis_db(self.greeting.db())
                 .set_client_to_redis_protocol(self.greeting.protocol());
         if let Some(name) = greeting.username() {

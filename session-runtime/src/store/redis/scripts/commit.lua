@@ -6,41 +6,33 @@
 -- KEYS[1] is the session. ARGV, in this order: commit id; action and its verifier; new verifier and
 -- grace of a rotation; whether the commit is remembered; idle timeout and lifetime; persistent;
 -- label; how many conditions, and for each its field, whether it is present, and its value; how many
--- changes, and for each its kind, its field, and what the kind needs. '' means that there is none.
+-- changes, and for each its kind, its field, and what the kind needs: 'set' and 'set if absent' a
+-- value, a time to live and whether that restarts; 'merge' operation, operand, initial value, least
+-- and greatest result, whether to stop at the least, and then the same two about time; 'renew' only
+-- these two; 'remove' and 'take' nothing. '' means that there is none, or no. Times are milliseconds.
 -- Answers: 'applied' and one value per change; 'gone'; 'foreign' for a key that is no session;
 -- 'conflict' or 'out of range' and the place in the list of conditions or changes.
 
-local position = 0
+local id, action, verifier, new_verifier, grace, remembered, new_idle, new_lifetime, persistent, label =
+  unpack(ARGV, 1, 10)
 
-local function argument()
-  position = position + 1
-  return ARGV[position]
-end
-
-local id, action, verifier = argument(), argument(), argument()
-local new_verifier, grace = argument(), argument()
-local remembered = argument()
-local new_idle, new_lifetime = argument(), argument()
-local persistent, label = argument(), argument()
-
+local position = 12
 local conditions = {}
-for i = 1, tonumber(argument()) do
-  conditions[i] = { name = argument(), present = argument() ~= '', value = argument() }
+for i = 1, tonumber(ARGV[11]) do
+  local name, present, value = unpack(ARGV, position, position + 2)
+  conditions[i] = { name = name, present = present ~= '', value = value }
+  position = position + 3
 end
 
+-- What each kind needs after its name.
+local needed = { set = 3, ['set if absent'] = 3, remove = 0, merge = 8, renew = 2, take = 0 }
 local changes = {}
-for i = 1, tonumber(argument()) do
-  local change = { kind = argument(), name = argument() }
-  if change.kind == 'merge' then
-    change.operation, change.operand, change.initial = argument(), argument(), argument()
-    change.min, change.max, change.stop_at_min = argument(), argument(), argument()
-  elseif change.kind == 'set' or change.kind == 'set if absent' then
-    change.value = argument()
-  end
-  if change.kind ~= 'remove' and change.kind ~= 'take' then
-    change.ttl, change.restart = argument(), argument()
-  end
-  changes[i] = change
+local count = tonumber(ARGV[position])
+position = position + 1
+for i = 1, count do
+  local kind, name = ARGV[position], ARGV[position + 1]
+  changes[i] = { kind = kind, name = name, at = position + 2 }
+  position = position + 2 + needed[kind]
 end
 
 -- The session as it is.
@@ -139,67 +131,69 @@ end
 
 -- The fields as they will be.
 
-local names, staged = {}, {}
+-- In the order in which they were named; the value of each, false for a removal; and the deadlines.
+local names, staged, deadlines = {}, {}, {}
 
+-- Stages a value, or a removal where there is none or its deadline has come.
 local function stage(name, value, deadline)
-  if not staged[name] then names[#names + 1] = name end
-  staged[name] = { value = value, deadline = deadline }
+  if staged[name] == nil then names[#names + 1] = name end
+  staged[name] = value and not (deadline and deadline <= now) and value or false
+  deadlines[name] = deadline
 end
 
 local function get(name)
-  local field = staged[name]
-  if not field then return fetch(name) end
-  if field.deadline and field.deadline <= now then return nil end
-  return field.value
+  local value = staged[name]
+  if value == nil then return fetch(name) end
+  return value or nil
 end
 
 local function get_deadline(name)
-  local field = staged[name]
-  if not field then return fetch_deadline(name) end
-  if field.deadline and field.deadline <= now then return nil end
-  return field.deadline
+  local value = staged[name]
+  if value == nil then return fetch_deadline(name) end
+  return value and deadlines[name] or nil
 end
 
-local function put(change, value)
-  local deadline
-  if change.ttl ~= '' then
-    deadline = change.restart == '' and get_deadline(change.name)
-      or math.min(now + change.ttl, LATEST)
+-- Stages a value whose time to live and whether it restarts are the arguments at `at`.
+local function put(name, value, at)
+  local ttl, deadline = ARGV[at], nil
+  if ttl ~= '' then
+    deadline = ARGV[at + 1] == '' and get_deadline(name) or math.min(now + ttl, LATEST)
   end
-  stage(change.name, value, deadline)
+  stage(name, value, deadline)
 end
 
 -- The combined integer, or nil where it is not in the range.
-local function merged(change)
-  local stored = get(change.name)
-  if not stored or not is_integer(stored) then stored = change.initial end
+local function merged(name, at)
+  local operation, operand, initial, min, max, stop_at_min = unpack(ARGV, at, at + 5)
+  local stored = get(name)
+  if not stored or not is_integer(stored) then stored = initial end
   local result = stored
-  if change.operation == 'add' then
-    result = add(stored, change.operand)
-  elseif compare(change.operand, stored) == (change.operation == 'max' and 1 or -1) then
-    result = change.operand
+  if operation == 'add' then
+    result = add(stored, operand)
+  elseif compare(operand, stored) == (operation == 'max' and 1 or -1) then
+    result = operand
   end
-  if compare(result, change.min) < 0 then return change.stop_at_min ~= '' and change.min or nil end
-  if compare(result, change.max) > 0 then return nil end
+  if compare(result, min) < 0 then return stop_at_min ~= '' and min or nil end
+  if compare(result, max) > 0 then return nil end
   return result
 end
 
 local answer = { 'applied' }
 for i, change in ipairs(changes) do
-  local kind, name, value = change.kind, change.name, nil
+  local kind, name, at, value = change.kind, change.name, change.at, nil
   if kind == 'set' then
-    put(change, change.value)
+    put(name, ARGV[at], at + 1)
   elseif kind == 'set if absent' then
-    if not get(name) then put(change, change.value) end
+    if not get(name) then put(name, ARGV[at], at + 1) end
   elseif kind == 'remove' then
     stage(name)
   elseif kind == 'merge' then
-    value = merged(change)
+    value = merged(name, at)
     if not value then return { 'out of range', i - 1 } end
-    put(change, value)
+    put(name, value, at + 6)
   elseif kind == 'renew' then
     local present = get(name)
-    if present then put(change, present) end
+    if present then put(name, present, at) end
   elseif kind == 'take' then
     value = get(name)
     stage(name)
@@ -230,7 +224,7 @@ if label ~= '' then stage('@label', string.sub(label, 2)) end
 if remembered ~= '' then stage('@commits', string.sub(commits .. id, -64)) end
 stage('@seen', text(now))
 
-write(names, staged)
+write(names, staged, deadlines)
 local at = ends(now)
 if at then
   redis.call('PEXPIREAT', key, text(at))

@@ -30,9 +30,8 @@ local function fetch_deadline(name)
   return deadline
 end
 
--- Writes and removes fields; `staged[name]` has a value, or none to remove it, and maybe a deadline.
--- Removes also what has expired.
-local function write(names, staged)
+-- Writes fields, and removes those whose value is false and those whose time has come.
+local function write(names, values, deadlines)
   local written, removed = {}, {}
   local sweep = tonumber(redis.call('HGET', key, '@sweep') or nil)
   local earliest = sweep
@@ -41,7 +40,7 @@ local function write(names, staged)
     local kept = redis.call('HGETALL', key)
     for i = 1, #kept, 2 do
       local deadline = decode(kept[i + 1])
-      if deadline and not staged[kept[i]] then
+      if deadline and values[kept[i]] == nil then
         if deadline <= now then
           removed[#removed + 1] = kept[i]
         elseif not earliest or deadline < earliest then
@@ -51,15 +50,13 @@ local function write(names, staged)
     end
   end
   for _, name in ipairs(names) do
-    local field = staged[name]
-    if not field.value or (field.deadline and field.deadline <= now) then
+    local value, deadline = values[name], deadlines[name]
+    if not value then
       removed[#removed + 1] = name
     else
       written[#written + 1] = name
-      written[#written + 1] = encode(field.value, field.deadline)
-      if field.deadline and (not earliest or field.deadline < earliest) then
-        earliest = field.deadline
-      end
+      written[#written + 1] = encode(value, deadline)
+      if deadline and (not earliest or deadline < earliest) then earliest = deadline end
     end
   end
   if earliest and earliest ~= sweep then
@@ -69,6 +66,6 @@ local function write(names, staged)
     removed[#removed + 1] = '@sweep'
   end
   -- First what a full server refuses, so that it refuses the whole.
-  in_batches(written, function(...) redis.call('HSET', key, ...) end)
-  in_batches(removed, function(...) redis.call('HDEL', key, ...) end)
+  in_batches('HSET', written)
+  in_batches('HDEL', removed)
 end

@@ -13,33 +13,27 @@ local function fetch_deadline(name)
   return at > 0 and at or nil
 end
 
--- Writes and removes fields; `staged[name]` has a value, or none to remove it, and maybe a deadline.
-local function write(names, staged)
-  local lasting, removed, groups, deadlines = {}, {}, {}, {}
+-- Writes fields, and removes those whose value is false.
+local function write(names, values, deadlines)
+  local lasting, removed, groups = {}, {}, {}
   for _, name in ipairs(names) do
-    local field = staged[name]
-    if not field.value or (field.deadline and field.deadline <= now) then
+    local value, deadline = values[name], deadlines[name]
+    if not value then
       removed[#removed + 1] = name
     else
       local group = lasting
-      if field.deadline then
-        group = groups[field.deadline]
-        if not group then
-          group = {}
-          groups[field.deadline] = group
-          deadlines[#deadlines + 1] = field.deadline
-        end
+      if deadline then
+        group = groups[deadline] or {}
+        groups[deadline] = group
       end
       group[#group + 1] = name
-      group[#group + 1] = field.value
+      group[#group + 1] = value
     end
   end
   -- First what a full server refuses, so that it refuses the whole.
-  in_batches(lasting, function(...) redis.call('HSET', key, ...) end)
-  for _, deadline in ipairs(deadlines) do
-    in_batches(groups[deadline], function(...)
-      redis.call('HSETEX', key, 'PXAT', text(deadline), 'FIELDS', select('#', ...) / 2, ...)
-    end)
+  in_batches('HSET', lasting)
+  for deadline, group in pairs(groups) do
+    in_batches('HSETEX', group, 'PXAT', text(deadline), 'FIELDS')
   end
-  in_batches(removed, function(...) redis.call('HDEL', key, ...) end)
+  in_batches('HDEL', removed)
 end
