@@ -10,6 +10,11 @@ use serde_json::value::RawValue;
 ///
 /// A schema or a single field names its codec with `#[session(codec = …)]`; [`Json`] is the
 /// default.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a codec",
+    label = "not a codec",
+    note = "use `Json` or `Postcard`, or implement `Codec` for it"
+)]
 pub trait Codec {
     /// Whether an integer is encoded as decimal text, so that a store can calculate with it.
     /// Fields that are merged with `add`, `max` or `min` need it.

@@ -1,19 +1,48 @@
-//! Typed sessions for axum.
+#![doc = include_str!("../README.md")]
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod clock;
 mod codec;
+mod config;
+mod cookie;
+mod error;
+mod events;
+mod extract;
+#[cfg(doc)]
+pub mod guide;
+mod keys;
+mod layer;
+mod principal;
+mod request;
 mod schema;
+#[cfg(feature = "encryption")]
+mod sealing;
+#[cfg(not(feature = "encryption"))]
+#[path = "sealing_off.rs"]
+mod sealing;
+mod session;
+mod signature;
 pub mod store;
 #[cfg(feature = "test-kit")]
 pub mod test_kit;
 mod token;
 
+#[doc(inline)]
+#[doc = include_str!("derive.md")]
 pub use session_macros::Session;
 
 pub use self::clock::{Clock, SystemClock, Timestamp};
 pub use self::codec::{Codec, CodecError, Json, Postcard};
+pub use self::config::{ConfigError, SessionLayerBuilder, WhenFull};
+pub use self::cookie::SameSite;
+pub use self::error::SessionError;
+pub use self::extract::SessionRejection;
+pub use self::keys::{Key, KeyError, KeyRing};
+pub use self::layer::{SessionFuture, SessionLayer, SessionService};
+pub use self::principal::{SessionInfo, Sessions};
 pub use self::schema::{Field, FieldSpec, FieldValue, Integer, Merge, Renew, SessionSchema};
-pub use self::store::{MemoryStore, SessionStore};
+pub use self::session::{ReadSession, Session, Ttl};
+pub use self::store::{MemoryStore, SessionStore, StoreError};
 #[cfg(feature = "redis")]
 pub use self::store::{RedisStore, Tier};
 pub use self::token::{
@@ -24,6 +53,6 @@ pub use self::token::{
 /// What the derive's expansion names. Not for use by hand; it may change in any release.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::schema::{FieldReader, FieldWriter};
+    pub use crate::schema::{FieldDefault, FieldReader, FieldWriter, Storable, UsableCodec};
     pub use crate::store::MergeOperation;
 }

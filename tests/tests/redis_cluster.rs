@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use session_runtime::store::{Outcome, RedisConnectError, StoreErrorKind};
 use session_runtime::{RedisStore, SessionStore, Tier};
 use tests::servers::{Cluster, available};
-use tests::visitor::{Visitor, add, set, set_for, take};
+use tests::store_visitor::{Visitor, add, set, set_for, take};
 
 const HOUR: Duration = Duration::from_secs(3600);
 

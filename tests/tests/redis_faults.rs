@@ -12,7 +12,7 @@ use session_runtime::store::{Action, Outcome, StoreErrorKind};
 use session_runtime::{RedisStore, SessionStore};
 use tests::proxy::{Behavior, Cut, Proxy};
 use tests::servers::{Options, Server, available};
-use tests::visitor::{Visitor, add, set, set_for, take};
+use tests::store_visitor::{Visitor, add, set, set_for, take};
 
 const HOUR: Duration = Duration::from_secs(3600);
 /// Connecting and the command, by default, and what a busy machine needs on top.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use session_runtime::store::{Change, Outcome, RedisConnectError, Selected};
 use session_runtime::{RedisStore, SessionStore, Tier};
 use tests::servers::{Generation, Options, Server, available};
-use tests::visitor::{Visitor, add, set, set_for, take};
+use tests::store_visitor::{Visitor, add, set, set_for, take};
 
 const HOUR: Duration = Duration::from_secs(3600);
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use session_runtime::store::{Outcome, StoreErrorKind};
 use session_runtime::{RedisStore, SessionStore};
 use tests::servers::{Sentinel, available};
-use tests::visitor::{Visitor, add, set};
+use tests::store_visitor::{Visitor, add, set};
 
 #[tokio::test]
 async fn sessions_go_on_at_the_new_master() {

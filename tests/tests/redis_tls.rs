@@ -5,7 +5,7 @@
 use session_runtime::RedisStore;
 use session_runtime::store::RedisConnectError;
 use tests::servers::{Options, Server, available};
-use tests::visitor::{Visitor, set};
+use tests::store_visitor::{Visitor, set};
 
 fn server(generation: tests::servers::Generation, asks_for_certificates: bool) -> Server {
     Server::start(

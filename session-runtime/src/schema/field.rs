@@ -32,6 +32,33 @@ impl<S: SessionSchema, V, T: FieldValue> Field<S, V, T> {
     }
 }
 
+/// For the derive. Nothing is asked of the type here: the derive has done that, in a way that
+/// reports a type that does not fit once.
+impl<S, V, T> Field<S, V, T> {
+    /// The handle of the field with this index in [`SessionSchema::FIELDS`].
+    #[doc(hidden)]
+    pub const fn with_codec(
+        index: usize,
+        decode: fn(&[u8]) -> Result<T, CodecError>,
+        encode: fn(&T, &mut Vec<u8>) -> Result<(), CodecError>,
+        decimal: bool,
+    ) -> Self {
+        Self {
+            index,
+            decode,
+            encode,
+            decimal,
+            marker: PhantomData,
+        }
+    }
+
+    /// A handle in a program that does not compile for another reason.
+    #[doc(hidden)]
+    pub const fn invalid() -> Self {
+        Self::with_codec(0, |_| Err(CodecError), |_, _| Err(CodecError), false)
+    }
+}
+
 impl<S: SessionSchema, V, T> Field<S, V, T> {
     /// The field's stored name.
     pub fn name(&self) -> &'static str {

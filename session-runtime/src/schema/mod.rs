@@ -1,5 +1,6 @@
 //! What `#[derive(Session)]` says about a struct.
 
+mod derived;
 mod field;
 mod reader;
 mod value;
@@ -7,6 +8,7 @@ mod writer;
 
 use std::time::Duration;
 
+pub use self::derived::{FieldDefault, Storable, UsableCodec};
 pub use self::field::Field;
 pub use self::reader::FieldReader;
 pub use self::value::{FieldValue, Integer};

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{FieldSpec, FieldValue};
+use super::FieldValue;
 use crate::codec::Codec;
 
 /// Gives a schema the fields that a store holds. Called by what the derive generates.
@@ -10,17 +10,14 @@ use crate::codec::Codec;
 /// A value that does not decode counts as absent and is reported: one bad field costs one field.
 #[derive(Debug)]
 pub struct FieldReader<'a> {
-    specs: &'static [FieldSpec],
     stored: &'a [Option<Bytes>],
     undecodable: Vec<usize>,
 }
 
 impl<'a> FieldReader<'a> {
-    /// `stored` has one entry per spec.
-    pub(crate) fn new(specs: &'static [FieldSpec], stored: &'a [Option<Bytes>]) -> Self {
-        debug_assert_eq!(specs.len(), stored.len());
+    /// `stored` has one entry per field of the schema.
+    pub(crate) fn new(stored: &'a [Option<Bytes>]) -> Self {
         Self {
-            specs,
             stored,
             undecodable: Vec::new(),
         }
@@ -48,7 +45,7 @@ impl<'a> FieldReader<'a> {
     }
 
     /// Which fields held something that did not decode.
-    pub(crate) fn undecodable(&self) -> impl Iterator<Item = &'static str> {
-        self.undecodable.iter().map(|&index| self.specs[index].name)
+    pub(crate) fn undecodable(self) -> Vec<usize> {
+        self.undecodable
     }
 }

@@ -96,6 +96,20 @@ impl<'a> FieldWriter<'a> {
 }
 
 impl Encoded {
+    /// The bytes of a field that is present.
+    pub(crate) fn value(&self, index: usize) -> Option<&[u8]> {
+        match self.slots.get(index)? {
+            Slot::Present(range) => Some(&self.buffer[range.clone()]),
+            _ => None,
+        }
+    }
+
+    /// Which fields are not [`Slot::Unchanged`].
+    pub(crate) fn changed(&self) -> impl Iterator<Item = usize> {
+        let slots = self.slots.iter().enumerate();
+        slots.filter_map(|(index, slot)| (*slot != Slot::Unchanged).then_some(index))
+    }
+
     pub(crate) fn into_parts(self) -> (bytes::Bytes, Vec<Slot>) {
         (self.buffer.into(), self.slots)
     }

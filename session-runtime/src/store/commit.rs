@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::{IndexChange, PrincipalKey};
 use crate::token::{CommitId, SessionId, Verifier};
 
 /// The stored name of a field, `<schema>.<field>`. Names that begin with `@` belong to the header.
@@ -15,7 +16,8 @@ pub type FieldName = Cow<'static, str>;
 /// Everything that is to happen to one session, together or not at all.
 ///
 /// A store applies it in this order: known [`CommitId`]? guard of the [`Action`]; all
-/// [`Condition`]s; all [`Change`]s in their order; then header and `seen`. An outcome other than
+/// [`Condition`]s; limits of the index; all [`Change`]s in their order; then header, `seen` and
+/// index. An outcome other than
 /// [`Outcome::Applied`] leaves the session exactly as it was.
 ///
 /// A commit without changes is a touch: it moves `seen`, and its id need not be remembered.
@@ -34,6 +36,11 @@ pub struct Commit {
     pub persistent: Option<bool>,
     /// A new value for [`Header::label`](super::Header::label); `None` leaves it.
     pub label: Option<Arc<str>>,
+    /// Whether the previous token stops working now, though its grace is not over. A rotation in
+    /// the same commit begins a grace of its own.
+    pub end_grace: bool,
+    /// What happens to the index of principals.
+    pub index: Vec<IndexChange>,
     /// What must be true of the fields.
     pub conditions: Vec<Condition>,
     /// What happens to the fields.
@@ -50,6 +57,8 @@ impl Commit {
             timeouts: None,
             persistent: None,
             label: None,
+            end_grace: false,
+            index: Vec::new(),
             conditions: Vec::new(),
             changes: Vec::new(),
         }
@@ -61,6 +70,8 @@ impl Commit {
             && self.timeouts.is_none()
             && self.persistent.is_none()
             && self.label.is_none()
+            && !self.end_grace
+            && self.index.is_empty()
             && self
                 .changes
                 .iter()
@@ -86,12 +97,15 @@ pub enum Action {
         /// matches: of two rotations of one token, one wins.
         rotation: Option<Rotation>,
     },
-    /// Removes the session and everything in it; the rest of the commit is ignored. Guard: as for
-    /// `Update`.
+    /// Removes the session and everything in it; of the rest of the commit only the index counts.
+    /// Guard: as for `Update`.
     Destroy {
         /// The verifier of the token that loaded the session.
         verifier: Verifier,
     },
+    /// Removes the session for somebody who does not have its token; of the rest of the commit
+    /// only conditions and index count. Guard: it exists.
+    Revoke,
 }
 
 /// A new token for the same session.
@@ -162,7 +176,8 @@ pub enum Change {
     /// Combines an integer with the stored one, exactly, and answers the result in
     /// [`Applied::values`].
     ///
-    /// The stored value is decimal text. A stored value that is not counts as absent.
+    /// The stored value is decimal text. A stored value that is not counts as absent, though its
+    /// deadline is kept like any other.
     Merge {
         /// The field.
         name: FieldName,
@@ -209,6 +224,11 @@ impl fmt::Debug for Change {
 }
 
 impl Change {
+    /// Whether the field may be there afterwards though it was not before.
+    pub fn is_write(&self) -> bool {
+        matches!(self, Self::Set { .. } | Self::Merge { .. })
+    }
+
     /// The field that changes.
     pub fn name(&self) -> &FieldName {
         match self {
@@ -285,6 +305,11 @@ pub enum Outcome {
     Conflict {
         /// The field whose condition it was; `None` for [`Condition::LastCommit`].
         field: Option<FieldName>,
+    },
+    /// A principal has as many sessions as it may have.
+    LimitReached {
+        /// The principal.
+        principal: PrincipalKey,
     },
     /// The result of a [`Change::Merge`] is not in its range.
     OutOfRange {

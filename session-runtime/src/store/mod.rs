@@ -10,10 +10,12 @@
 
 mod commit;
 mod error;
+mod index;
 mod memory;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;
+mod steps;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,10 +28,14 @@ pub use self::commit::{
     Outcome, Rotation, Timeouts,
 };
 pub use self::error::{StoreError, StoreErrorKind};
+pub use self::index::{
+    IndexChange, IndexEntries, IndexEntry, ParsePrincipalKeyError, PrincipalKey,
+};
 pub use self::memory::{CapacityPolicy, MemoryStore, MemoryStoreBuilder};
 pub use self::record::{Record, Taken};
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisConnectError, RedisStore, RedisStoreBuilder, Tier};
+pub use self::steps::{AddStep, NewEntry, SessionStep, SteppedStore, commit_in_steps};
 use crate::clock::Timestamp;
 use crate::token::{CommitId, SessionId, Verifier};
 
@@ -46,9 +52,9 @@ use crate::token::{CommitId, SessionId, Verifier};
 /// 3. **Guards.** A commit is applied only if its [`Action`]'s guard and each of its
 ///    [`Condition`]s hold at the moment it takes effect. Checking and applying is one step.
 /// 4. **Once.** A record remembers at least the last eight [`CommitId`]s that changed it. A commit
-///    whose id is among them changes nothing and answers [`Outcome::Applied`], with the same
-///    [`Applied::values`] for a [`Change::Take`], and with the present value for a
-///    [`Change::Merge`]. This holds even where its guard no longer does (its own rotation may have
+///    whose id is among them changes nothing and answers [`Outcome::Applied`], with the present
+///    value for a [`Change::Merge`], and for a [`Change::Take`] with what it took, for at least 30
+///    seconds and unless somebody else took the field meanwhile. This holds even where its guard no longer does (its own rotation may have
 ///    changed the token).
 /// 5. **Field deadlines.** A field whose deadline has come is absent for loads, conditions and
 ///    changes, whether or not it has been reclaimed. Nothing but a new write brings it back.
@@ -57,11 +63,23 @@ use crate::token::{CommitId, SessionId, Verifier};
 /// 7. **Errors are not absence.** `None` and [`Outcome::Gone`] are said only by a store that knows.
 ///    A store that cannot tell answers with a [`StoreError`].
 /// 8. **Foreign fields survive.** Fields that a commit does not name stay as they are.
+/// 9. **The index is a superset.** From the moment at which a commit with
+///    [`IndexChange::Add`] takes effect until the session ends or a commit removes it, `index`
+///    lists the session, whatever crashes in between; it may list more. If
+///    [`forget`](Self::forget) removes the entry before the session has changed, the session is
+///    removed too and the answer is [`Outcome::Gone`]. The limit is exact: of simultaneous
+///    additions no more succeed than it allows. A refused commit adds nothing. Entries go by
+///    themselves when their time to keep is over. [`commit_in_steps`] does all this for a store
+///    that cannot change index and session in one step.
 ///
 /// The `test-kit` feature has a suite that tries to break each of these on any store.
 ///
 /// Futures may be dropped at any await point: a dropped commit is applied as a whole or not at
 /// all. Errors, events and panics never contain field values, tokens or verifiers.
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "a store is asked how many sessions it holds, never whether it holds none"
+)]
 pub trait SessionStore: Send + Sync + 'static {
     /// Reads the header and the named fields of a session; `None` when there is no such session.
     ///
@@ -74,6 +92,22 @@ pub trait SessionStore: Send + Sync + 'static {
 
     /// Applies a commit.
     fn commit<'a>(&'a self, commit: &'a Commit) -> BoxFuture<'a, Result<Outcome, StoreError>>;
+
+    /// The sessions listed under a principal. It may list more than there are.
+    ///
+    /// What it costs depends on the principal's own sessions only.
+    fn index<'a>(
+        &'a self,
+        principal: &'a PrincipalKey,
+    ) -> BoxFuture<'a, Result<IndexEntries, StoreError>>;
+
+    /// Removes an entry that proved to be stale, unless it has been written again: an entry of the
+    /// same session with another mark stays.
+    fn forget<'a>(
+        &'a self,
+        principal: &'a PrincipalKey,
+        entry: &'a IndexEntry,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
 
     /// How many sessions the store holds, expired ones that are not reclaimed yet perhaps included.
     fn len(&self) -> BoxFuture<'_, Result<Count, StoreError>>;
@@ -97,6 +131,21 @@ impl<S: SessionStore + ?Sized> SessionStore for Arc<S> {
 
     fn commit<'a>(&'a self, commit: &'a Commit) -> BoxFuture<'a, Result<Outcome, StoreError>> {
         (**self).commit(commit)
+    }
+
+    fn index<'a>(
+        &'a self,
+        principal: &'a PrincipalKey,
+    ) -> BoxFuture<'a, Result<IndexEntries, StoreError>> {
+        (**self).index(principal)
+    }
+
+    fn forget<'a>(
+        &'a self,
+        principal: &'a PrincipalKey,
+        entry: &'a IndexEntry,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        (**self).forget(principal, entry)
     }
 
     fn len(&self) -> BoxFuture<'_, Result<Count, StoreError>> {
@@ -158,6 +207,8 @@ pub struct Header {
     pub previous: Option<Verifier>,
     /// When the session was created.
     pub created: Timestamp,
+    /// When its present token was made: at the creation or the last rotation.
+    pub rotated: Timestamp,
     /// When the last commit was applied, a touch included.
     pub seen: Timestamp,
     /// How long after `seen` the session ends; `None` for no such limit.

@@ -1,5 +1,6 @@
 //! The semantics of a commit, for drivers that keep records themselves.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use super::{
     MergeOperation, Outcome, Selected, StoredField,
 };
 use crate::clock::Timestamp;
-use crate::token::{CommitId, Verifier};
+use crate::events;
+use crate::token::{CommitId, SessionId, Verifier};
 
 /// How many commits a record remembers. Eight ids are 64 characters as text, the longest value
 /// that Redis still keeps in its compact form.
@@ -68,9 +70,15 @@ impl Record {
     }
 
     /// What [`SessionStore::load`](super::SessionStore::load) answers; `None` when the session has
-    /// ended.
-    pub fn load(&self, fields: &[Selected<'_>], now: Timestamp) -> Option<Loaded> {
+    /// ended, which is reported by an event.
+    pub fn load(
+        &self,
+        session: &SessionId,
+        fields: &[Selected<'_>],
+        now: Timestamp,
+    ) -> Option<Loaded> {
         if self.is_expired(now) {
+            events::expired(*session);
             return None;
         }
         let answer = |selected: &Selected<'_>| {
@@ -104,11 +112,15 @@ impl Record {
         {
             *current = None;
         }
-        match (&commit.action, current.as_mut()) {
-            (_, Some(record)) if record.recent.contains(&commit.id) => {
-                Outcome::Applied(record.answer_again(commit, now))
+        if let Some(outcome) = Self::precheck(current.as_ref(), commit, now) {
+            return outcome;
+        }
+        match &commit.action {
+            Action::Destroy { .. } | Action::Revoke => {
+                *current = None;
+                Outcome::Applied(Applied::new(vec![None; commit.changes.len()]))
             }
-            (Action::Create { verifier }, None) => {
+            Action::Create { verifier } => {
                 let mut record = Self::created(*verifier, now);
                 let outcome = record.apply(commit, now);
                 if matches!(outcome, Outcome::Applied(_)) {
@@ -116,17 +128,40 @@ impl Record {
                 }
                 outcome
             }
+            Action::Update { .. } => match current {
+                Some(record) => record.apply(commit, now),
+                None => Outcome::Gone,
+            },
+        }
+    }
+
+    /// What a commit comes to before the limits of the index are asked: `None` when it is new and
+    /// its guard and its conditions hold.
+    ///
+    /// A driver asks this first, for a commit that adds to the index: only what could be applied
+    /// may be refused because of a limit, and what was applied before changes the index no more.
+    pub fn precheck(current: Option<&Self>, commit: &Commit, now: Timestamp) -> Option<Outcome> {
+        let current = current.filter(|record| !record.is_expired(now));
+        let (record, conditions) = match (&commit.action, current) {
+            (_, Some(record)) if record.recent.contains(&commit.id) => {
+                return Some(Outcome::Applied(record.answer_again(commit, now)));
+            }
+            (Action::Create { verifier }, None) => (
+                Cow::Owned(Self::created(*verifier, now)),
+                &commit.conditions[..],
+            ),
             (Action::Update { verifier, rotation }, Some(record))
                 if record.admits(verifier, rotation.is_some(), now) =>
             {
-                record.apply(commit, now)
+                (Cow::Borrowed(record), &commit.conditions[..])
             }
             (Action::Destroy { verifier }, Some(record)) if record.admits(verifier, false, now) => {
-                *current = None;
-                Outcome::Applied(Applied::new(vec![None; commit.changes.len()]))
+                (Cow::Borrowed(record), &[][..])
             }
-            _ => Outcome::Gone,
-        }
+            (Action::Revoke, Some(record)) => (Cow::Borrowed(record), &commit.conditions[..]),
+            _ => return Some(Outcome::Gone),
+        };
+        record.check(conditions, now).err()
     }
 
     fn created(verifier: Verifier, now: Timestamp) -> Self {
@@ -134,6 +169,7 @@ impl Record {
             verifier,
             previous: None,
             created: now,
+            rotated: now,
             seen: now,
             idle: None,
             end: None,
@@ -168,26 +204,30 @@ impl Record {
         Applied::new(commit.changes.iter().map(value_of).collect())
     }
 
-    /// Applies a commit whose guard holds.
-    fn apply(&mut self, commit: &Commit, now: Timestamp) -> Outcome {
-        for condition in &commit.conditions {
+    /// The outcome that refuses a commit whose conditions do not hold.
+    fn check(&self, conditions: &[Condition], now: Timestamp) -> Result<(), Outcome> {
+        for condition in conditions {
             match condition {
                 Condition::Field { name, value } => {
                     let present = live(self.fields.get(name), now).map(|field| &field.value);
                     if present != value.as_ref() {
-                        return Outcome::Conflict {
+                        return Err(Outcome::Conflict {
                             field: Some(name.clone()),
-                        };
+                        });
                     }
                 }
                 Condition::LastCommit(id) => {
                     if self.header.last_commit != *id {
-                        return Outcome::Conflict { field: None };
+                        return Err(Outcome::Conflict { field: None });
                     }
                 }
             }
         }
+        Ok(())
+    }
 
+    /// Applies a commit whose guard and conditions hold.
+    fn apply(&mut self, commit: &Commit, now: Timestamp) -> Outcome {
         // Everything that can still fail happens on staged copies.
         let mut staged = Staged {
             fields: &self.fields,
@@ -228,6 +268,11 @@ impl Record {
     }
 
     fn apply_to_header(&mut self, commit: &Commit, now: Timestamp) {
+        // Before a rotation, which begins a grace of its own.
+        if commit.end_grace || !self.in_grace(now) {
+            self.header.previous = None;
+            self.previous_until = None;
+        }
         if let Action::Update {
             rotation: Some(rotation),
             ..
@@ -236,10 +281,7 @@ impl Record {
             self.header.previous = rotation.grace.map(|_| self.header.verifier);
             self.previous_until = rotation.grace.map(|grace| now + grace);
             self.header.verifier = rotation.verifier;
-        }
-        if !self.in_grace(now) {
-            self.header.previous = None;
-            self.previous_until = None;
+            self.header.rotated = now;
         }
         if let Some(timeouts) = commit.timeouts {
             self.header.idle = timeouts.idle;
@@ -368,4 +410,158 @@ fn merge(operation: MergeOperation, stored: i64, operand: i64, range: IntegerRan
     }
     let merged = i64::try_from(merged).ok()?;
     (range.min..=range.max).contains(&merged).then_some(merged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Timeouts;
+
+    const START: Timestamp = Timestamp::from_millis(1_000);
+
+    fn after(seconds: u64) -> Timestamp {
+        START + Duration::from_secs(seconds)
+    }
+
+    fn commit(action: Action, changes: Vec<Change>) -> Commit {
+        let session = SessionId::generate().unwrap();
+        let mut commit = Commit::new(session, CommitId::generate().unwrap(), action);
+        commit.changes = changes;
+        commit
+    }
+
+    fn verifier() -> Verifier {
+        Verifier::from_bytes([1; 32])
+    }
+
+    fn update(changes: Vec<Change>) -> Commit {
+        let action = Action::Update {
+            verifier: verifier(),
+            rotation: None,
+        };
+        commit(action, changes)
+    }
+
+    fn set(name: &'static str, value: &'static str, ttl: Option<u64>) -> Change {
+        Change::Set {
+            name: name.into(),
+            value: value.into(),
+            ttl: ttl.map(|seconds| FieldTtl::restarting(Duration::from_secs(seconds))),
+            only_if_absent: false,
+        }
+    }
+
+    fn take(name: &'static str) -> Change {
+        Change::Take { name: name.into() }
+    }
+
+    /// A session of an hour.
+    fn created(changes: Vec<Change>) -> Option<Record> {
+        let verifier = verifier();
+        let mut creation = commit(Action::Create { verifier }, changes);
+        creation.timeouts = Some(Timeouts {
+            idle: Some(Duration::from_secs(3_600)),
+            lifetime: None,
+        });
+        let mut record = None;
+        let outcome = Record::commit(&mut record, &creation, START);
+        assert!(matches!(outcome, Outcome::Applied(_)), "{outcome:?}");
+        record
+    }
+
+    fn values(outcome: Outcome) -> Vec<Option<Bytes>> {
+        match outcome {
+            Outcome::Applied(applied) => applied.values,
+            refused => panic!("{refused:?}"),
+        }
+    }
+
+    #[test]
+    fn a_commit_purges_ended_fields() {
+        let mut record = created(vec![set("a", "1", Some(10)), set("b", "2", None)]);
+        Record::commit(&mut record, &update(vec![]), after(9));
+        assert_eq!(record.as_ref().unwrap().fields.len(), 2);
+        Record::commit(&mut record, &update(vec![]), after(10));
+        let names: Vec<_> = record.as_ref().unwrap().fields.keys().collect();
+        assert_eq!(names, ["b"]);
+    }
+
+    #[test]
+    fn a_taken_value_is_forgotten_after_half_a_minute() {
+        let mut record = created(vec![set("a", "1", None)]);
+        let taking = update(vec![take("a")]);
+        for seconds in [0, 29] {
+            let answered = values(Record::commit(&mut record, &taking, after(seconds)));
+            assert_eq!(answered, [Some(Bytes::from("1"))]);
+        }
+        Record::commit(&mut record, &update(vec![]), after(30));
+        assert!(record.as_ref().unwrap().taken.is_empty());
+        let answered = values(Record::commit(&mut record, &taking, after(31)));
+        assert_eq!(answered, [None]);
+    }
+
+    #[test]
+    fn no_more_commits_are_remembered_than_needed() {
+        let mut record = created(vec![]);
+        let commits: Vec<_> = (0..20).map(|_| update(vec![take("a")])).collect();
+        for commit in &commits {
+            Record::commit(&mut record, commit, START);
+        }
+        let last: Vec<_> = commits[12..].iter().map(|commit| commit.id).collect();
+        assert_eq!(record.unwrap().recent, last);
+    }
+
+    #[test]
+    fn an_ended_record_is_dropped_by_a_refused_commit() {
+        let mut record = created(vec![]);
+        let outcome = Record::commit(&mut record, &update(vec![]), after(3_600));
+        assert_eq!(outcome, Outcome::Gone);
+        assert!(record.is_none());
+    }
+
+    #[test]
+    fn a_clock_that_runs_backwards_ends_nothing() {
+        let mut record = created(vec![set("a", "1", Some(10))]);
+        let earlier = Timestamp::from_millis(0);
+        let outcome = Record::commit(&mut record, &update(vec![]), earlier);
+        assert_eq!(values(outcome), []);
+        let selected = Selected {
+            name: "a",
+            deadline: true,
+        };
+        let loaded = record
+            .unwrap()
+            .load(&update(vec![]).session, &[selected], earlier);
+        let loaded = loaded.unwrap();
+        assert_eq!(loaded.header.seen, earlier);
+        let field = loaded.fields[0].as_ref().unwrap();
+        assert_eq!(field.deadline, Some(after(10)));
+    }
+
+    #[test]
+    fn debug_shows_no_values() {
+        let mut record = created(vec![set("a", "treasure", None)]);
+        let answered = Record::commit(&mut record, &update(vec![take("a")]), START);
+        let written = update(vec![set("a", "treasure", None)]);
+        let shown = format!("{record:?} {answered:?} {written:?}");
+        assert!(!shown.contains("treasure"), "{shown}");
+    }
+
+    #[test]
+    fn only_canonical_decimal_text_is_an_integer() {
+        for (text, integer) in [
+            ("0", Some(0)),
+            ("-1", Some(-1)),
+            ("9223372036854775807", Some(i64::MAX)),
+            ("-9223372036854775808", Some(i64::MIN)),
+            ("9223372036854775808", None),
+            ("-0", None),
+            ("+1", None),
+            ("01", None),
+            ("", None),
+        ] {
+            assert_eq!(decimal(text.as_bytes()), integer, "{text:?}");
+        }
+        assert_eq!(decimal(b"\xff"), None);
+    }
 }

@@ -68,6 +68,7 @@ macro_rules! __every_check {
                 a_merge_that_arrives_twice_counts_once
                 a_take_that_arrives_twice_answers_the_same
                 a_take_that_arrives_twice_takes_no_later_value
+                a_take_that_arrives_twice_answers_nobody_elses_value
                 another_take_finds_nothing
                 a_rotation_that_arrives_twice_rotates_once
                 a_rotation_that_arrives_twice_does_not_prolong_its_grace

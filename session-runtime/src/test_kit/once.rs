@@ -58,6 +58,19 @@ pub(super) async fn a_take_that_arrives_twice_takes_no_later_value(kit: Kit) {
     visitor.expect_value("a", "second").await;
 }
 
+pub(super) async fn a_take_that_arrives_twice_answers_nobody_elses_value(kit: Kit) {
+    let visitor = kit.session([]).await;
+    let too_early = visitor.update([take("a"), set("b", "1")]);
+    let answered = visitor.apply(&too_early).await;
+    kit.equal("what a take of nothing answers", answered, vec![None, None]);
+    visitor.apply(&visitor.update([set("a", "secret")])).await;
+    let answered = visitor.apply(&visitor.update([take("a")])).await;
+    kit.equal("what another take found", answered, vec![text("secret")]);
+    let answered = visitor.apply(&too_early).await;
+    let what = "what the take of nothing answers when it arrives again";
+    kit.equal(what, answered, vec![None, None]);
+}
+
 pub(super) async fn another_take_finds_nothing(kit: Kit) {
     let visitor = kit.session([set("a", "1")]).await;
     visitor.apply(&visitor.update([take("a")])).await;

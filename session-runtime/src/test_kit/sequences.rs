@@ -116,7 +116,7 @@ impl<'a> Sequence<'a> {
         let expected = self
             .record
             .as_ref()
-            .and_then(|record| record.load(&selected, now));
+            .and_then(|record| record.load(&commit.session, &selected, now));
         self.compare_loads(commit, loaded, expected);
     }
 

@@ -1,24 +1,30 @@
 //! Sessions in the memory of this process.
 //!
 //! 1. Records are spread over shards by their id. Loads share a shard's lock, commits hold it
-//!    alone, nobody holds two locks, and no lock is held over an await.
+//!    alone, and no lock is held over an await. Nobody holds two locks, except that a commit which
+//!    changes the index of principals holds the index first and then a shard.
 //! 2. What a commit means is [`Record`](super::Record)'s business; this module holds the locks,
 //!    bounds the number of records and reclaims them.
 //! 3. Each shard keeps its records in the order in which they end, so that expired ones are found
 //!    without a scan. Every call tends one shard, in turn, and reclaims a few; no task is spawned.
 
+mod index;
 mod shard;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
+};
 
 use futures_core::future::BoxFuture;
 
+use self::index::Index;
 use self::shard::{Place, Shard};
 use super::{
-    Action, Commit, Count, Loaded, Outcome, Selected, SessionStore, StoreError, StoreErrorKind,
+    Action, Commit, Count, IndexEntries, IndexEntry, Loaded, Outcome, PrincipalKey, Selected,
+    SessionStore, StoreError, StoreErrorKind,
 };
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::token::SessionId;
@@ -64,9 +70,11 @@ const DEFAULT_CAPACITY: usize = 100_000;
 /// # Counting
 ///
 /// [`len`](SessionStore::len) is exact and counts living sessions only: it drops the expired ones
-/// first.
+/// first. A creation that is under way may be counted already; the answer is never above the
+/// capacity.
 pub struct MemoryStore {
     shards: Box<[RwLock<Shard>]>,
+    index: Mutex<Index>,
     /// Decides the shard of an id. Randomly keyed, because clients choose the ids that they ask
     /// for.
     hasher: RandomState,
@@ -96,13 +104,35 @@ impl MemoryStore {
 
     fn load_now(&self, session: &SessionId, fields: &[Selected<'_>]) -> Option<Loaded> {
         let now = self.clock.now();
+        // Before the tending, which could reclaim the record that the event is about.
+        let loaded = read(self.shard_of(session)).load(session, fields, now);
         self.tend_next(now);
-        read(self.shard_of(session)).load(session, fields, now)
+        loaded
     }
 
     fn commit_now(&self, commit: &Commit) -> Result<Outcome, StoreError> {
         let now = self.clock.now();
         self.tend_next(now);
+        if commit.index.is_empty() {
+            return self.commit_record(commit, now);
+        }
+        // Held to the end: what the index and the sessions say changes in one step.
+        let mut index = self.index();
+        index.reclaim(now, RECLAIMED_PER_CALL);
+        if let Some(outcome) = read(self.shard_of(&commit.session)).precheck(commit, now) {
+            return Ok(outcome);
+        }
+        if let Some(principal) = index.exceeded(commit, now) {
+            return Ok(Outcome::LimitReached { principal });
+        }
+        let outcome = self.commit_record(commit, now)?;
+        if matches!(outcome, Outcome::Applied(_)) {
+            index.apply(commit, now);
+        }
+        Ok(outcome)
+    }
+
+    fn commit_record(&self, commit: &Commit, now: Timestamp) -> Result<Outcome, StoreError> {
         let creates = matches!(commit.action, Action::Create { .. });
         loop {
             let mut shard = write(self.shard_of(&commit.session));
@@ -117,6 +147,10 @@ impl MemoryStore {
             self.release(before - shard.len());
             return Ok(outcome);
         }
+    }
+
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes one slot of the capacity, if there is one.
@@ -164,10 +198,17 @@ impl MemoryStore {
         Ok(())
     }
 
-    /// Reclaims a few expired records of one shard, unless somebody is busy there.
+    /// Reclaims a few expired records of one shard, or entries of the index, unless somebody is
+    /// busy there.
     fn tend_next(&self, now: Timestamp) {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let mut shard = match self.shards[turn % SHARDS].try_write() {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % (SHARDS + 1);
+        let Some(shard) = self.shards.get(turn) else {
+            if let Ok(mut index) = self.index.try_lock() {
+                index.reclaim(now, RECLAIMED_PER_CALL * SHARDS);
+            }
+            return;
+        };
+        let mut shard = match shard.try_write() {
             Ok(shard) => shard,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return,
@@ -221,16 +262,46 @@ impl SessionStore for MemoryStore {
         Box::pin(async { self.commit_now(commit) })
     }
 
+    fn index<'a>(
+        &'a self,
+        principal: &'a PrincipalKey,
+    ) -> BoxFuture<'a, Result<IndexEntries, StoreError>> {
+        Box::pin(async {
+            let now = self.clock.now();
+            let entries = self.index().list(principal, now);
+            Ok(IndexEntries::new(entries, now))
+        })
+    }
+
+    fn forget<'a>(
+        &'a self,
+        principal: &'a PrincipalKey,
+        entry: &'a IndexEntry,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async {
+            self.index().forget(principal, entry);
+            Ok(())
+        })
+    }
+
     fn len(&self) -> BoxFuture<'_, Result<Count, StoreError>> {
         Box::pin(async {
             self.reclaim_all(self.clock.now());
-            let living = self.shards.iter().map(|shard| read(shard).len() as u64);
-            Ok(Count::Exact(living.sum()))
+            let held = self.held.load(Ordering::Relaxed);
+            Ok(Count::Exact(held as u64))
         })
     }
 
     fn sweep(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
-        Box::pin(async { Ok(self.reclaim_all(self.clock.now()) as u64) })
+        Box::pin(async {
+            let now = self.clock.now();
+            let reclaimed = self.reclaim_all(now);
+            let exists = |session: &SessionId| read(self.shard_of(session)).holds(session);
+            let mut index = self.index();
+            index.reclaim(now, usize::MAX);
+            index.keep_only(exists);
+            Ok(reclaimed as u64)
+        })
     }
 }
 
@@ -277,6 +348,7 @@ impl MemoryStoreBuilder {
     pub fn build(self) -> MemoryStore {
         MemoryStore {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            index: Mutex::default(),
             hasher: RandomState::new(),
             held: AtomicUsize::new(0),
             capacity: self.capacity,

@@ -54,7 +54,15 @@ impl Shard {
         fields: &[Selected<'_>],
         now: Timestamp,
     ) -> Option<Loaded> {
-        self.records.get(session)?.as_ref()?.load(fields, now)
+        self.records
+            .get(session)?
+            .as_ref()?
+            .load(session, fields, now)
+    }
+
+    pub(super) fn precheck(&self, commit: &Commit, now: Timestamp) -> Option<Outcome> {
+        let current = self.records.get(&commit.session).and_then(Option::as_ref);
+        Record::precheck(current, commit, now)
     }
 
     pub(super) fn commit(&mut self, commit: &Commit, now: Timestamp) -> Outcome {
@@ -116,5 +124,117 @@ impl Shard {
         if self.records.capacity() > kept * 4 {
             self.records.shrink_to(kept * 2);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::{Action, Applied, Timeouts};
+    use crate::token::{CommitId, Verifier};
+
+    const START: Timestamp = Timestamp::from_millis(1_000);
+
+    fn verifier() -> Verifier {
+        Verifier::from_bytes([1; 32])
+    }
+
+    fn commit(session: SessionId, action: Action) -> Commit {
+        Commit::new(session, CommitId::generate().unwrap(), action)
+    }
+
+    /// A session that ends after so many milliseconds without a touch.
+    fn create(shard: &mut Shard, idle: u64, now: Timestamp) -> SessionId {
+        let session = SessionId::generate().unwrap();
+        let verifier = verifier();
+        let mut creation = commit(session, Action::Create { verifier });
+        creation.timeouts = Some(Timeouts {
+            idle: Some(Duration::from_millis(idle)),
+            lifetime: None,
+        });
+        let created = shard.commit(&creation, now);
+        assert_eq!(created, Outcome::Applied(Applied::default()));
+        session
+    }
+
+    fn touch(shard: &mut Shard, session: SessionId, now: Timestamp) -> Outcome {
+        let update = Action::Update {
+            verifier: verifier(),
+            rotation: None,
+        };
+        shard.commit(&commit(session, update), now)
+    }
+
+    #[test]
+    fn every_record_has_one_place() {
+        let mut shard = Shard::default();
+        let sessions: Vec<_> = (0..10)
+            .map(|n| create(&mut shard, 100 + n, START))
+            .collect();
+        let later = START + Duration::from_millis(50);
+        for session in &sessions[..5] {
+            touch(&mut shard, *session, later);
+        }
+        let destroy = Action::Destroy {
+            verifier: verifier(),
+        };
+        shard.commit(&commit(sessions[9], destroy), later);
+        assert_eq!(touch(&mut shard, sessions[9], later), Outcome::Gone);
+        assert_eq!(shard.records.len(), 9);
+        assert_eq!(shard.order.len(), 9);
+        assert!(shard.records.values().all(Option::is_some));
+        assert_eq!(shard.first().unwrap().session, sessions[5]);
+    }
+
+    #[test]
+    fn records_are_reclaimed_in_the_order_in_which_they_end() {
+        let mut shard = Shard::default();
+        let last = create(&mut shard, 300, START);
+        let first = create(&mut shard, 100, START);
+        let second = create(&mut shard, 200, START);
+        let later = |millis| START + Duration::from_millis(millis);
+
+        assert_eq!(shard.reclaim(later(99), usize::MAX), 0);
+        assert_eq!(shard.reclaim(later(100), usize::MAX), 1);
+        assert!(!shard.holds(&first));
+        assert_eq!(shard.reclaim(later(1_000), 1), 1);
+        assert!(!shard.holds(&second) && shard.holds(&last));
+        assert_eq!(shard.reclaim(later(1_000), usize::MAX), 1);
+        assert_eq!((shard.records.len(), shard.order.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_record_that_moved_on_is_not_evicted() {
+        let mut shard = Shard::default();
+        let session = create(&mut shard, 100, START);
+        let place = shard.first().unwrap();
+        touch(&mut shard, session, START + Duration::from_millis(10));
+        assert!(!shard.evict(&place));
+        assert!(shard.holds(&session));
+    }
+
+    #[test]
+    fn memory_is_given_back() {
+        let mut shard = Shard::default();
+        for _ in 0..10_000 {
+            create(&mut shard, 100, START);
+        }
+        let full = shard.records.capacity();
+        assert!(full >= 10_000);
+        shard.reclaim(START + Duration::from_millis(100), usize::MAX);
+        let empty = shard.records.capacity();
+        assert!(empty <= KEPT_CAPACITY, "{empty} slots for no record");
+    }
+
+    #[test]
+    fn asking_for_sessions_that_do_not_exist_leaves_nothing() {
+        let mut shard = Shard::default();
+        for _ in 0..10_000 {
+            touch(&mut shard, SessionId::generate().unwrap(), START);
+        }
+        assert_eq!((shard.records.len(), shard.order.len()), (0, 0));
+        assert!(shard.records.capacity() <= KEPT_CAPACITY);
     }
 }

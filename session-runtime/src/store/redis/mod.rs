@@ -14,6 +14,7 @@ mod builder;
 mod connection;
 mod endpoint;
 mod error;
+mod index;
 mod layout;
 mod probe;
 mod script;
@@ -30,7 +31,10 @@ use self::connection::Connections;
 use self::error::{Failure, Refusal};
 use self::layout::HEADER;
 use self::script::{Answer, Script};
-use super::{Commit, Count, Loaded, Outcome, Selected, SessionStore, StoreError};
+use super::{
+    Commit, Count, IndexEntries, IndexEntry, Loaded, Outcome, PrincipalKey, Selected, SessionStep,
+    SessionStore, StoreError, commit_in_steps,
+};
 use crate::token::SessionId;
 
 /// Keeps sessions in Redis or Valkey: one server, behind Sentinel, or a Cluster.
@@ -70,6 +74,7 @@ pub struct RedisStore {
     tier: Tier,
     commit: Script,
     load: Script,
+    index: Script,
 }
 
 /// Who removes a field whose time has come.
@@ -130,6 +135,7 @@ impl RedisStore {
             tier,
             commit: Script::commit(tier),
             load: Script::load(),
+            index: Script::index(),
         }
     }
 
@@ -230,15 +236,18 @@ impl RedisStore {
         Ok((now, kept, deadlines))
     }
 
-    async fn apply(&self, commit: &Commit) -> Result<Outcome, Failure> {
+    async fn apply(&self, commit: &Commit) -> Result<SessionStep, Failure> {
         let key = self.key(&commit.session);
         let arguments = |command: &mut Cmd| script::append_commit(command, commit);
         let value = self.commit.run(&self.connections, &key, arguments).await?;
         Ok(match script::answer(commit, value)? {
-            Answer::Outcome(outcome) => outcome,
+            Answer::Step(step) => step,
             Answer::Foreign => {
                 foreign(&commit.session);
-                Outcome::Gone
+                SessionStep {
+                    outcome: Outcome::Gone,
+                    repeated: false,
+                }
             }
         })
     }
@@ -282,7 +291,25 @@ impl SessionStore for RedisStore {
     }
 
     fn commit<'a>(&'a self, commit: &'a Commit) -> BoxFuture<'a, Result<Outcome, StoreError>> {
-        Box::pin(async move { self.apply(commit).await.map_err(Failure::of_commit) })
+        Box::pin(commit_in_steps(self, commit))
+    }
+
+    fn index<'a>(
+        &'a self,
+        principal: &'a PrincipalKey,
+    ) -> BoxFuture<'a, Result<IndexEntries, StoreError>> {
+        Box::pin(async move { self.list(principal).await.map_err(Failure::of_load) })
+    }
+
+    fn forget<'a>(
+        &'a self,
+        principal: &'a PrincipalKey,
+        entry: &'a IndexEntry,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let forgotten = self.forget_entry(principal, entry).await;
+            forgotten.map_err(Failure::of_load)
+        })
     }
 
     /// The number of keys in the database, those of other applications and prefixes included.

@@ -1,0 +1,130 @@
+//! What a call of `MemoryStore` costs: one load and each kind of commit, among few and among many
+//! living sessions.
+
+use std::hint::black_box;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use session_runtime::store::{Action, Change, Commit, Outcome, Selected, Timeouts};
+use session_runtime::{CommitId, MemoryStore, SessionId, SessionStore, Verifier};
+
+const FIELDS: [&str; 5] = [
+    "shop.customer",
+    "shop.otp",
+    "shop.failed_logins",
+    "shop.cart",
+    "shop.visits",
+];
+
+/// The result of a future that waits for nothing, as those of a memory store.
+fn ready<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("a memory store never waits"),
+    }
+}
+
+fn commit(session: SessionId, action: Action) -> Commit {
+    let id = CommitId::generate().expect("the system has random bytes");
+    Commit::new(session, id, action)
+}
+
+fn verifier() -> Verifier {
+    Verifier::from_bytes([1; 32])
+}
+
+fn creation() -> Commit {
+    let session = SessionId::generate().expect("the system has random bytes");
+    let verifier = verifier();
+    let mut creation = commit(session, Action::Create { verifier });
+    creation.timeouts = Some(Timeouts {
+        idle: Some(Duration::from_secs(30 * 60)),
+        lifetime: Some(Duration::from_secs(24 * 60 * 60)),
+    });
+    creation.changes = FIELDS.map(set).to_vec();
+    creation
+}
+
+fn set(name: &'static str) -> Change {
+    Change::Set {
+        name: name.into(),
+        value: Bytes::from_static(&[b'x'; 50]),
+        ttl: None,
+        only_if_absent: false,
+    }
+}
+
+fn update(session: SessionId, changes: Vec<Change>) -> Commit {
+    let verifier = verifier();
+    let rotation = None;
+    let mut commit = commit(session, Action::Update { verifier, rotation });
+    commit.changes = changes;
+    commit
+}
+
+fn apply(store: &MemoryStore, commit: &Commit) {
+    let outcome = ready(store.commit(commit));
+    assert!(matches!(outcome, Ok(Outcome::Applied(_))), "{outcome:?}");
+}
+
+fn store_memory(criterion: &mut Criterion) {
+    for (name, living) in [("1k", 1_000), ("100k", 100_000)] {
+        let store = MemoryStore::builder().capacity(10_000_000).build();
+        let mut sessions = Vec::with_capacity(living);
+        for _ in 0..living {
+            let creation = creation();
+            apply(&store, &creation);
+            sessions.push(creation.session);
+        }
+        // Another session each time, so that the processor's cache does not hold the one in use.
+        let mut turn = sessions.iter().cycle().copied();
+        let mut next = || turn.next().expect("a cycle has no end");
+        let mut group = criterion.benchmark_group(format!("store_memory/{name}"));
+
+        let selected = FIELDS.map(|name| Selected {
+            name,
+            deadline: false,
+        });
+        group.bench_function("load 5 fields", |bencher| {
+            bencher.iter(|| black_box(ready(store.load(&next(), &selected))));
+        });
+        group.bench_function("commit 1 field", |bencher| {
+            bencher.iter_batched_ref(
+                || update(next(), vec![set("shop.cart")]),
+                |commit| apply(&store, commit),
+                BatchSize::SmallInput,
+            );
+        });
+        group.bench_function("touch", |bencher| {
+            bencher.iter_batched_ref(
+                || update(next(), Vec::new()),
+                |commit| apply(&store, commit),
+                BatchSize::SmallInput,
+            );
+        });
+        // The store would grow from one iteration to the next: what was created is removed again,
+        // outside of the time that is measured.
+        group.bench_function("create with 5 fields", |bencher| {
+            bencher.iter_custom(|iterations| {
+                let mut taken = Duration::ZERO;
+                for _ in 0..iterations {
+                    let creation = creation();
+                    let start = std::time::Instant::now();
+                    apply(&store, &creation);
+                    taken += start.elapsed();
+                    let verifier = verifier();
+                    let destruction = commit(creation.session, Action::Destroy { verifier });
+                    apply(&store, &destruction);
+                }
+                taken
+            });
+        });
+        group.finish();
+    }
+}
+
+criterion_group!(benches, store_memory);
+criterion_main!(benches);

@@ -1,0 +1,706 @@
+//! The layer's settings and which of them contradict.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use axum_core::response::{IntoResponse, Response};
+
+use crate::cookie::{CookieSettings, LONGEST_MAX_AGE, SameSite};
+use crate::error::SessionError;
+use crate::events;
+use crate::keys::KeyRing;
+use crate::layer::SessionLayer;
+use crate::schema::{Field, FieldSpec, SessionSchema};
+use crate::sealing::Sealer;
+use crate::signature::Signer;
+use crate::store::{SessionStore, StoreError, StoreErrorKind, Timeouts};
+
+const DEFAULT_COOKIE: &str = "__Host-id";
+const DEFAULT_IDLE: Duration = Duration::from_secs(30 * 60);
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+const DEFAULT_FIELD_LIMIT: usize = 64 * 1024;
+const DEFAULT_SESSION_LIMIT: usize = 256 * 1024;
+/// A second to connect and a quarter of one for the command.
+const DEFAULT_STORE_DEADLINE: Duration = Duration::from_millis(1250);
+/// The longest that a session goes without being touched while it is used.
+const LONGEST_TOUCH_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Turns an error into the response that replaces the handler's.
+pub(crate) type OnError = Arc<dyn Fn(SessionError) -> Response + Send + Sync>;
+
+/// Everything that requests share.
+pub(crate) struct Shared {
+    pub(crate) store: Box<dyn SessionStore>,
+    pub(crate) config: Config,
+    /// The fields that were warned about, so that each is named once.
+    pub(crate) doubtful: Mutex<BTreeSet<&'static str>>,
+    principals: RwLock<Vec<&'static FieldSpec>>,
+}
+
+pub(crate) struct Config {
+    pub(crate) cookie: CookieSettings,
+    /// What `encrypt` fields are sealed with.
+    pub(crate) sealer: Option<Sealer>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) field_limit: usize,
+    pub(crate) session_limit: usize,
+    pub(crate) store_deadline: Duration,
+    pub(crate) rotate_every: Option<Duration>,
+    pub(crate) limits: Vec<Limit>,
+    pub(crate) on_error: OnError,
+}
+
+/// How many sessions a principal may have.
+pub(crate) struct Limit {
+    pub(crate) spec: &'static FieldSpec,
+    pub(crate) max: u32,
+    pub(crate) when_full: WhenFull,
+}
+
+/// What happens when a principal that has as many sessions as it may have signs in once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// The new sign-in fails with [`SessionError::LimitReached`].
+    Reject,
+    /// The session that was created first ends.
+    EvictOldest,
+}
+
+impl Shared {
+    /// The fields of all schemas seen so far that say whose a session is.
+    pub(crate) fn principals(&self) -> Vec<&'static FieldSpec> {
+        let principals = self.principals.read();
+        principals.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes a field that says whose a session is.
+    pub(crate) fn learn_principal(&self, spec: &'static FieldSpec) {
+        let is_known = |known: &[&FieldSpec]| known.iter().any(|known| known.name == spec.name);
+        // Almost always known: only then is nobody kept waiting.
+        let known = is_known(
+            &self
+                .principals
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        if !known {
+            let mut principals = self
+                .principals
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            if !is_known(&principals) {
+                principals.push(spec);
+            }
+        }
+    }
+
+    /// Bounds a store call in time. `late` is what it means when the call takes longer.
+    pub(crate) async fn within_deadline<T>(
+        &self,
+        late: StoreErrorKind,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, SessionError> {
+        let answer = tokio::time::timeout(self.config.store_deadline, call).await;
+        let answer = answer.unwrap_or_else(|_| Err(StoreError::new(late)));
+        answer.map_err(|error| {
+            events::store_failed(&error);
+            SessionError::Store(error)
+        })
+    }
+}
+
+impl Config {
+    /// How long the token before an automatic rotation still works, for requests on their way: at
+    /// most until the next rotation is due.
+    pub(crate) fn rotation_grace(&self) -> Duration {
+        let longest = Duration::from_secs(30);
+        self.rotate_every
+            .map_or(longest, |interval| interval.min(longest))
+    }
+
+    /// How many sessions a principal named by this field may have.
+    pub(crate) fn limit_of(&self, spec: &FieldSpec) -> Option<&Limit> {
+        self.limits
+            .iter()
+            .find(|limit| limit.spec.name == spec.name)
+    }
+
+    /// How long a session may go without a write before a visit is one.
+    pub(crate) fn touch_interval(idle: Option<Duration>) -> Duration {
+        idle.map_or(LONGEST_TOUCH_INTERVAL, |idle| {
+            (idle / 30).min(LONGEST_TOUCH_INTERVAL)
+        })
+    }
+}
+
+/// What a [`SessionLayer`] is built from.
+///
+/// ```
+/// use std::time::Duration;
+/// use session_runtime::{MemoryStore, SameSite, SessionLayer};
+///
+/// let layer = SessionLayer::builder(MemoryStore::new())
+///     .cookie_name("__Host-shop")
+///     .same_site(SameSite::Strict)
+///     .idle_timeout(Duration::from_secs(15 * 60))
+///     .lifetime(Duration::from_secs(8 * 60 * 60))
+///     .build()?;
+/// # Ok::<(), session_runtime::ConfigError>(())
+/// ```
+#[must_use]
+pub struct SessionLayerBuilder {
+    store: Box<dyn SessionStore>,
+    cookie_name: String,
+    domain: Option<String>,
+    same_site: SameSite,
+    partitioned: bool,
+    persistent: bool,
+    insecure: bool,
+    signing_keys: Option<KeyRing>,
+    #[cfg(feature = "encryption")]
+    encryption_keys: Option<KeyRing>,
+    timeouts: Timeouts,
+    field_limit: usize,
+    session_limit: usize,
+    store_deadline: Duration,
+    rotate_every: Option<Duration>,
+    limits: Vec<Limit>,
+    on_error: OnError,
+    schemas: Vec<&'static [FieldSpec]>,
+}
+
+impl SessionLayerBuilder {
+    pub(crate) fn new(store: impl SessionStore) -> Self {
+        Self {
+            store: Box::new(store),
+            cookie_name: DEFAULT_COOKIE.to_owned(),
+            domain: None,
+            same_site: SameSite::Lax,
+            partitioned: false,
+            persistent: false,
+            insecure: false,
+            signing_keys: None,
+            #[cfg(feature = "encryption")]
+            encryption_keys: None,
+            timeouts: Timeouts {
+                idle: Some(DEFAULT_IDLE),
+                lifetime: Some(DEFAULT_LIFETIME),
+            },
+            field_limit: DEFAULT_FIELD_LIMIT,
+            session_limit: DEFAULT_SESSION_LIMIT,
+            store_deadline: DEFAULT_STORE_DEADLINE,
+            rotate_every: None,
+            limits: Vec::new(),
+            on_error: Arc::new(IntoResponse::into_response),
+            schemas: Vec::new(),
+        }
+    }
+
+    /// The cookie's name; `__Host-id` by default. The prefix `__Host-` makes browsers refuse the
+    /// cookie unless this very host set it over https (RFC 6265bis, section 4.1.3.2).
+    pub fn cookie_name(mut self, name: impl Into<String>) -> Self {
+        self.cookie_name = name.into();
+        self
+    }
+
+    /// Lets the hosts below `domain` see the cookie too. A name with the prefix `__Host-` forbids
+    /// it.
+    pub fn domain(mut self, domain: impl Into<String>) -> Self {
+        self.domain = Some(domain.into());
+        self
+    }
+
+    /// When other sites' requests carry the cookie; [`SameSite::Lax`] by default.
+    pub fn same_site(mut self, same_site: SameSite) -> Self {
+        self.same_site = same_site;
+        self
+    }
+
+    /// Keeps a cookie of its own for each site that embeds this one (`Partitioned`).
+    pub fn partitioned(mut self) -> Self {
+        self.partitioned = true;
+        self
+    }
+
+    /// Lets cookies survive the end of the browser's session, by a `Max-Age` that never outlives
+    /// the record. A single visitor's cookie:
+    /// [`Session::remember`](crate::Session::remember).
+    pub fn persistent(mut self) -> Self {
+        self.persistent = true;
+        self
+    }
+
+    /// Sends the cookie over plain http: drops `Secure` and the name's `__Host-` or `__Secure-`
+    /// prefix, and warns. Everything that listens on the network can then take over sessions.
+    pub fn insecure_for_development(mut self) -> Self {
+        self.insecure = true;
+        self
+    }
+
+    /// Signs the cookie, so that one that was not issued here is refused without asking the store;
+    /// off by default. Nobody can guess a token in any case: this keeps the load of those who try
+    /// from the store.
+    ///
+    /// The first key signs, all of them verify. A cookie under a later key works on, and is signed
+    /// anew whenever it is sent. Keep a key in the ring for as long as sessions live after it was
+    /// the first: removing it signs out whoever still has a cookie under it. Switching signing on
+    /// signs out everybody, since unsigned cookies are refused too.
+    ///
+    /// ```
+    /// use session_runtime::{Key, KeyRing, MemoryStore, SessionLayer};
+    ///
+    /// # let (new, old) = ([1; 32], [2; 32]);
+    /// let layer = SessionLayer::builder(MemoryStore::new())
+    ///     .signing_keys(KeyRing::new([Key::from_bytes(new), Key::from_bytes(old)]))
+    ///     .build()?;
+    /// # Ok::<(), session_runtime::ConfigError>(())
+    /// ```
+    pub fn signing_keys(mut self, keys: KeyRing) -> Self {
+        self.signing_keys = Some(keys);
+        self
+    }
+
+    /// The keys of the fields marked `encrypt`, which need them.
+    ///
+    /// The first key seals, all of them open. A field under a later key is read, and sealed under
+    /// the first one when it is next written. Without its key a field counts as absent and is
+    /// reported; the rest of the session lives.
+    ///
+    /// ```
+    /// use session_runtime::{Key, KeyRing, MemoryStore, Session, SessionLayer};
+    ///
+    /// #[derive(Session)]
+    /// struct Delivery {
+    ///     #[session(encrypt)]
+    ///     address: Option<String>,
+    /// }
+    ///
+    /// # let key = [1; 32];
+    /// let layer = SessionLayer::builder(MemoryStore::new())
+    ///     .encryption_keys(KeyRing::new([Key::from_bytes(key)]))
+    ///     .schema::<Delivery>()
+    ///     .build()?;
+    /// # Ok::<(), session_runtime::ConfigError>(())
+    /// ```
+    #[cfg(feature = "encryption")]
+    pub fn encryption_keys(mut self, keys: KeyRing) -> Self {
+        self.encryption_keys = Some(keys);
+        self
+    }
+
+    /// How long a session lives without a visit; 30 minutes by default. A session keeps the
+    /// timeouts that it was created with.
+    pub fn idle_timeout(mut self, idle: Duration) -> Self {
+        self.timeouts.idle = Some(idle);
+        self
+    }
+
+    /// Lets sessions live without visits, up to their lifetime.
+    pub fn no_idle_timeout(mut self) -> Self {
+        self.timeouts.idle = None;
+        self
+    }
+
+    /// How long a session lives in all, whatever happens; 24 hours by default.
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.timeouts.lifetime = Some(lifetime);
+        self
+    }
+
+    /// Lets sessions live as long as they are visited.
+    pub fn no_lifetime(mut self) -> Self {
+        self.timeouts.lifetime = None;
+        self
+    }
+
+    /// The most bytes that one encoded field may have; 64 KiB by default. More is refused before
+    /// anything is sent to the store.
+    pub fn max_field_bytes(mut self, bytes: usize) -> Self {
+        self.field_limit = bytes;
+        self
+    }
+
+    /// The most bytes that the encoded fields of a session may have together, as far as a request
+    /// knows them; 256 KiB by default.
+    pub fn max_session_bytes(mut self, bytes: usize) -> Self {
+        self.session_limit = bytes;
+        self
+    }
+
+    /// The longest that a request waits for one call of the store, whatever the store's own
+    /// deadlines are; 1.25 seconds by default.
+    pub fn store_deadline(mut self, deadline: Duration) -> Self {
+        self.store_deadline = deadline;
+        self
+    }
+
+    /// Gives a visitor a new token when the present one is this old; off by default. The old token
+    /// works on for 30 seconds, or until the visitor has shown the new one, for requests that are
+    /// on their way. A change of the principal has no such grace.
+    pub fn rotate_every(mut self, interval: Duration) -> Self {
+        self.rotate_every = Some(interval);
+        self
+    }
+
+    /// How many sessions one principal may have, and what happens to one more. The limit is exact,
+    /// also when many sign in at once.
+    pub fn max_sessions<T: SessionSchema, V, F>(
+        mut self,
+        principal: Field<T, V, F>,
+        max: u32,
+        when_full: WhenFull,
+    ) -> Self {
+        let spec = principal.spec();
+        self.limits.retain(|limit| limit.spec.name != spec.name);
+        self.limits.push(Limit {
+            spec,
+            max,
+            when_full,
+        });
+        self
+    }
+
+    /// Turns errors into responses of the application's own, such as a page.
+    pub fn on_error<R: IntoResponse>(
+        mut self,
+        respond: impl Fn(SessionError) -> R + Send + Sync + 'static,
+    ) -> Self {
+        self.on_error = Arc::new(move |error| respond(error).into_response());
+        self
+    }
+
+    /// Checks a schema against the settings now instead of at the first request that uses it.
+    pub fn schema<T: SessionSchema>(mut self) -> Self {
+        self.schemas.push(T::FIELDS);
+        self
+    }
+
+    /// The layer.
+    ///
+    /// # Errors
+    ///
+    /// Fails when two settings contradict, naming both.
+    pub fn build(self) -> Result<SessionLayer, ConfigError> {
+        let cookie = self.cookie()?;
+        self.check_times()?;
+        let sealer = self.sealer()?;
+        for spec in self.schemas.iter().copied().flatten() {
+            check_field(spec, self.timeouts, sealer.is_some())?;
+        }
+        for limit in &self.limits {
+            let field = limit.spec.name;
+            if !limit.spec.principal {
+                return Err(ConfigError::LimitWithoutPrincipal { field });
+            }
+            if limit.max == 0 {
+                return Err(ConfigError::LimitOfZero { field });
+            }
+        }
+        if self.field_limit > self.session_limit {
+            return Err(ConfigError::FieldLimitBeyondSessionLimit);
+        }
+        if self.insecure {
+            events::insecure(&cookie.name);
+        }
+        let schemas = self.schemas.iter().copied().flatten();
+        let named = schemas.filter(|spec| spec.principal);
+        let limited = self.limits.iter().map(|limit| limit.spec);
+        let principals: Vec<_> = named.chain(limited).collect();
+        let shared = Shared {
+            store: self.store,
+            config: Config {
+                cookie,
+                sealer,
+                timeouts: self.timeouts,
+                field_limit: self.field_limit,
+                session_limit: self.session_limit,
+                store_deadline: self.store_deadline,
+                rotate_every: self.rotate_every,
+                limits: self.limits,
+                on_error: self.on_error,
+            },
+            doubtful: Mutex::default(),
+            principals: RwLock::default(),
+        };
+        for spec in principals {
+            shared.learn_principal(spec);
+        }
+        Ok(SessionLayer::from_shared(shared))
+    }
+
+    /// The layer with the defaults, which contradict nothing.
+    pub(crate) fn build_default(self) -> SessionLayer {
+        Self::build(self).unwrap_or_else(|error| unreachable!("the defaults are valid: {error}"))
+    }
+
+    fn cookie(&self) -> Result<CookieSettings, ConfigError> {
+        let prefix = ["__Host-", "__Secure-"].into_iter().find(|prefix| {
+            let start = self.cookie_name.get(..prefix.len());
+            // Browsers match the prefixes without regard to case.
+            start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        });
+        let name = match prefix {
+            Some(prefix) if self.insecure => &self.cookie_name[prefix.len()..],
+            _ => self.cookie_name.as_str(),
+        };
+        if name.is_empty() || !name.bytes().all(is_token_byte) {
+            return Err(ConfigError::CookieName {
+                name: self.cookie_name.clone(),
+            });
+        }
+        if let Some(domain) = &self.domain {
+            if domain.is_empty() || !domain.bytes().all(is_host_byte) {
+                return Err(ConfigError::Domain {
+                    domain: domain.clone(),
+                });
+            }
+            if prefix == Some("__Host-") && !self.insecure {
+                return Err(ConfigError::HostPrefixWithDomain);
+            }
+        }
+        if self.insecure && self.same_site == SameSite::None {
+            return Err(ConfigError::SameSiteNoneInsecure);
+        }
+        if self.insecure && self.partitioned {
+            return Err(ConfigError::PartitionedInsecure);
+        }
+        let signer = match &self.signing_keys {
+            Some(keys) => Some(Signer::new(keys.checked("signing_keys")?, name)),
+            None => None,
+        };
+        Ok(CookieSettings {
+            name: name.to_owned(),
+            domain: self.domain.clone(),
+            same_site: self.same_site,
+            secure: !self.insecure,
+            partitioned: self.partitioned,
+            persistent: self.persistent,
+            signer,
+        })
+    }
+
+    #[cfg(feature = "encryption")]
+    fn sealer(&self) -> Result<Option<Sealer>, ConfigError> {
+        let Some(keys) = &self.encryption_keys else {
+            return Ok(None);
+        };
+        Ok(Some(Sealer::new(keys.checked("encryption_keys")?)))
+    }
+
+    #[cfg(not(feature = "encryption"))]
+    fn sealer(&self) -> Result<Option<Sealer>, ConfigError> {
+        Ok(None)
+    }
+
+    fn check_times(&self) -> Result<(), ConfigError> {
+        let Timeouts { idle, lifetime } = self.timeouts;
+        for (setting, duration) in [
+            ("idle_timeout", idle),
+            ("lifetime", lifetime),
+            ("store_deadline", Some(self.store_deadline)),
+            ("rotate_every", self.rotate_every),
+        ] {
+            if duration.is_some_and(|duration| duration < Duration::from_millis(1)) {
+                return Err(ConfigError::Zero { setting });
+            }
+        }
+        if let (Some(idle), Some(lifetime)) = (idle, lifetime)
+            && idle > lifetime
+        {
+            return Err(ConfigError::IdleBeyondLifetime { idle, lifetime });
+        }
+        if self.persistent {
+            // The cookie's age is the record's: what bounds the record bounds the cookie.
+            let (setting, longest) = match (idle, lifetime) {
+                (Some(idle), _) => ("idle_timeout", Some(idle)),
+                (None, lifetime) => ("lifetime", lifetime),
+            };
+            if longest.is_some_and(|longest| longest > LONGEST_MAX_AGE) {
+                return Err(ConfigError::CookieTooOld { setting });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for SessionLayerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionLayerBuilder")
+            .field("cookie_name", &self.cookie_name)
+            .field("timeouts", &self.timeouts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Refuses a schema that the layer's settings cannot serve, where it is first used.
+pub(crate) fn check_schema<T: SessionSchema>(shared: &Shared) -> Result<(), SessionError> {
+    for spec in T::FIELDS {
+        if spec.principal {
+            shared.learn_principal(spec);
+        }
+        let has_keys = shared.config.sealer.is_some();
+        match check_field(spec, shared.config.timeouts, has_keys) {
+            Ok(()) => {}
+            // The field works, only not for as long as it says.
+            Err(problem @ ConfigError::TtlBeyondLifetime { .. }) => {
+                let mut doubtful = shared
+                    .doubtful
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                if doubtful.insert(spec.name) {
+                    events::doubtful_schema(&problem);
+                }
+            }
+            Err(problem) => return Err(SessionError::Config(problem)),
+        }
+    }
+    Ok(())
+}
+
+/// What a field asks of the layer's settings.
+fn check_field(
+    spec: &FieldSpec,
+    timeouts: Timeouts,
+    has_encryption_keys: bool,
+) -> Result<(), ConfigError> {
+    // First, because the other problem is only a warning at the first request.
+    if spec.encrypted && !has_encryption_keys {
+        return Err(ConfigError::NoEncryptionKeys { field: spec.name });
+    }
+    if let Some(ttl) = spec.ttl
+        && let Some(lifetime) = timeouts.lifetime
+        && ttl > lifetime
+    {
+        return Err(ConfigError::TtlBeyondLifetime {
+            field: spec.name,
+            ttl,
+            lifetime,
+        });
+    }
+    Ok(())
+}
+
+/// Bytes that a cookie's name may have: a token of RFC 9110, section 5.6.2.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Bytes that a host's name may have; other alphabets are written in their ASCII form.
+fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)
+}
+
+/// Two settings contradict, or one makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The name is not one that a cookie can have.
+    #[error("`cookie_name` is `{name}`, expected letters, digits and `-`, `_` or `.`")]
+    CookieName {
+        /// What was given.
+        name: String,
+    },
+    /// The domain is not one that a cookie can have.
+    #[error("`domain` is `{domain}`, expected a host name such as `example.com`")]
+    Domain {
+        /// What was given.
+        domain: String,
+    },
+    /// Browsers refuse the pair.
+    #[error(
+        "`domain` contradicts the prefix `__Host-` of `cookie_name`: choose a name without the prefix, or no domain"
+    )]
+    HostPrefixWithDomain,
+    /// Browsers refuse the pair.
+    #[error(
+        "`same_site(SameSite::None)` contradicts `insecure_for_development`: browsers want `Secure` beside it"
+    )]
+    SameSiteNoneInsecure,
+    /// Browsers refuse the pair.
+    #[error(
+        "`partitioned` contradicts `insecure_for_development`: browsers want `Secure` beside it"
+    )]
+    PartitionedInsecure,
+    /// Nothing would ever live that long.
+    #[error(
+        "`idle_timeout` of {idle:?} contradicts `lifetime` of {lifetime:?}: it must not be longer"
+    )]
+    IdleBeyondLifetime {
+        /// The idle timeout.
+        idle: Duration,
+        /// The lifetime.
+        lifetime: Duration,
+    },
+    /// Browsers forget cookies after 400 days.
+    #[error("`persistent` contradicts `{setting}`: browsers keep no cookie longer than 400 days")]
+    CookieTooOld {
+        /// The setting that is longer.
+        setting: &'static str,
+    },
+    /// A duration below one millisecond.
+    #[error("`{setting}` is zero, expected at least a millisecond")]
+    Zero {
+        /// The setting.
+        setting: &'static str,
+    },
+    /// A field would never reach its time to live.
+    #[error(
+        "the ttl of {ttl:?} of the field `{field}` contradicts `lifetime` of {lifetime:?}: it must not be longer"
+    )]
+    TtlBeyondLifetime {
+        /// The field's stored name.
+        field: &'static str,
+        /// Its time to live.
+        ttl: Duration,
+        /// The session's lifetime.
+        lifetime: Duration,
+    },
+    /// A schema has an `encrypt` field.
+    #[error(
+        "the field `{field}` is marked `encrypt`, but the layer has no keys: add `.encryption_keys(…)`, which needs the feature `encryption`"
+    )]
+    NoEncryptionKeys {
+        /// The field's stored name.
+        field: &'static str,
+    },
+    /// Nothing could be signed or sealed.
+    #[error("the key ring of `{setting}` is empty, expected at least one key")]
+    EmptyKeyRing {
+        /// The setting.
+        setting: &'static str,
+    },
+    /// A key is too short to be secret, or of another kind.
+    #[error("key {position} of `{setting}` has {found} bytes, expected 32")]
+    KeySize {
+        /// The setting.
+        setting: &'static str,
+        /// Which key of the ring, counted from one.
+        position: usize,
+        /// How many bytes it has.
+        found: usize,
+    },
+    /// Only a principal can have several sessions.
+    #[error("`max_sessions` names the field `{field}`, which is not marked `principal`")]
+    LimitWithoutPrincipal {
+        /// The field's stored name.
+        field: &'static str,
+    },
+    /// Only of principals a list of sessions is kept.
+    #[error("the field `{field}` is not marked `principal`, so nobody's sessions are listed by it")]
+    NotPrincipal {
+        /// The field's stored name.
+        field: &'static str,
+    },
+    /// Nobody could sign in.
+    #[error("`max_sessions` of the field `{field}` is zero, expected at least one")]
+    LimitOfZero {
+        /// The field's stored name.
+        field: &'static str,
+    },
+    /// No field could ever be as large as its limit.
+    #[error("`max_field_bytes` contradicts `max_session_bytes`: it must not be larger")]
+    FieldLimitBeyondSessionLimit,
+}

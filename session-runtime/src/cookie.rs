@@ -1,0 +1,302 @@
+//! The cookie: which tokens a request carries, and what a response says.
+
+use std::time::Duration;
+
+use cookie::Cookie;
+use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
+
+use crate::signature::Signer;
+use crate::token::Token;
+
+/// The longest that browsers keep a cookie (RFC 6265bis, section 5.5).
+pub(crate) const LONGEST_MAX_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+/// When a browser sends the cookie along with requests that another site started
+/// (RFC 6265bis, section 5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SameSite {
+    /// Never.
+    Strict,
+    /// Only when the visitor follows a link to this site. The default.
+    Lax,
+    /// Always. Browsers accept it only beside `Secure`.
+    None,
+}
+
+/// How the session's cookie looks. Checked when the layer is built.
+#[derive(Debug, Clone)]
+pub(crate) struct CookieSettings {
+    pub(crate) name: String,
+    pub(crate) domain: Option<String>,
+    pub(crate) same_site: SameSite,
+    pub(crate) secure: bool,
+    pub(crate) partitioned: bool,
+    pub(crate) persistent: bool,
+    /// What signs the token, where the layer has keys for it.
+    pub(crate) signer: Option<Signer>,
+}
+
+/// What a request presents in cookies of our name.
+#[derive(Debug, Default)]
+pub(crate) struct Presented {
+    /// The first two tokens that differ.
+    pub(crate) tokens: Vec<Token>,
+    /// Whether there was a token that we did not sign. It is not among the tokens.
+    pub(crate) forged: bool,
+}
+
+impl CookieSettings {
+    /// The tokens among the cookies of our name.
+    ///
+    /// Parsed by hand because a header with bytes that are not text must not hide the cookies
+    /// beside them, and because HTTP/2 may split the cookies over several headers
+    /// (RFC 9113, section 8.2.3).
+    pub(crate) fn presented(&self, headers: &HeaderMap) -> Presented {
+        let mut presented = Presented::default();
+        let pairs = headers
+            .get_all(COOKIE)
+            .iter()
+            .flat_map(|header| header.as_bytes().split(|&byte| byte == b';'));
+        for pair in pairs {
+            let Some(equals) = pair.iter().position(|&byte| byte == b'=') else {
+                continue;
+            };
+            let (name, value) = (&pair[..equals], &pair[equals + 1..]);
+            if name.trim_ascii() != self.name.as_bytes() {
+                continue;
+            }
+            let Some(token) = self.token(unquoted(value.trim_ascii()), &mut presented.forged)
+            else {
+                continue;
+            };
+            if !presented.tokens.contains(&token) {
+                presented.tokens.push(token);
+                if presented.tokens.len() == 2 {
+                    break;
+                }
+            }
+        }
+        presented
+    }
+
+    /// The token of a cookie's value. One that was not signed here is `None` and `forged`.
+    fn token(&self, value: &[u8], forged: &mut bool) -> Option<Token> {
+        let Some(signer) = &self.signer else {
+            return Token::parse(value);
+        };
+        if let Some(token) = signer.verify(value) {
+            return Token::parse(token);
+        }
+        let unsigned = value.split(|&byte| byte == b'.').next()?;
+        *forged |= Token::parse(unsigned).is_some();
+        None
+    }
+
+    /// The header that gives the visitor this token. `max_age` is for a persistent cookie.
+    pub(crate) fn set(&self, token: &Token, max_age: Option<Duration>) -> Option<HeaderValue> {
+        let token = token.expose();
+        let value = match &self.signer {
+            Some(signer) => signer.sign(token),
+            None => token,
+        };
+        let mut cookie = self.bare(value);
+        if let Some(max_age) = max_age {
+            let seconds = max_age.min(LONGEST_MAX_AGE).as_secs().max(1);
+            cookie.set_max_age(cookie::time::Duration::seconds(
+                i64::try_from(seconds).unwrap_or(i64::MAX),
+            ));
+        }
+        secret_header(&cookie)
+    }
+
+    /// The header that removes the cookie: the same name, path, domain and `Partitioned`, or the
+    /// browser would keep the one it has.
+    pub(crate) fn remove(&self) -> Option<HeaderValue> {
+        let mut cookie = self.bare(String::new());
+        cookie.set_max_age(cookie::time::Duration::ZERO);
+        cookie.set_expires(cookie::time::OffsetDateTime::UNIX_EPOCH);
+        secret_header(&cookie)
+    }
+
+    fn bare(&self, value: String) -> Cookie<'_> {
+        let mut cookie = Cookie::build((self.name.as_str(), value))
+            .path("/")
+            .http_only(true)
+            .same_site(match self.same_site {
+                SameSite::Strict => cookie::SameSite::Strict,
+                SameSite::Lax => cookie::SameSite::Lax,
+                SameSite::None => cookie::SameSite::None,
+            });
+        if self.secure {
+            cookie = cookie.secure(true);
+        }
+        if self.partitioned {
+            cookie = cookie.partitioned(true);
+        }
+        if let Some(domain) = &self.domain {
+            cookie = cookie.domain(domain.as_str());
+        }
+        cookie.build()
+    }
+
+    /// Puts our cookie on a response: exactly one of our name, whatever the handler did.
+    pub(crate) fn apply(&self, headers: &mut HeaderMap, cookie: HeaderValue) {
+        let is_ours = |value: &HeaderValue| {
+            let bytes = value.as_bytes();
+            let name = bytes.split(|&byte| byte == b'=').next();
+            name.is_some_and(|name| name.trim_ascii() == self.name.as_bytes())
+        };
+        if headers.get_all(SET_COOKIE).iter().any(is_ours) {
+            let others: Vec<_> = headers
+                .get_all(SET_COOKIE)
+                .iter()
+                .filter(|value| !is_ours(value))
+                .cloned()
+                .collect();
+            headers.remove(SET_COOKIE);
+            for other in others {
+                headers.append(SET_COOKIE, other);
+            }
+        }
+        headers.append(SET_COOKIE, cookie);
+    }
+}
+
+/// The value without the double quotes that some clients put round it
+/// (RFC 6265, section 4.1.1).
+fn unquoted(value: &[u8]) -> &[u8] {
+    match value {
+        [b'"', inner @ .., b'"'] => inner,
+        _ => value,
+    }
+}
+
+/// `None` cannot happen with the names and domains that the builder accepts.
+fn secret_header(cookie: &Cookie<'_>) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(cookie.to_string()).ok()?;
+    // Kept out of `Debug` and of the header compression of HTTP/2.
+    value.set_sensitive(true);
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> CookieSettings {
+        CookieSettings {
+            name: "__Host-id".to_owned(),
+            domain: None,
+            same_site: SameSite::Lax,
+            secure: true,
+            partitioned: false,
+            persistent: false,
+            signer: None,
+        }
+    }
+
+    fn headers(values: &[&[u8]]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(COOKIE, HeaderValue::from_bytes(value).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn finds_tokens_wherever_they_stand() {
+        let token = Token::generate().unwrap();
+        let text = token.expose();
+        for header in [
+            format!("__Host-id={text}"),
+            format!("a=b; __Host-id={text}; c=d"),
+            format!("a=b;__Host-id={text}"),
+            format!("a=b;;  __Host-id = \"{text}\" ;"),
+            format!("__Host-id=garbage; __Host-id={text}"),
+            format!("__Host-id={text}; __Host-id={text}"),
+        ] {
+            let found = settings().presented(&headers(&[header.as_bytes()])).tokens;
+            assert_eq!(found, [token], "{header}");
+        }
+        let last = format!("__Host-id={text}");
+        let split: [&[u8]; 3] = [b"a=\xff\xfe", b"no value", last.as_bytes()];
+        assert_eq!(settings().presented(&headers(&split)).tokens, [token]);
+    }
+
+    #[test]
+    fn at_most_two_are_looked_at() {
+        let tokens: Vec<_> = (0..4).map(|_| Token::generate().unwrap()).collect();
+        let header = tokens
+            .iter()
+            .map(|token| format!("__Host-id={}", token.expose()))
+            .collect::<Vec<_>>()
+            .join("; ");
+        assert_eq!(
+            settings().presented(&headers(&[header.as_bytes()])).tokens,
+            tokens[..2]
+        );
+    }
+
+    #[test]
+    fn other_names_are_not_ours() {
+        let text = Token::generate().unwrap().expose();
+        for header in [
+            format!("id={text}"),
+            format!("__host-id={text}"),
+            format!("x__Host-id={text}"),
+            format!("__Host-id2={text}"),
+            format!("a=__Host-id={text}"),
+        ] {
+            assert_eq!(
+                settings().presented(&headers(&[header.as_bytes()])).tokens,
+                []
+            );
+        }
+    }
+
+    #[test]
+    fn the_removal_matches_the_cookie() {
+        let settings = CookieSettings {
+            name: "id".to_owned(),
+            domain: Some("example.com".to_owned()),
+            partitioned: true,
+            ..settings()
+        };
+        let set = settings.set(&Token::generate().unwrap(), None).unwrap();
+        let set = String::from_utf8(set.as_bytes().to_vec()).unwrap();
+        let remove = settings.remove().unwrap();
+        let remove = String::from_utf8(remove.as_bytes().to_vec()).unwrap();
+        for attribute in [
+            "Path=/",
+            "Domain=example.com",
+            "Partitioned",
+            "Secure",
+            "HttpOnly",
+        ] {
+            assert!(
+                set.contains(attribute) && remove.contains(attribute),
+                "{set} / {remove}"
+            );
+        }
+        assert!(
+            !set.contains("Max-Age") && !set.contains("Expires"),
+            "{set}"
+        );
+        assert!(
+            remove.starts_with("id=;") && remove.contains("Max-Age=0"),
+            "{remove}"
+        );
+    }
+
+    #[test]
+    fn only_one_cookie_of_our_name_leaves() {
+        let mut headers = HeaderMap::new();
+        for other in ["theme=dark", "__Host-id=forged; Path=/", "lang=eo"] {
+            headers.append(SET_COOKIE, HeaderValue::from_static(other));
+        }
+        settings().apply(&mut headers, HeaderValue::from_static("__Host-id=ours"));
+        let all: Vec<_> = headers.get_all(SET_COOKIE).iter().collect();
+        assert_eq!(all, ["theme=dark", "lang=eo", "__Host-id=ours"]);
+    }
+}

@@ -1,0 +1,116 @@
+//! Every event that this crate emits, through `tracing` with the target `session_runtime`.
+//!
+//! An event names what happened in its field `event`, the session by the redacted form of its id,
+//! and fields by their stored names. Tokens, verifiers and values never appear.
+
+use tracing::{debug, error, info, warn};
+
+use crate::store::StoreError;
+use crate::token::SessionId;
+
+const TARGET: &str = "session_runtime";
+
+pub(crate) fn created(session: SessionId) {
+    info!(target: TARGET, event = "created", ?session);
+}
+
+pub(crate) fn rotated(session: SessionId) {
+    info!(target: TARGET, event = "rotated", ?session);
+}
+
+/// Why a session was destroyed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reason {
+    /// A handler asked for it.
+    Asked,
+    /// Somebody revoked it by its id or its principal.
+    Revoked,
+    /// Its principal signed in elsewhere and had too many.
+    Evicted,
+}
+
+pub(crate) fn destroyed(session: SessionId, reason: Reason) {
+    info!(target: TARGET, event = "destroyed", ?session, ?reason);
+}
+
+/// A principal has as many sessions as it may have.
+pub(crate) fn limit_reached(session: SessionId) {
+    warn!(target: TARGET, event = "limit-reached", ?session);
+}
+
+/// A cookie of our name whose signature is not ours. The store was not asked.
+pub(crate) fn forged_cookie() {
+    warn!(target: TARGET, event = "forged-cookie");
+}
+
+/// A store still had the record of a session that has ended by itself.
+pub(crate) fn expired(session: SessionId) {
+    info!(target: TARGET, event = "expired", ?session);
+}
+
+/// A commit came too late: the session was destroyed or its token replaced.
+pub(crate) fn gone(session: SessionId) {
+    warn!(target: TARGET, event = "gone", ?session);
+}
+
+pub(crate) fn conflict(session: SessionId, field: Option<&str>) {
+    warn!(target: TARGET, event = "conflict", ?session, field);
+}
+
+pub(crate) fn decode_failed(field: &str) {
+    warn!(target: TARGET, event = "decode-failed", field);
+}
+
+/// A well-formed token that opens nothing: ended, replaced, or never issued.
+pub(crate) fn unknown_token(session: SessionId) {
+    info!(target: TARGET, event = "unknown-token", ?session);
+}
+
+/// Two cookies of our name open two different sessions; neither is believed.
+pub(crate) fn ambiguous_cookies(first: SessionId, second: SessionId) {
+    warn!(target: TARGET, event = "ambiguous-cookies", ?first, ?second);
+}
+
+pub(crate) fn store_failed(error: &StoreError) {
+    error!(
+        target: TARGET,
+        event = "store-failed",
+        kind = ?error.kind(),
+        source = std::error::Error::source(error).map(tracing::field::display),
+    );
+}
+
+/// A guard was dropped with changes when the response had already left.
+pub(crate) fn changes_lost(schema: &str) {
+    warn!(
+        target: TARGET,
+        event = "changes-lost",
+        schema,
+        "a session was changed after its response had left; call `save` there"
+    );
+}
+
+/// The application asked for something that its settings or types cannot give.
+pub(crate) fn refused(error: &crate::error::SessionError) {
+    error!(target: TARGET, event = "refused", %error);
+}
+
+/// A schema promises what the layer's settings cut short.
+pub(crate) fn doubtful_schema(problem: &crate::config::ConfigError) {
+    warn!(target: TARGET, event = "doubtful-schema", %problem);
+}
+
+/// `insecure_for_development` is on.
+pub(crate) fn insecure(cookie: &str) {
+    warn!(
+        target: TARGET,
+        event = "insecure",
+        cookie,
+        "the session cookie is sent over plain http; for development only"
+    );
+}
+
+/// A handler panicked while it held a session.
+pub(crate) fn abandoned(schema: &str) {
+    debug!(target: TARGET, event = "abandoned", schema, "the handler panicked, nothing is saved");
+}

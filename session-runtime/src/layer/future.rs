@@ -1,0 +1,82 @@
+//! What a request waits for: the handler first, then the commit, then the response leaves.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use axum_core::body::Body;
+use axum_core::response::Response;
+use bytes::Bytes;
+use futures_core::future::BoxFuture;
+use pin_project_lite::pin_project;
+
+use crate::request::RequestSession;
+
+pin_project! {
+    /// The response of a [`SessionService`](super::SessionService).
+    ///
+    /// Dropping it, as a server does when the client goes away, saves nothing that the handler
+    /// had not saved itself.
+    pub struct SessionFuture<F> {
+        #[pin]
+        handler: F,
+        // Made only for a request that has something to save or to say.
+        finish: Option<BoxFuture<'static, Response>>,
+        // Dropped last: what a handler that is dropped leaves behind is no loss to report.
+        session: Closing,
+    }
+}
+
+/// However the request ends, tasks that outlive it learn that there is no response any more.
+struct Closing(Arc<RequestSession>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl<F> SessionFuture<F> {
+    pub(super) fn new(handler: F, session: Arc<RequestSession>) -> Self {
+        Self {
+            handler,
+            finish: None,
+            session: Closing(session),
+        }
+    }
+}
+
+impl<F, B, E> Future for SessionFuture<F>
+where
+    F: Future<Output = Result<http::Response<B>, E>>,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<axum_core::BoxError>,
+{
+    type Output = Result<Response, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if this.finish.is_none() {
+            let response = ready!(this.handler.poll(context))?.map(Body::new);
+            let session = &this.session.0;
+            if !session.was_used() {
+                session.close();
+                return Poll::Ready(Ok(response));
+            }
+            let session = session.clone();
+            *this.finish = Some(Box::pin(async move { session.finish(response).await }));
+        }
+        match this.finish {
+            Some(finish) => finish.as_mut().poll(context).map(Ok),
+            None => unreachable!("set above"),
+        }
+    }
+}
+
+impl<F> fmt::Debug for SessionFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionFuture").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,205 @@
+//! From the request's cookie to a schema's values: at most one store call per token and schema.
+
+use http::HeaderMap;
+
+use super::RequestSession;
+use super::state::{Live, Visitor};
+use super::tracked::TrackedField;
+use crate::config::check_schema;
+use crate::error::SessionError;
+use crate::events;
+use crate::schema::{FieldSpec, Renew, SessionSchema};
+use crate::store::{Loaded, Selected, StoreErrorKind};
+use crate::token::{SessionId, Token};
+
+impl RequestSession {
+    /// The schema's values, from the store unless this request knows them already.
+    pub(crate) async fn load<T: SessionSchema>(
+        &self,
+        headers: &HeaderMap,
+    ) -> Result<T, SessionError> {
+        check_schema::<T>(self.shared())?;
+        let tokens = {
+            let mut state = self.state();
+            state.asked = true;
+            match &state.visitor {
+                Visitor::Anonymous => Vec::new(),
+                Visitor::Known(_) if state.knows(T::FIELDS) => Vec::new(),
+                Visitor::Known(live) => vec![live.token],
+                Visitor::Unread => {
+                    let presented = self.shared().config.cookie.presented(headers);
+                    if presented.forged {
+                        events::forged_cookie();
+                    }
+                    if presented.tokens.is_empty() {
+                        state.visitor = Visitor::Anonymous;
+                        state.new = true;
+                        state.useless_cookie = presented.forged;
+                    }
+                    presented.tokens
+                }
+            }
+        };
+        if !tokens.is_empty() {
+            self.look_up(&tokens, T::FIELDS).await?;
+        }
+        Ok(self.view())
+    }
+
+    /// Loads the schema's values as the store holds them now. What this request changed in them
+    /// and did not save is forgotten.
+    pub(crate) async fn reload<T: SessionSchema>(&self) -> Result<(), SessionError> {
+        let token = self.state().live().map(|live| live.token);
+        let found = match &token {
+            Some(token) => Some(self.find_again(token, &selection(T::FIELDS)).await?),
+            None => None,
+        };
+        let mut state = self.state();
+        let stays = |field: &TrackedField| !T::FIELDS.iter().any(|spec| field.is(spec));
+        state.fields.retain(stays);
+        if let Some((live, loaded)) = found {
+            state.fields.extend(self.track(&live, T::FIELDS, loaded));
+            state.visitor = Visitor::Known(Box::new(live));
+        }
+        Ok(())
+    }
+
+    async fn look_up(
+        &self,
+        tokens: &[Token],
+        specs: &'static [FieldSpec],
+    ) -> Result<(), SessionError> {
+        let selected = selection(specs);
+        let missing = match self.id() {
+            Some(_) => events::gone,
+            None => events::unknown_token,
+        };
+        let mut sessions = Vec::new();
+        for token in tokens {
+            match self.find(token, &selected).await? {
+                Some(found) => sessions.push(found),
+                None => missing(token.id()),
+            }
+        }
+        if let [(first, _), (second, _)] = &sessions[..] {
+            let (first, second) = (first.token.id(), second.token.id());
+            if first == second {
+                // Two tokens of one session, within the grace of a rotation: the new one counts.
+                sessions.retain(|(live, loaded)| loaded.header.verifier == live.verifier);
+            } else {
+                events::ambiguous_cookies(first, second);
+                sessions.clear();
+            }
+        }
+        let found = sessions.pop();
+
+        let mut state = self.state();
+        match (found, &state.visitor) {
+            (Some((live, loaded)), Visitor::Unread) => {
+                state.fields.extend(self.track(&live, specs, loaded));
+                state.visitor = Visitor::Known(Box::new(live));
+            }
+            // A second schema of the same session; what is known already may have changed since.
+            (Some((live, loaded)), Visitor::Known(known)) if live.token == known.token => {
+                for field in self.track(&live, specs, loaded) {
+                    if !state.fields.iter().any(|known| known.is_same(&field)) {
+                        state.fields.push(field);
+                    }
+                }
+            }
+            (None, Visitor::Unread) => {
+                state.visitor = Visitor::Anonymous;
+                state.new = true;
+                state.useless_cookie = true;
+            }
+            (None, Visitor::Known(_)) => return Err(SessionError::Gone),
+            // Another task of this request was faster, and ended or replaced the session.
+            (Some(_), Visitor::Known(_)) | (_, Visitor::Anonymous) => {}
+        }
+        Ok(())
+    }
+
+    /// The session that a token opens, if it opens one.
+    pub(super) async fn find(
+        &self,
+        token: &Token,
+        selected: &[Selected<'_>],
+    ) -> Result<Option<(Live, Loaded)>, SessionError> {
+        let loaded = self.load_now(&token.id(), selected).await?;
+        let verifier = token.verifier();
+        let opened = loaded.filter(|loaded| {
+            let header = &loaded.header;
+            header.verifier == verifier || header.previous == Some(verifier)
+        });
+        Ok(opened.map(|loaded| (Live::loaded(*token, verifier, &loaded), loaded)))
+    }
+
+    /// The session that this request has found before.
+    pub(super) async fn find_again(
+        &self,
+        token: &Token,
+        selected: &[Selected<'_>],
+    ) -> Result<(Live, Loaded), SessionError> {
+        let found = self.find(token, selected).await?;
+        if found.is_none() {
+            events::gone(token.id());
+        }
+        found.ok_or(SessionError::Gone)
+    }
+
+    /// What the store holds under an id, whoever may open it.
+    pub(super) async fn load_now(
+        &self,
+        session: &SessionId,
+        selected: &[Selected<'_>],
+    ) -> Result<Option<Loaded>, SessionError> {
+        let load = self.shared().store.load(session, selected);
+        let late = StoreErrorKind::Unavailable;
+        self.shared().within_deadline(late, load).await
+    }
+
+    /// The fields of a load that asked for [`selection`], with what is sealed opened.
+    pub(super) fn track(
+        &self,
+        live: &Live,
+        specs: &'static [FieldSpec],
+        loaded: Loaded,
+    ) -> Vec<TrackedField> {
+        let mut fields = track(specs, loaded);
+        for field in &mut fields {
+            field.open(self.shared().config.sealer.as_ref(), &live.token.id());
+        }
+        fields
+    }
+}
+
+/// What a load asks for: every field under its name and its older ones.
+pub(super) fn selection(specs: &'static [FieldSpec]) -> Vec<Selected<'static>> {
+    let names = specs.iter().flat_map(|spec| {
+        // Only a renewal by reading has to know when the field ends.
+        let deadline = spec.ttl.is_some() && spec.renew == Renew::Read;
+        std::iter::once(&spec.name)
+            .chain(spec.aliases)
+            .map(move |name| Selected { name, deadline })
+    });
+    names.collect()
+}
+
+/// The answer to [`selection`], field by field.
+fn track(specs: &'static [FieldSpec], loaded: Loaded) -> Vec<TrackedField> {
+    let now = loaded.now;
+    let mut answers = loaded.fields.into_iter();
+    let field = |spec: &'static FieldSpec| {
+        let mut stored = answers.next().flatten();
+        let mut under = None;
+        for &alias in spec.aliases {
+            let older = answers.next().flatten();
+            if stored.is_none() && older.is_some() {
+                stored = older;
+                under = Some(alias);
+            }
+        }
+        TrackedField::loaded(spec, stored, under, now)
+    };
+    specs.iter().map(field).collect()
+}

@@ -1,0 +1,125 @@
+//! A visitor: sends requests to a router and keeps its cookies as a browser would.
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use axum::body::Body;
+use http::header::{COOKIE, SET_COOKIE};
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use tower::ServiceExt;
+
+/// One visitor of a router, with a cookie jar.
+#[derive(Debug, Clone)]
+pub struct Browser {
+    app: Router,
+    jar: BTreeMap<String, String>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body as text.
+    pub body: String,
+}
+
+impl Answer {
+    /// The `Set-Cookie` headers.
+    pub fn set_cookies(&self) -> Vec<String> {
+        let values = self.headers.get_all(SET_COOKIE).iter();
+        values
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            .collect()
+    }
+}
+
+impl Browser {
+    /// A visitor without cookies.
+    pub fn new(app: &Router) -> Self {
+        crate::events::install();
+        Self {
+            app: app.clone(),
+            jar: BTreeMap::new(),
+        }
+    }
+
+    /// Leaves for another router and keeps the cookies.
+    pub fn go_to(&mut self, app: &Router) {
+        self.app = app.clone();
+    }
+
+    /// The value of a cookie.
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        self.jar.get(name).map(String::as_str)
+    }
+
+    /// Puts a cookie into the jar.
+    pub fn set_cookie(&mut self, name: &str, value: &str) {
+        self.jar.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// The `Cookie` header that the visitor sends.
+    pub fn cookie_header(&self) -> Option<String> {
+        let pairs: Vec<_> = self
+            .jar
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        (!pairs.is_empty()).then(|| pairs.join("; "))
+    }
+
+    /// A GET request.
+    pub async fn get(&mut self, path: &str) -> Answer {
+        self.request(Method::GET, path).await
+    }
+
+    /// A POST request without a body.
+    pub async fn post(&mut self, path: &str) -> Answer {
+        self.request(Method::POST, path).await
+    }
+
+    /// A request without a body.
+    pub async fn request(&mut self, method: Method, path: &str) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(cookies) = self.cookie_header() {
+            request = request.header(COOKIE, cookies);
+        }
+        let request = request
+            .body(Body::empty())
+            .expect("the test's request is valid");
+        let answer = send(&self.app, request).await;
+        for cookie in answer.set_cookies() {
+            self.keep(&cookie);
+        }
+        answer
+    }
+
+    fn keep(&mut self, cookie: &str) {
+        let mut parts = cookie.split(';');
+        let pair = parts.next().and_then(|pair| pair.split_once('='));
+        let (name, value) = pair.expect("a cookie is a pair");
+        let is_removal = parts.any(|attribute| attribute.trim().eq_ignore_ascii_case("max-age=0"));
+        if is_removal {
+            self.jar.remove(name);
+        } else {
+            self.jar.insert(name.to_owned(), value.to_owned());
+        }
+    }
+}
+
+/// Sends one request as it is.
+pub async fn send(app: &Router, request: Request<Body>) -> Answer {
+    crate::events::install();
+    let response = app.clone().oneshot(request).await;
+    let (parts, body) = response.unwrap_or_else(|never| match never {}).into_parts();
+    let body = body.collect().await.expect("the body ends").to_bytes();
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body: String::from_utf8_lossy(&body).into_owned(),
+    }
+}
