@@ -2,7 +2,8 @@
 //!
 //! 1. A session is the hash `<prefix>:<id>`. Header fields begin with `@`; every other field is one
 //!    field of a schema, under its own name and readable as it is.
-//! 2. A load is one trip. A commit is one script and one trip, whatever it does; the script decides
+//! 2. A load is one trip. A commit is one script and one trip, whatever it does to the session (one
+//!    that also changes lists of principals takes one more for each step); the script decides
 //!    everything before it writes anything, and does what [`Record::commit`](super::Record::commit)
 //!    does.
 //! 3. All times are the server's.
@@ -68,6 +69,9 @@ use crate::token::SessionId;
 /// A commit that got no answer in time is [`FateUnknown`](super::StoreErrorKind::FateUnknown). After
 /// a lost connection it is sent again within its deadline; the session remembers its last eight
 /// commits, so it takes effect once unless eight others of the same session come first.
+///
+/// A server that evicts keys signs visitors out: `maxmemory-policy noeviction` refuses new data
+/// instead ([`Full`](super::StoreErrorKind::Full)), and logging out still works.
 pub struct RedisStore {
     connections: Connections,
     prefix: String,
