@@ -98,6 +98,11 @@ pub fn set(name: &'static str, value: impl Into<Bytes>) -> Change {
     }
 }
 
+/// A removal of a field.
+pub fn remove(name: &'static str) -> Change {
+    Change::Remove { name: name.into() }
+}
+
 /// An addition of one.
 pub fn count(name: &'static str) -> Change {
     Change::Merge {
