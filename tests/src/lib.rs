@@ -2,3 +2,4 @@
 
 pub mod browser;
 pub mod counting;
+pub mod faulty;

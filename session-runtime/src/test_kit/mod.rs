@@ -55,6 +55,7 @@ mod existence;
 mod fields;
 mod foreign_fields;
 mod guards;
+mod histories;
 mod housekeeping;
 mod list;
 mod merges;
@@ -70,6 +71,7 @@ use std::time::Duration;
 use futures_core::future::BoxFuture;
 
 pub use self::clock::ManualClock;
+pub use self::histories::{CheckedHistories, Counterexample, check_histories};
 use self::list::CHECKS;
 use self::visitor::Kit;
 #[doc(inline)]
