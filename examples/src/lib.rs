@@ -1,1 +1,1 @@
-//! Example programs; each binary in `src/bin` is one.
+//! Example programs for `session-runtime`; each file or folder in `src/bin` is one.

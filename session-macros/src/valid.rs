@@ -25,6 +25,7 @@ pub(crate) fn check(ctxt: &Ctxt, schema: &Schema<'_>) {
         principal_is_optional(ctxt, field);
         principal_has_no_default(ctxt, field);
         principal_is_not_combined(ctxt, field);
+        principal_is_not_sealed(ctxt, field);
     }
     one_principal(ctxt, schema);
     names_differ(ctxt, schema);
@@ -198,6 +199,16 @@ fn principal_is_not_combined(ctxt: &Ctxt, field: &Field<'_>) {
                  write `merge = \"reject\"` or remove `merge`",
             );
         }
+    }
+}
+
+fn principal_is_not_sealed(ctxt: &Ctxt, field: &Field<'_>) {
+    if let (Some(_), Some(encrypt)) = (&field.options.principal, &field.options.encrypt) {
+        ctxt.error(
+            &encrypt.option,
+            "the index of principals needs the value as it is: \
+             remove `encrypt`, and keep what is secret in another field",
+        );
     }
 }
 

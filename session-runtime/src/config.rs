@@ -6,13 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum_core::response::{IntoResponse, Response};
-use http::header::HeaderValue;
 
 use crate::cookie::{CookieSettings, LONGEST_MAX_AGE, SameSite};
 use crate::error::SessionError;
 use crate::events;
+use crate::keys::KeyRing;
 use crate::layer::SessionLayer;
 use crate::schema::{Field, FieldSpec, SessionSchema};
+use crate::sealing::Sealer;
+use crate::signature::Signer;
 use crate::store::{SessionStore, StoreError, StoreErrorKind, Timeouts};
 
 const DEFAULT_COOKIE: &str = "__Host-id";
@@ -39,6 +41,8 @@ pub(crate) struct Shared {
 
 pub(crate) struct Config {
     pub(crate) cookie: CookieSettings,
+    /// What `encrypt` fields are sealed with.
+    pub(crate) sealer: Option<Sealer>,
     pub(crate) timeouts: Timeouts,
     pub(crate) field_limit: usize,
     pub(crate) session_limit: usize,
@@ -72,7 +76,8 @@ impl Shared {
         principals.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn learn_principal(&self, spec: &'static FieldSpec) {
+    /// Notes a field that says whose a session is.
+    pub(crate) fn learn_principal(&self, spec: &'static FieldSpec) {
         let is_known = |known: &[&FieldSpec]| known.iter().any(|known| known.name == spec.name);
         // Almost always known: only then is nobody kept waiting.
         let known = is_known(
@@ -108,8 +113,13 @@ impl Shared {
 }
 
 impl Config {
-    /// How long the token before an automatic rotation still works, for requests on their way.
-    pub(crate) const ROTATION_GRACE: Duration = Duration::from_secs(30);
+    /// How long the token before an automatic rotation still works, for requests on their way: at
+    /// most until the next rotation is due.
+    pub(crate) fn rotation_grace(&self) -> Duration {
+        let longest = Duration::from_secs(30);
+        self.rotate_every
+            .map_or(longest, |interval| interval.min(longest))
+    }
 
     /// How many sessions a principal named by this field may have.
     pub(crate) fn limit_of(&self, spec: &FieldSpec) -> Option<&Limit> {
@@ -149,6 +159,9 @@ pub struct SessionLayerBuilder {
     partitioned: bool,
     persistent: bool,
     insecure: bool,
+    signing_keys: Option<KeyRing>,
+    #[cfg(feature = "encryption")]
+    encryption_keys: Option<KeyRing>,
     timeouts: Timeouts,
     field_limit: usize,
     session_limit: usize,
@@ -169,6 +182,9 @@ impl SessionLayerBuilder {
             partitioned: false,
             persistent: false,
             insecure: false,
+            signing_keys: None,
+            #[cfg(feature = "encryption")]
+            encryption_keys: None,
             timeouts: Timeouts {
                 idle: Some(DEFAULT_IDLE),
                 lifetime: Some(DEFAULT_LIFETIME),
@@ -221,6 +237,57 @@ impl SessionLayerBuilder {
     /// prefix, and warns. Everything that listens on the network can then take over sessions.
     pub fn insecure_for_development(mut self) -> Self {
         self.insecure = true;
+        self
+    }
+
+    /// Signs the cookie, so that one that was not issued here is refused without asking the store;
+    /// off by default. Nobody can guess a token in any case: this keeps the load of those who try
+    /// from the store.
+    ///
+    /// The first key signs, all of them verify. A cookie under a later key works on, and is signed
+    /// anew whenever it is sent. Keep a key in the ring for as long as sessions live after it was
+    /// the first: removing it signs out whoever still has a cookie under it. Switching signing on
+    /// signs out everybody, since unsigned cookies are refused too.
+    ///
+    /// ```
+    /// use session_runtime::{Key, KeyRing, MemoryStore, SessionLayer};
+    ///
+    /// # let (new, old) = ([1; 32], [2; 32]);
+    /// let layer = SessionLayer::builder(MemoryStore::new())
+    ///     .signing_keys(KeyRing::new([Key::from_bytes(new), Key::from_bytes(old)]))
+    ///     .build()?;
+    /// # Ok::<(), session_runtime::ConfigError>(())
+    /// ```
+    pub fn signing_keys(mut self, keys: KeyRing) -> Self {
+        self.signing_keys = Some(keys);
+        self
+    }
+
+    /// The keys of the fields marked `encrypt`, which need them.
+    ///
+    /// The first key seals, all of them open. A field under a later key is read, and sealed under
+    /// the first one when it is next written. Without its key a field counts as absent and is
+    /// reported; the rest of the session lives.
+    ///
+    /// ```
+    /// use session_runtime::{Key, KeyRing, MemoryStore, Session, SessionLayer};
+    ///
+    /// #[derive(Session)]
+    /// struct Delivery {
+    ///     #[session(encrypt)]
+    ///     address: Option<String>,
+    /// }
+    ///
+    /// # let key = [1; 32];
+    /// let layer = SessionLayer::builder(MemoryStore::new())
+    ///     .encryption_keys(KeyRing::new([Key::from_bytes(key)]))
+    ///     .schema::<Delivery>()
+    ///     .build()?;
+    /// # Ok::<(), session_runtime::ConfigError>(())
+    /// ```
+    #[cfg(feature = "encryption")]
+    pub fn encryption_keys(mut self, keys: KeyRing) -> Self {
+        self.encryption_keys = Some(keys);
         self
     }
 
@@ -319,8 +386,9 @@ impl SessionLayerBuilder {
     pub fn build(self) -> Result<SessionLayer, ConfigError> {
         let cookie = self.cookie()?;
         self.check_times()?;
+        let sealer = self.sealer()?;
         for spec in self.schemas.iter().copied().flatten() {
-            check_field(spec, self.timeouts)?;
+            check_field(spec, self.timeouts, sealer.is_some())?;
         }
         for limit in &self.limits {
             let field = limit.spec.name;
@@ -334,15 +402,18 @@ impl SessionLayerBuilder {
         if self.field_limit > self.session_limit {
             return Err(ConfigError::FieldLimitBeyondSessionLimit);
         }
-        let schemas = self.schemas.iter().copied().flatten();
-        let principals = schemas.filter(|spec| spec.principal).collect();
         if self.insecure {
             events::insecure(&cookie.name);
         }
-        Ok(SessionLayer::from_shared(Shared {
+        let schemas = self.schemas.iter().copied().flatten();
+        let named = schemas.filter(|spec| spec.principal);
+        let limited = self.limits.iter().map(|limit| limit.spec);
+        let principals: Vec<_> = named.chain(limited).collect();
+        let shared = Shared {
             store: self.store,
             config: Config {
                 cookie,
+                sealer,
                 timeouts: self.timeouts,
                 field_limit: self.field_limit,
                 session_limit: self.session_limit,
@@ -352,8 +423,12 @@ impl SessionLayerBuilder {
                 on_error: self.on_error,
             },
             doubtful: Mutex::default(),
-            principals: RwLock::new(principals),
-        }))
+            principals: RwLock::default(),
+        };
+        for spec in principals {
+            shared.learn_principal(spec);
+        }
+        Ok(SessionLayer::from_shared(shared))
     }
 
     /// The layer with the defaults, which contradict nothing.
@@ -377,10 +452,7 @@ impl SessionLayerBuilder {
             });
         }
         if let Some(domain) = &self.domain {
-            let valid = !domain.is_empty()
-                && HeaderValue::from_str(domain).is_ok()
-                && !domain.contains([';', ',', ' ', '\t']);
-            if !valid {
+            if domain.is_empty() || !domain.bytes().all(is_host_byte) {
                 return Err(ConfigError::Domain {
                     domain: domain.clone(),
                 });
@@ -395,6 +467,10 @@ impl SessionLayerBuilder {
         if self.insecure && self.partitioned {
             return Err(ConfigError::PartitionedInsecure);
         }
+        let signer = match &self.signing_keys {
+            Some(keys) => Some(Signer::new(keys.checked("signing_keys")?, name)),
+            None => None,
+        };
         Ok(CookieSettings {
             name: name.to_owned(),
             domain: self.domain.clone(),
@@ -402,7 +478,21 @@ impl SessionLayerBuilder {
             secure: !self.insecure,
             partitioned: self.partitioned,
             persistent: self.persistent,
+            signer,
         })
+    }
+
+    #[cfg(feature = "encryption")]
+    fn sealer(&self) -> Result<Option<Sealer>, ConfigError> {
+        let Some(keys) = &self.encryption_keys else {
+            return Ok(None);
+        };
+        Ok(Some(Sealer::new(keys.checked("encryption_keys")?)))
+    }
+
+    #[cfg(not(feature = "encryption"))]
+    fn sealer(&self) -> Result<Option<Sealer>, ConfigError> {
+        Ok(None)
     }
 
     fn check_times(&self) -> Result<(), ConfigError> {
@@ -451,7 +541,8 @@ pub(crate) fn check_schema<T: SessionSchema>(shared: &Shared) -> Result<(), Sess
         if spec.principal {
             shared.learn_principal(spec);
         }
-        match check_field(spec, shared.config.timeouts) {
+        let has_keys = shared.config.sealer.is_some();
+        match check_field(spec, shared.config.timeouts, has_keys) {
             Ok(()) => {}
             // The field works, only not for as long as it says.
             Err(problem @ ConfigError::TtlBeyondLifetime { .. }) => {
@@ -470,7 +561,15 @@ pub(crate) fn check_schema<T: SessionSchema>(shared: &Shared) -> Result<(), Sess
 }
 
 /// What a field asks of the layer's settings.
-fn check_field(spec: &FieldSpec, timeouts: Timeouts) -> Result<(), ConfigError> {
+fn check_field(
+    spec: &FieldSpec,
+    timeouts: Timeouts,
+    has_encryption_keys: bool,
+) -> Result<(), ConfigError> {
+    // First, because the other problem is only a warning at the first request.
+    if spec.encrypted && !has_encryption_keys {
+        return Err(ConfigError::NoEncryptionKeys { field: spec.name });
+    }
     if let Some(ttl) = spec.ttl
         && let Some(lifetime) = timeouts.lifetime
         && ttl > lifetime
@@ -481,15 +580,17 @@ fn check_field(spec: &FieldSpec, timeouts: Timeouts) -> Result<(), ConfigError> 
             lifetime,
         });
     }
-    if spec.encrypted {
-        return Err(ConfigError::NoEncryptionKeys { field: spec.name });
-    }
     Ok(())
 }
 
 /// Bytes that a cookie's name may have: a token of RFC 9110, section 5.6.2.
 fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Bytes that a host's name may have; other alphabets are written in their ASCII form.
+fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)
 }
 
 /// Two settings contradict, or one makes no sense.
@@ -558,14 +659,38 @@ pub enum ConfigError {
         lifetime: Duration,
     },
     /// A schema has an `encrypt` field.
-    #[error("the field `{field}` is marked `encrypt`, but the layer has no encryption keys")]
+    #[error(
+        "the field `{field}` is marked `encrypt`, but the layer has no keys: add `.encryption_keys(…)`, which needs the feature `encryption`"
+    )]
     NoEncryptionKeys {
         /// The field's stored name.
         field: &'static str,
     },
+    /// Nothing could be signed or sealed.
+    #[error("the key ring of `{setting}` is empty, expected at least one key")]
+    EmptyKeyRing {
+        /// The setting.
+        setting: &'static str,
+    },
+    /// A key is too short to be secret, or of another kind.
+    #[error("key {position} of `{setting}` has {found} bytes, expected 32")]
+    KeySize {
+        /// The setting.
+        setting: &'static str,
+        /// Which key of the ring, counted from one.
+        position: usize,
+        /// How many bytes it has.
+        found: usize,
+    },
     /// Only a principal can have several sessions.
     #[error("`max_sessions` names the field `{field}`, which is not marked `principal`")]
     LimitWithoutPrincipal {
+        /// The field's stored name.
+        field: &'static str,
+    },
+    /// Only of principals a list of sessions is kept.
+    #[error("the field `{field}` is not marked `principal`, so nobody's sessions are listed by it")]
+    NotPrincipal {
         /// The field's stored name.
         field: &'static str,
     },

@@ -5,6 +5,7 @@ use std::time::Duration;
 use cookie::Cookie;
 use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 
+use crate::signature::Signer;
 use crate::token::Token;
 
 /// The longest that browsers keep a cookie (RFC 6265bis, section 5.5).
@@ -32,16 +33,27 @@ pub(crate) struct CookieSettings {
     pub(crate) secure: bool,
     pub(crate) partitioned: bool,
     pub(crate) persistent: bool,
+    /// What signs the token, where the layer has keys for it.
+    pub(crate) signer: Option<Signer>,
+}
+
+/// What a request presents in cookies of our name.
+#[derive(Debug, Default)]
+pub(crate) struct Presented {
+    /// The first two tokens that differ.
+    pub(crate) tokens: Vec<Token>,
+    /// Whether there was a token that we did not sign. It is not among the tokens.
+    pub(crate) forged: bool,
 }
 
 impl CookieSettings {
-    /// The tokens among the cookies of our name: the first two that differ.
+    /// The tokens among the cookies of our name.
     ///
     /// Parsed by hand because a header with bytes that are not text must not hide the cookies
     /// beside them, and because HTTP/2 may split the cookies over several headers
     /// (RFC 9113, section 8.2.3).
-    pub(crate) fn tokens(&self, headers: &HeaderMap) -> Vec<Token> {
-        let mut tokens: Vec<Token> = Vec::new();
+    pub(crate) fn presented(&self, headers: &HeaderMap) -> Presented {
+        let mut presented = Presented::default();
         let pairs = headers
             .get_all(COOKIE)
             .iter()
@@ -54,21 +66,41 @@ impl CookieSettings {
             if name.trim_ascii() != self.name.as_bytes() {
                 continue;
             }
-            if let Some(token) = Token::parse(unquoted(value.trim_ascii()))
-                && !tokens.contains(&token)
-            {
-                tokens.push(token);
-                if tokens.len() == 2 {
+            let Some(token) = self.token(unquoted(value.trim_ascii()), &mut presented.forged)
+            else {
+                continue;
+            };
+            if !presented.tokens.contains(&token) {
+                presented.tokens.push(token);
+                if presented.tokens.len() == 2 {
                     break;
                 }
             }
         }
-        tokens
+        presented
+    }
+
+    /// The token of a cookie's value. One that was not signed here is `None` and `forged`.
+    fn token(&self, value: &[u8], forged: &mut bool) -> Option<Token> {
+        let Some(signer) = &self.signer else {
+            return Token::parse(value);
+        };
+        if let Some(token) = signer.verify(value) {
+            return Token::parse(token);
+        }
+        let unsigned = value.split(|&byte| byte == b'.').next()?;
+        *forged |= Token::parse(unsigned).is_some();
+        None
     }
 
     /// The header that gives the visitor this token. `max_age` is for a persistent cookie.
     pub(crate) fn set(&self, token: &Token, max_age: Option<Duration>) -> Option<HeaderValue> {
-        let mut cookie = self.bare(token.expose());
+        let token = token.expose();
+        let value = match &self.signer {
+            Some(signer) => signer.sign(token),
+            None => token,
+        };
+        let mut cookie = self.bare(value);
         if let Some(max_age) = max_age {
             let seconds = max_age.min(LONGEST_MAX_AGE).as_secs().max(1);
             cookie.set_max_age(cookie::time::Duration::seconds(
@@ -160,6 +192,7 @@ mod tests {
             secure: true,
             partitioned: false,
             persistent: false,
+            signer: None,
         }
     }
 
@@ -183,12 +216,12 @@ mod tests {
             format!("__Host-id=garbage; __Host-id={text}"),
             format!("__Host-id={text}; __Host-id={text}"),
         ] {
-            let found = settings().tokens(&headers(&[header.as_bytes()]));
+            let found = settings().presented(&headers(&[header.as_bytes()])).tokens;
             assert_eq!(found, [token], "{header}");
         }
         let last = format!("__Host-id={text}");
         let split: [&[u8]; 3] = [b"a=\xff\xfe", b"no value", last.as_bytes()];
-        assert_eq!(settings().tokens(&headers(&split)), [token]);
+        assert_eq!(settings().presented(&headers(&split)).tokens, [token]);
     }
 
     #[test]
@@ -200,7 +233,7 @@ mod tests {
             .collect::<Vec<_>>()
             .join("; ");
         assert_eq!(
-            settings().tokens(&headers(&[header.as_bytes()])),
+            settings().presented(&headers(&[header.as_bytes()])).tokens,
             tokens[..2]
         );
     }
@@ -215,7 +248,10 @@ mod tests {
             format!("__Host-id2={text}"),
             format!("a=__Host-id={text}"),
         ] {
-            assert_eq!(settings().tokens(&headers(&[header.as_bytes()])), []);
+            assert_eq!(
+                settings().presented(&headers(&[header.as_bytes()])).tokens,
+                []
+            );
         }
     }
 

@@ -8,11 +8,20 @@ mod cookie;
 mod error;
 mod events;
 mod extract;
+#[cfg(doc)]
+pub mod guide;
+mod keys;
 mod layer;
 mod principal;
 mod request;
 mod schema;
+#[cfg(feature = "encryption")]
+mod sealing;
+#[cfg(not(feature = "encryption"))]
+#[path = "sealing_off.rs"]
+mod sealing;
 mod session;
+mod signature;
 pub mod store;
 #[cfg(feature = "test-kit")]
 pub mod test_kit;
@@ -28,6 +37,7 @@ pub use self::config::{ConfigError, SessionLayerBuilder, WhenFull};
 pub use self::cookie::SameSite;
 pub use self::error::SessionError;
 pub use self::extract::SessionRejection;
+pub use self::keys::{Key, KeyError, KeyRing};
 pub use self::layer::{SessionFuture, SessionLayer, SessionService};
 pub use self::principal::{SessionInfo, Sessions};
 pub use self::schema::{Field, FieldSpec, FieldValue, Integer, Merge, Renew, SessionSchema};

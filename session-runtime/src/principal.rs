@@ -5,6 +5,7 @@
 //! 2. An entry that proves stale is forgotten, so the index repairs itself where it is read.
 //! 3. Revoking checks the owner in the same step in which the session is removed.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -13,7 +14,8 @@ use axum_core::extract::FromRequestParts;
 use bytes::Bytes;
 use http::request::Parts;
 
-use crate::config::Shared;
+use crate::clock::Timestamp;
+use crate::config::{ConfigError, Shared};
 use crate::error::SessionError;
 use crate::events::{self, Reason};
 use crate::extract::{SessionRejection, request_session};
@@ -25,9 +27,12 @@ use crate::store::{
 };
 use crate::token::{CommitId, SessionId, Token, Verifier};
 
-/// How long an entry without a session counts as one whose session is being written: where index
-/// and session cannot be changed in one step, the index comes first.
+/// How long an entry may be on its way to its session: where index and session cannot be changed
+/// in one step, the index comes first. Later it is what a crash left behind.
 const ARRIVAL: Duration = Duration::from_secs(10);
+
+/// How often ending all sessions looks for new ones. More than once only while somebody signs in.
+const REMOVAL_ROUNDS: usize = 16;
 
 /// The sessions of a principal: which there are, and how to end them.
 ///
@@ -107,13 +112,13 @@ impl Sessions {
     ) -> Result<Vec<SessionInfo>, SessionError> {
         let mut found = self.owner(field, principal)?.find().await?;
         found.sort_by_key(|found| (found.header.created, found.id));
-        let own = self.own_verifiers();
+        let own = self.own();
         let info = |found: Found| SessionInfo {
             id: found.id,
             created: found.header.created.into(),
             last_seen: found.header.seen.into(),
             label: found.header.label.as_deref().map(str::to_owned),
-            current: found.belongs_to(&own),
+            current: found.is_among(&own),
         };
         Ok(found.into_iter().map(info).collect())
     }
@@ -131,7 +136,11 @@ impl Sessions {
         session: &SessionId,
     ) -> Result<bool, SessionError> {
         let owner = self.owner(field, principal)?;
-        owner.remove(session, Reason::Revoked).await
+        let ended = owner.remove(session, Reason::Revoked).await?;
+        if ended {
+            self.note_end(session);
+        }
+        Ok(ended)
     }
 
     /// Ends all sessions of the principal but the one of this request; answers how many ended.
@@ -145,15 +154,20 @@ impl Sessions {
         field: Field<S, V, T>,
         principal: &T,
     ) -> Result<usize, SessionError> {
-        let own = self.own_verifiers();
         let owner = self.owner(field, principal)?;
-        owner.remove_all(|found| !found.belongs_to(&own)).await
+        owner
+            .remove_all(&self.own(), |session| self.note_end(session))
+            .await
     }
 
     /// Ends all sessions of the principal, the one of this request too; answers how many ended.
     ///
-    /// A login that began before this returned is either among them or listed afterwards; one that
-    /// began before it was called is among them.
+    /// For a moment before this returns the principal has no session. A sign-in that had reached the
+    /// store before this was called is among those that end; one that reaches it later either ends
+    /// too or is listed afterwards.
+    ///
+    /// Where the session of this request was among them, the response removes the cookie, and what
+    /// the request saves from then on is a new visitor's.
     ///
     /// # Errors
     ///
@@ -163,7 +177,10 @@ impl Sessions {
         field: Field<S, V, T>,
         principal: &T,
     ) -> Result<usize, SessionError> {
-        self.owner(field, principal)?.remove_all(|_| true).await
+        let owner = self.owner(field, principal)?;
+        owner
+            .remove_all(&[], |session| self.note_end(session))
+            .await
     }
 
     fn owner<S: SessionSchema, V, T: FieldValue>(
@@ -171,22 +188,40 @@ impl Sessions {
         field: Field<S, V, T>,
         principal: &T,
     ) -> Result<Owner<'_>, SessionError> {
+        let field_name = field.name();
+        if !field.spec().principal {
+            return Err(ConfigError::NotPrincipal { field: field_name }.into());
+        }
+        self.shared.learn_principal(field.spec());
         let mut value = Vec::new();
         let encoded = field.encode(principal, &mut value);
-        encoded.map_err(|_| SessionError::Encode {
-            field: field.name(),
-        })?;
+        encoded.map_err(|_| SessionError::Encode { field: field_name })?;
         Ok(Owner::new(&self.shared, field.spec(), value.into()))
     }
 
-    /// What opens the visitor's own session.
-    fn own_verifiers(&self) -> Vec<Verifier> {
+    /// The visitor's own session, and what opens it.
+    fn own(&self) -> Vec<Own> {
         let Some(visitor) = &self.visitor else {
             return Vec::new();
         };
-        match visitor.request.verifier() {
-            Some(verifier) => vec![verifier],
-            None => visitor.tokens.iter().map(Token::verifier).collect(),
+        let token = visitor.request.token();
+        let own = |token: &Token| Own {
+            id: token.id(),
+            verifier: token.verifier(),
+        };
+        match token {
+            Some(token) => vec![own(&token)],
+            None => {
+                visitor.request.consult_cookie();
+                visitor.tokens.iter().map(own).collect()
+            }
+        }
+    }
+
+    /// Tells the request that its session has ended, if it is this one.
+    fn note_end(&self, session: &SessionId) {
+        if let Some(visitor) = &self.visitor {
+            visitor.request.note_end(session);
         }
     }
 }
@@ -203,7 +238,7 @@ impl<S: Sync> FromRequestParts<S> for Sessions {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SessionRejection> {
         let request = request_session(parts)?;
         let shared = request.shared().clone();
-        let tokens = shared.config.cookie.tokens(&parts.headers);
+        let tokens = shared.config.cookie.presented(&parts.headers).tokens;
         Ok(Self {
             shared,
             visitor: Some(Visitor { request, tokens }),
@@ -224,12 +259,21 @@ pub(crate) struct Found {
     pub(crate) header: Header,
 }
 
+/// The visitor's session.
+struct Own {
+    id: SessionId,
+    verifier: Verifier,
+}
+
 impl Found {
-    fn belongs_to(&self, verifiers: &[Verifier]) -> bool {
-        let present = std::iter::once(&self.header.verifier).chain(&self.header.previous);
-        present
-            .into_iter()
-            .any(|verifier| verifiers.contains(verifier))
+    fn is_among(&self, own: &[Own]) -> bool {
+        let Header {
+            verifier, previous, ..
+        } = &self.header;
+        own.iter().any(|own| {
+            let opens = own.verifier == *verifier || Some(own.verifier) == *previous;
+            own.id == self.id && opens
+        })
     }
 }
 
@@ -239,6 +283,39 @@ enum Listed {
     /// The session is being written, as far as one can tell.
     Arriving,
     Stale,
+}
+
+impl IndexEntry {
+    fn is_arriving(&self, now: Timestamp) -> bool {
+        self.arriving && now.saturating_since(self.added) < ARRIVAL
+    }
+}
+
+/// The sessions that a principal has beside one.
+pub(crate) struct Others<'a> {
+    owner: &'a Owner<'a>,
+    pub(crate) count: usize,
+    oldest: Option<Oldest>,
+}
+
+enum Oldest {
+    Live(SessionId),
+    Arriving(PrincipalKey, IndexEntry),
+}
+
+impl Others<'_> {
+    /// Ends the oldest one.
+    pub(crate) async fn evict(self) -> Result<(), SessionError> {
+        match self.oldest {
+            Some(Oldest::Live(session)) => {
+                let evicted = self.owner.remove(&session, Reason::Evicted);
+                evicted.await.map(drop)
+            }
+            // Whoever is writing the session finds the entry gone, and gives up.
+            Some(Oldest::Arriving(key, entry)) => self.owner.forget(&key, &entry).await,
+            None => Ok(()),
+        }
+    }
 }
 
 impl<'a> Owner<'a> {
@@ -260,34 +337,59 @@ impl<'a> Owner<'a> {
         Ok(live.collect())
     }
 
-    /// The live sessions other than `session`, and how many are being written.
-    pub(crate) async fn others(
-        &self,
-        session: &SessionId,
-    ) -> Result<(Vec<Found>, usize), SessionError> {
-        let (mut live, mut arriving) = (Vec::new(), 0);
-        for (_, entry, listed) in self.look_at_all().await? {
-            match listed {
-                _ if entry.session == *session => {}
-                Listed::Live(found) => live.push(found),
-                Listed::Arriving => arriving += 1,
-                Listed::Stale => {}
-            }
-        }
-        Ok((live, arriving))
+    /// How many sessions there are beside `session`, those included that are being written, and the
+    /// one to end if there are too many: the oldest.
+    pub(crate) async fn others(&self, session: &SessionId) -> Result<Others<'_>, SessionError> {
+        let mut others = self.look_at_all().await?;
+        others.retain(|(_, entry, listed)| {
+            entry.session != *session && !matches!(listed, Listed::Stale)
+        });
+        let count = others.len();
+        let oldest = others
+            .into_iter()
+            .min_by_key(|(_, entry, listed)| match listed {
+                Listed::Live(found) => (false, found.header.created),
+                _ => (true, entry.added),
+            });
+        let oldest = oldest.map(|(key, entry, listed)| match listed {
+            Listed::Live(found) => Oldest::Live(found.id),
+            _ => Oldest::Arriving(key, entry),
+        });
+        Ok(Others {
+            owner: self,
+            count,
+            oldest,
+        })
     }
 
-    /// Ends the sessions that are chosen; answers how many.
-    async fn remove_all(&self, chosen: impl Fn(&Found) -> bool) -> Result<usize, SessionError> {
+    /// Ends all sessions that are not spared, and tells of each; answers how many.
+    async fn remove_all(
+        &self,
+        spared: &[Own],
+        tell: impl Fn(&SessionId),
+    ) -> Result<usize, SessionError> {
         let mut removed = 0;
-        for (key, entry, listed) in self.look_at_all().await? {
-            match listed {
-                Listed::Live(found) if chosen(&found) => {
-                    removed += usize::from(self.remove(&found.id, Reason::Revoked).await?);
+        for _ in 0..REMOVAL_ROUNDS {
+            let mut found_any = false;
+            for (key, entry, listed) in self.look_at_all().await? {
+                match listed {
+                    Listed::Live(found) if !found.is_among(spared) => {
+                        found_any = true;
+                        if self.remove(&found.id, Reason::Revoked).await? {
+                            tell(&found.id);
+                            removed += 1;
+                        }
+                    }
+                    // Whoever is writing the session finds the entry gone, and gives up.
+                    Listed::Arriving if spared.iter().all(|own| own.id != entry.session) => {
+                        found_any = true;
+                        self.forget(&key, &entry).await?;
+                    }
+                    Listed::Live(_) | Listed::Arriving | Listed::Stale => {}
                 }
-                // Whoever is writing the session finds the entry gone, and gives up.
-                Listed::Arriving => self.forget(&key, &entry).await?,
-                Listed::Live(_) | Listed::Stale => {}
+            }
+            if !found_any {
+                break;
             }
         }
         Ok(removed)
@@ -299,15 +401,22 @@ impl<'a> Owner<'a> {
         session: &SessionId,
         reason: Reason,
     ) -> Result<bool, SessionError> {
-        for name in self.names() {
+        let names: Vec<_> = self.names().collect();
+        for (position, name) in names.iter().enumerate() {
             let mut commit = Commit::new(*session, CommitId::generate()?, Action::Revoke);
-            commit.conditions.push(Condition::Field {
-                name: name.into(),
-                value: Some(self.value.clone()),
-            });
-            commit.index.push(IndexChange::Remove {
-                principal: self.key(name),
-            });
+            // As for loads, an older name counts only where the newer ones hold nothing.
+            let absent = names[..position].iter().map(|newer| (*newer, None));
+            let conditions = absent.chain([(*name, Some(self.value.clone()))]);
+            commit.conditions = conditions
+                .map(|(name, value)| Condition::Field {
+                    name: name.into(),
+                    value,
+                })
+                .collect();
+            let principals = names.iter().map(|name| self.key(name));
+            commit.index = principals
+                .map(|principal| IndexChange::Remove { principal })
+                .collect();
             let call = self.shared.store.commit(&commit);
             let late = StoreErrorKind::FateUnknown;
             match self.shared.within_deadline(late, call).await? {
@@ -326,6 +435,8 @@ impl<'a> Owner<'a> {
     /// and forgets the stale ones.
     async fn look_at_all(&self) -> Result<Vec<(PrincipalKey, IndexEntry, Listed)>, SessionError> {
         let mut all = Vec::new();
+        // A session can be listed under two names while programs disagree about the name.
+        let mut living = BTreeSet::new();
         for name in self.names() {
             let key = self.key(name);
             let call = self.shared.store.index(&key);
@@ -337,11 +448,13 @@ impl<'a> Owner<'a> {
                         id: entry.session,
                         header,
                     }),
-                    None if index.now.saturating_since(entry.added) < ARRIVAL => Listed::Arriving,
+                    None if entry.is_arriving(index.now) => Listed::Arriving,
                     None => Listed::Stale,
                 };
-                if matches!(listed, Listed::Stale) {
-                    self.forget(&key, &entry).await?;
+                match listed {
+                    Listed::Live(_) if !living.insert(entry.session) => continue,
+                    Listed::Stale => self.forget(&key, &entry).await?,
+                    _ => {}
                 }
                 all.push((key, entry, listed));
             }

@@ -30,6 +30,11 @@ const TOKEN_CHARACTERS: usize = 43;
 pub struct SessionId([u8; ID_BYTES]);
 
 impl SessionId {
+    /// The smallest id in the order of ids.
+    pub(crate) const FIRST: Self = Self([0; ID_BYTES]);
+    /// The largest one.
+    pub(crate) const LAST: Self = Self([u8::MAX; ID_BYTES]);
+
     /// A new id from the operating system's generator.
     ///
     /// # Errors
@@ -243,7 +248,7 @@ impl fmt::Debug for Token {
     }
 }
 
-fn random_bytes<const N: usize>() -> Result<[u8; N], RandomError> {
+pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], RandomError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(RandomError)?;
     Ok(bytes)
@@ -254,7 +259,7 @@ fn write_base64(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
 }
 
 /// Exactly `N` bytes in canonical base64url without padding, or nothing.
-fn decode_base64<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+pub(crate) fn decode_base64<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     // The length is checked first: the decoder must never see an input longer than its answer.
     if text.len() != (N * 8).div_ceil(6) {

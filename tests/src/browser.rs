@@ -46,6 +46,11 @@ impl Browser {
         }
     }
 
+    /// Leaves for another router and keeps the cookies.
+    pub fn go_to(&mut self, app: &Router) {
+        self.app = app.clone();
+    }
+
     /// The value of a cookie.
     pub fn cookie(&self, name: &str) -> Option<&str> {
         self.jar.get(name).map(String::as_str)
@@ -76,7 +81,8 @@ impl Browser {
         self.request(Method::POST, path).await
     }
 
-    async fn request(&mut self, method: Method, path: &str) -> Answer {
+    /// A request without a body.
+    pub async fn request(&mut self, method: Method, path: &str) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
         if let Some(cookies) = self.cookie_header() {
             request = request.header(COOKIE, cookies);

@@ -1,5 +1,10 @@
 //! What the integration tests share.
 
 pub mod browser;
+pub mod clock;
 pub mod counting;
+pub mod defective;
+pub mod events;
 pub mod faulty;
+pub mod gate;
+pub mod visitor;

@@ -1,5 +1,7 @@
 //! What `MemoryStore` promises beyond the contract of every store.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
+
 use std::time::Duration;
 
 use bytes::Bytes;

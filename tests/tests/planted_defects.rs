@@ -1,7 +1,7 @@
 //! The check of concurrent histories finds what it is there for: each deliberate defect of a store.
 
 use session_runtime::test_kit::{Counterexample, ManualTime, check_histories};
-use tests::faulty::{Defect, FaultyStore};
+use tests::defective::{Defect, DefectiveStore};
 
 /// More histories than any defect here survives.
 const HISTORIES: usize = 20_000;
@@ -13,7 +13,7 @@ fn check(defect: Defect, histories: usize) -> Result<usize, Counterexample> {
         .worker_threads(2)
         .build()
         .unwrap();
-    let harness = ManualTime::new(move |clock| FaultyStore::new(defect, clock));
+    let harness = ManualTime::new(move |clock| DefectiveStore::new(defect, clock));
     let checked = runtime.block_on(check_histories(harness, SEED, histories))?;
     Ok(checked.histories)
 }

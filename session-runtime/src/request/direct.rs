@@ -4,19 +4,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::load::{selection, track};
+use super::load::selection;
 use super::plan::{Moment, Pending};
 use super::save::into_error;
 use super::state::{State, Visitor};
-use super::tracked::integer;
+use super::tracked::{integer, opened};
 use super::{RequestSession, baseline, changes_since, decode, defaults};
 use crate::error::SessionError;
 use crate::events;
 use crate::schema::{FieldSpec, SessionSchema};
 use crate::session::Ttl;
 use crate::store::{
-    Change, Condition, IntegerRange, MergeOperation, Outcome, Selected, StoredField,
+    Change, Condition, FieldName, IndexChange, IntegerRange, MergeOperation, Outcome, Selected,
+    StoredField,
 };
+use crate::token::SessionId;
 
 /// How often `update` tries. Every failed attempt means that another commit was applied, so even
 /// a hundred simultaneous updates of one session all get through.
@@ -44,8 +46,8 @@ impl RequestSession {
             let last_commit = live.last_commit;
             let mut fresh = State {
                 closed: self.state().closed,
+                fields: self.track(&live, T::FIELDS, loaded),
                 visitor: Visitor::Known(Box::new(live)),
-                fields: track(T::FIELDS, loaded),
                 ..State::default()
             };
             let stored = fresh.current(T::FIELDS);
@@ -108,8 +110,9 @@ impl RequestSession {
             };
             field.surrounded(merge)
         };
-        let values = self.change_at_once(spec, changes).await?;
-        values.into_iter().next_back().ok_or_else(out_of_range)
+        let changed = self.change_at_once(spec, changes).await?;
+        let sum = changed.values.into_iter().next_back();
+        sum.map(|(_, sum)| sum).ok_or_else(out_of_range)
     }
 
     /// Removes a field in the store; answers what it held.
@@ -122,8 +125,16 @@ impl RequestSession {
         }
         let names = std::iter::once(&spec.name).chain(spec.aliases);
         let changes = names.map(|&name| Change::Take { name: name.into() });
-        let values = self.change_at_once(spec, changes.collect()).await?;
-        Ok(values.into_iter().next())
+        let changed = self.change_at_once(spec, changes.collect()).await?;
+        let Some((name, value)) = changed.values.into_iter().next() else {
+            return Ok(None);
+        };
+        let sealer = self.shared().config.sealer.as_ref();
+        let opened = opened(spec, sealer, &changed.session, &name, value);
+        if opened.is_none() {
+            events::decode_failed(spec.name);
+        }
+        Ok(opened)
     }
 
     /// Sets what remains of a field's time. A change of the field that waits goes with it.
@@ -149,12 +160,11 @@ impl RequestSession {
                 let mut pending = Pending::default();
                 let keep = state.index_entry_lasts(config, &pending.wishes);
                 let field = state.tracked(spec);
-                let rotates = field.is_written() && spec.principal;
                 field.check_size(config.field_limit)?;
-                pending.add_index_changes(field, config, keep);
+                pending.note_principal(field, config, keep);
                 field.take_changes(&mut pending.conditions, &mut pending.changes)?;
                 name = field.stored_name();
-                pending.wishes.rotate = rotates && std::mem::take(&mut state.wishes.rotate);
+                state.wishes.rotate &= !pending.wishes.rotate;
                 pending
             };
             let name = name.into();
@@ -193,9 +203,9 @@ impl RequestSession {
     /// session. Answers the values that came back.
     async fn change_at_once(
         &self,
-        spec: &FieldSpec,
+        spec: &'static FieldSpec,
         changes: Vec<Change>,
-    ) -> Result<Vec<Bytes>, SessionError> {
+    ) -> Result<Changed, SessionError> {
         let plan = {
             let mut state = self.state();
             let config = &self.shared().config;
@@ -204,10 +214,34 @@ impl RequestSession {
                 None => state.take_pending(config)?,
             };
             pending.wishes.rotate |= spec.principal;
+            // Whoever the session belonged to, it is nobody's now.
+            let principal = state.tracked(spec).principal();
+            let removal = principal.map(|principal| IndexChange::Remove { principal });
+            pending.index.extend(removal);
             pending.changes.extend(changes);
             state.plan_with(config, pending, Moment::Asked)?
         };
+        let session = plan.commit.session;
+        let names: Vec<_> = plan
+            .commit
+            .changes
+            .iter()
+            .map(Change::name)
+            .cloned()
+            .collect();
         let applied = self.carry_out(plan).await?;
-        Ok(applied.values.into_iter().flatten().collect())
+        let values = names.into_iter().zip(applied.values);
+        let values = values.filter_map(|(name, value)| Some((name, value?)));
+        Ok(Changed {
+            session,
+            values: values.collect(),
+        })
     }
+}
+
+/// What came back from a commit.
+struct Changed {
+    session: SessionId,
+    /// The values under their stored names, in the order of the changes.
+    values: Vec<(FieldName, Bytes)>,
 }

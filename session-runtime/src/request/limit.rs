@@ -4,7 +4,6 @@ use super::RequestSession;
 use super::save::into_error;
 use crate::config::{Limit, WhenFull};
 use crate::error::SessionError;
-use crate::events::Reason;
 use crate::principal::Owner;
 use crate::store::{Change, Commit, Outcome, PrincipalKey};
 
@@ -30,16 +29,13 @@ impl RequestSession {
         let (limit, value) = exceeded.ok_or_else(reached)?;
 
         let owner = Owner::new(shared, limit.spec, value);
-        let (live, arriving) = owner.others(&commit.session).await?;
-        if live.len() + arriving < limit.max as usize {
+        let others = owner.others(&commit.session).await?;
+        if others.count < limit.max as usize {
             return Ok(());
         }
-        let oldest = live.iter().min_by_key(|found| found.header.created);
-        match (limit.when_full, oldest) {
-            (WhenFull::EvictOldest, Some(oldest)) => {
-                owner.remove(&oldest.id, Reason::Evicted).await.map(drop)
-            }
-            _ => Err(reached()),
+        match limit.when_full {
+            WhenFull::EvictOldest => others.evict().await,
+            WhenFull::Reject => Err(reached()),
         }
     }
 }

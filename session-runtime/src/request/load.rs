@@ -26,12 +26,16 @@ impl RequestSession {
                 Visitor::Known(_) if state.knows(T::FIELDS) => Vec::new(),
                 Visitor::Known(live) => vec![live.token],
                 Visitor::Unread => {
-                    let tokens = self.shared().config.cookie.tokens(headers);
-                    if tokens.is_empty() {
+                    let presented = self.shared().config.cookie.presented(headers);
+                    if presented.forged {
+                        events::forged_cookie();
+                    }
+                    if presented.tokens.is_empty() {
                         state.visitor = Visitor::Anonymous;
                         state.new = true;
+                        state.useless_cookie = presented.forged;
                     }
-                    tokens
+                    presented.tokens
                 }
             }
         };
@@ -58,7 +62,7 @@ impl RequestSession {
                 .fields
                 .retain(|field| !T::FIELDS.iter().any(|spec| field.is(spec)));
             if let Some((live, loaded)) = found {
-                state.fields.extend(track(T::FIELDS, loaded));
+                state.fields.extend(self.track(&live, T::FIELDS, loaded));
                 state.visitor = Visitor::Known(Box::new(live));
             }
         }
@@ -90,12 +94,12 @@ impl RequestSession {
         let mut state = self.state();
         match (found, &state.visitor) {
             (Some((live, loaded)), Visitor::Unread) => {
+                state.fields.extend(self.track(&live, specs, loaded));
                 state.visitor = Visitor::Known(Box::new(live));
-                state.fields.extend(track(specs, loaded));
             }
             // A second schema of the same session; what is known already may have changed since.
             (Some((live, loaded)), Visitor::Known(known)) if live.token == known.token => {
-                for field in track(specs, loaded) {
+                for field in self.track(&live, specs, loaded) {
                     if !state.fields.iter().any(|known| known.is_same(&field)) {
                         state.fields.push(field);
                     }
@@ -135,6 +139,20 @@ impl RequestSession {
         }
         Ok(opened.map(|loaded| (Live::loaded(*token, verifier, &loaded), loaded)))
     }
+
+    /// The fields of a load that asked for [`selection`], with what is sealed opened.
+    pub(super) fn track(
+        &self,
+        live: &Live,
+        specs: &'static [FieldSpec],
+        loaded: Loaded,
+    ) -> Vec<TrackedField> {
+        let mut fields = track(specs, loaded);
+        for field in &mut fields {
+            field.open(self.shared().config.sealer.as_ref(), &live.token.id());
+        }
+        fields
+    }
 }
 
 /// What a load asks for: every field under its name and its older ones.
@@ -150,7 +168,7 @@ pub(super) fn selection(specs: &'static [FieldSpec]) -> Vec<Selected<'static>> {
 }
 
 /// The answer to [`selection`], field by field.
-pub(super) fn track(specs: &'static [FieldSpec], loaded: Loaded) -> Vec<TrackedField> {
+fn track(specs: &'static [FieldSpec], loaded: Loaded) -> Vec<TrackedField> {
     let now = loaded.now;
     let mut answers = loaded.fields.into_iter();
     let field = |spec: &'static FieldSpec| {

@@ -20,12 +20,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use self::state::{State, Visitor};
+use self::state::{CookieChange, State, Visitor};
 use crate::config::Shared;
 use crate::events;
 use crate::schema::{Encoded, FieldReader, FieldWriter, Merge, SessionSchema};
 use crate::store::Timeouts;
-use crate::token::{SessionId, Verifier};
+use crate::token::{SessionId, Token};
 
 /// One request's session. The layer puts it into the request's extensions.
 pub(crate) struct RequestSession {
@@ -47,7 +47,8 @@ impl RequestSession {
 
     /// Whether a session was extracted at all.
     pub(crate) fn was_used(&self) -> bool {
-        !matches!(self.state().visitor, Visitor::Unread)
+        let state = self.state();
+        state.consulted || !matches!(state.visitor, Visitor::Unread)
     }
 
     /// From now on there is no response that could carry a cookie.
@@ -61,8 +62,22 @@ impl RequestSession {
     }
 
     /// What opens the session, if there is one and somebody asked for it.
-    pub(crate) fn verifier(&self) -> Option<Verifier> {
-        self.state().live().map(|live| live.verifier)
+    pub(crate) fn token(&self) -> Option<Token> {
+        self.state().live().map(|live| live.token)
+    }
+
+    /// The response will depend on the cookie, though nobody extracted a session.
+    pub(crate) fn consult_cookie(&self) {
+        self.state().consulted = true;
+    }
+
+    /// Somebody ended this session; if it is the request's, what follows is a new visitor's.
+    pub(crate) fn note_end(&self, session: &SessionId) {
+        let mut state = self.state();
+        if state.live().is_some_and(|live| live.token.id() == *session) {
+            state.give_up();
+            state.cookie = Some(CookieChange::Remove);
+        }
     }
 
     /// Whether the request came without a live session.
@@ -156,14 +171,15 @@ impl RequestSession {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Decodes, and reports what does not decode.
+    /// Decodes, and reports what did not open and what does not decode.
     fn decode<T: SessionSchema, R>(
         &self,
         stored: &[Option<Bytes>],
         read: impl FnOnce(&mut FieldReader<'_>) -> R,
     ) -> R {
         let (value, undecodable) = decode(stored, read);
-        for index in undecodable {
+        let unopened = self.state().unopened(T::FIELDS);
+        for index in undecodable.into_iter().chain(unopened) {
             if self.state().tracked(&T::FIELDS[index]).mark_undecodable() {
                 events::decode_failed(T::FIELDS[index].name);
             }

@@ -25,6 +25,8 @@ pub(super) struct Plan {
     pub(super) wishes: Wishes,
     /// Whether only the token's age asked for a new one, so that the commit may do without.
     pub(super) rotates_by_age: bool,
+    /// Whether it does nothing that a handler asked for.
+    pub(super) is_upkeep: bool,
 }
 
 /// What waits for a commit.
@@ -59,6 +61,7 @@ impl State {
             return Ok(None);
         }
         let mut pending = self.take_pending(config)?;
+        let is_upkeep = pending.is_empty();
         match self.live() {
             Some(live) => {
                 let interval = Config::touch_interval(live.idle);
@@ -82,7 +85,8 @@ impl State {
             }
             None => {}
         }
-        self.plan_with(config, pending, moment).map(Some)
+        let plan = self.plan_with(config, pending, moment)?;
+        Ok(Some(Plan { is_upkeep, ..plan }))
     }
 
     /// Everything that waits. It is taken even where it is refused, so that it is not tried again.
@@ -97,7 +101,7 @@ impl State {
         };
         let mut taken = Ok(());
         for field in &mut self.fields {
-            pending.add_index_changes(field, config, keep);
+            pending.note_principal(field, config, keep);
             taken = taken.and(field.take_changes(&mut pending.conditions, &mut pending.changes));
         }
         error.and(sizes).and(taken)?;
@@ -115,7 +119,7 @@ impl State {
 
     /// The commit of these changes, for the session there is or for a new one.
     pub(super) fn plan_with(
-        &self,
+        &mut self,
         config: &Config,
         mut pending: Pending,
         moment: Moment,
@@ -132,14 +136,15 @@ impl State {
             Some(live) => {
                 rotates_by_age =
                     moment == Moment::Response && !wishes.rotate && live.should_rotate(config);
-                end_grace = live.should_end_grace();
                 let token = match wishes.rotate || rotates_by_age {
                     true => Some(Token::generate_for(live.token.id())?),
                     false => None,
                 };
+                // A rotation leaves no more than its own grace anyway.
+                end_grace = token.is_none() && live.should_end_grace();
                 let rotation = token.map(|token| Rotation {
                     verifier: token.verifier(),
-                    grace: rotates_by_age.then_some(Config::ROTATION_GRACE),
+                    grace: rotates_by_age.then(|| config.rotation_grace()),
                 });
                 let verifier = live.verifier;
                 let action = Action::Update { verifier, rotation };
@@ -159,24 +164,42 @@ impl State {
         commit.end_grace = end_grace;
         commit.conditions = pending.conditions;
         commit.changes = pending.changes;
+        self.seal(config, &mut commit)?;
         commit.index = pending.index;
         Ok(Plan {
             commit,
             token,
             wishes: pending.wishes,
             rotates_by_age,
+            is_upkeep: false,
         })
+    }
+
+    /// Seals what the commit writes into `encrypt` fields. Not sooner: only now is it certain whose
+    /// session it is.
+    fn seal(&mut self, config: &Config, commit: &mut Commit) -> Result<(), SessionError> {
+        for change in &mut commit.changes {
+            let Change::Set { name, value, .. } = change else {
+                continue;
+            };
+            let mut fields = self.fields.iter_mut();
+            if let Some(field) = fields.find(|field| field.spec().name == *name) {
+                field.seal(config.sealer.as_ref(), &commit.session, value)?;
+            }
+        }
+        Ok(())
     }
 
     /// Refuses what is too large before anything is sent.
     fn check_sizes(&self, config: &Config) -> Result<(), SessionError> {
-        let mut total = 0;
+        let (mut total, mut before) = (0, 0);
         for field in &self.fields {
             field.check_size(config.field_limit)?;
             total += field.size();
+            before += field.stored_size();
         }
-        let grows = self.fields.iter().any(|field| field.is_written());
-        if grows && total > config.session_limit {
+        // A session that was large already, under another limit, may still be made smaller.
+        if total > config.session_limit && total > before {
             return Err(SessionError::SessionTooLarge {
                 size: total,
                 limit: config.session_limit,
@@ -191,13 +214,16 @@ impl Pending {
         self.wishes.is_empty() && self.conditions.is_empty() && self.changes.is_empty()
     }
 
-    /// Notes what the index must learn of a field that is about to be saved.
-    pub(super) fn add_index_changes(
+    /// Notes what a field that is about to be saved means for the index and the token, if it says
+    /// whose session it is.
+    pub(super) fn note_principal(
         &mut self,
         field: &super::tracked::TrackedField,
         config: &Config,
         keep: Option<Duration>,
     ) {
+        // Whatever became of the wish that came with the change: no sign-in without rotation.
+        self.wishes.rotate |= field.spec().principal && field.is_written();
         // An entry must not go before the session does, so a longer life is a new entry.
         let lives_longer = self.wishes.timeouts.is_some();
         let limit = config.limit_of(field.spec()).map(|limit| limit.max);

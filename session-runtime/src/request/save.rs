@@ -1,7 +1,7 @@
 //! Carries a request's commits out, and brings the request up to date with their outcome.
 
 use super::RequestSession;
-use super::load::{selection, track};
+use super::load::selection;
 use super::plan::{Moment, Plan};
 use super::state::{CookieChange, Doomed, Live, State, Visitor};
 use crate::config::Config;
@@ -45,7 +45,17 @@ impl RequestSession {
                     return Ok(applied);
                 }
                 // Another request of the same visitor was due for a new token as well.
-                Outcome::Gone if plan.rotates_by_age => plan = plan.without_rotation(),
+                Outcome::Gone if plan.rotates_by_age => {
+                    if let Some(live) = self.state().live_mut() {
+                        live.is_current = false;
+                    }
+                    plan = plan.without_rotation();
+                }
+                // The handler asked for nothing, so its response does not promise anything.
+                Outcome::Gone if plan.is_upkeep => {
+                    events::gone(plan.commit.session);
+                    return Ok(Applied::default());
+                }
                 Outcome::LimitReached { principal } => {
                     self.make_room(&plan.commit, principal).await?;
                 }
@@ -96,8 +106,9 @@ impl RequestSession {
         for spec in unknown {
             let specs = std::slice::from_ref(spec);
             let found = self.find(&token, &selection(specs)).await?;
-            let (_, loaded) = found.ok_or(SessionError::Gone)?;
-            self.state().fields.extend(track(specs, loaded));
+            let (live, loaded) = found.ok_or(SessionError::Gone)?;
+            let fields = self.track(&live, specs, loaded);
+            self.state().fields.extend(fields);
         }
         Ok(())
     }
@@ -131,8 +142,10 @@ impl State {
     /// Takes over what an update did to these fields on its own.
     pub(super) fn adopt(&mut self, updated: Self, specs: &'static [FieldSpec], changed: &[usize]) {
         for &index in changed {
-            let value = updated.current(&specs[index..=index]).pop().flatten();
-            self.tracked(&specs[index]).settle(value);
+            let spec = &specs[index];
+            if let Some(field) = updated.fields.iter().find(|field| field.is(spec)) {
+                self.tracked(spec).adopt(field);
+            }
         }
         self.visitor = updated.visitor;
         self.cookie = updated.cookie.or(self.cookie.take());
@@ -175,7 +188,9 @@ impl State {
             }
             // A browser counts a persistent cookie's age from the last time it was given.
             let is_persistent = live.persistent.unwrap_or(config.cookie.persistent);
-            if token.is_some() || is_persistent || wishes.persistent.is_some() {
+            let wants_cookie = is_persistent || wishes.persistent.is_some();
+            // A token in its grace must not replace the new one in the visitor's cookie jar.
+            if token.is_some() || (wants_cookie && live.is_current) {
                 self.cookie = Some(CookieChange::Set);
             }
         }

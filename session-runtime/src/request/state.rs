@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) cookie: Option<CookieChange>,
     /// The request's cookie opens nothing, or nothing certain: the response removes it.
     pub(super) useless_cookie: bool,
+    /// The response depends on the cookie, though nobody extracted a session.
+    pub(super) consulted: bool,
     /// A handler panicked: nothing is saved.
     pub(super) abandoned: bool,
     /// The response has left.
@@ -208,6 +210,18 @@ impl State {
         specs.iter().map(value).collect()
     }
 
+    /// Which of these fields hold something sealed that does not open.
+    pub(super) fn unopened(&self, specs: &'static [FieldSpec]) -> Vec<usize> {
+        let is_unopened = |spec: &FieldSpec| {
+            let mut fields = self.fields.iter();
+            fields.any(|field| field.is(spec) && field.is_unopened())
+        };
+        let specs = specs.iter().enumerate();
+        specs
+            .filter_map(|(index, spec)| is_unopened(spec).then_some(index))
+            .collect()
+    }
+
     pub(super) fn knows(&self, specs: &'static [FieldSpec]) -> bool {
         let is_tracked = |spec| self.fields.iter().any(|field| field.is(spec));
         specs.iter().all(is_tracked)
@@ -251,7 +265,7 @@ impl State {
         }
     }
 
-    /// Gives the session up: what follows in this request is a new visitor's.
+    /// Gives the session up; the next commit removes it.
     pub(super) fn destroy(&mut self) {
         if let Visitor::Known(live) = std::mem::take(&mut self.visitor) {
             self.doomed = Some(Doomed {
@@ -263,6 +277,11 @@ impl State {
                     .collect(),
             });
         }
+        self.give_up();
+    }
+
+    /// Forgets the session: what follows in this request is a new visitor's.
+    pub(super) fn give_up(&mut self) {
         self.visitor = Visitor::Anonymous;
         self.new = true;
         self.fields.clear();

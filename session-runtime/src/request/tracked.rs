@@ -7,16 +7,21 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
+use crate::config::ConfigError;
 use crate::error::SessionError;
 use crate::schema::{FieldSpec, Merge, Renew};
+use crate::sealing::Sealer;
 use crate::store::{
     Change, Condition, FieldTtl, IndexChange, MergeOperation, PrincipalKey, StoredField,
 };
+use crate::token::SessionId;
 
 pub(super) struct TrackedField {
     spec: &'static FieldSpec,
-    /// What the store holds, as far as this request knows.
+    /// What the store holds, as far as this request knows; opened where it is sealed.
     stored: Option<Bytes>,
+    /// The sealed form of `stored`, which is absent if it does not open.
+    sealed: Option<Bytes>,
     /// The older name under which `stored` was read.
     alias: Option<&'static str>,
     /// How much of its time was left at the load, if the load asked for it.
@@ -59,6 +64,7 @@ impl TrackedField {
             spec,
             current: stored.clone(),
             stored,
+            sealed: None,
             alias,
             remaining: deadline.map(|deadline| deadline.saturating_since(now)),
             counted: None,
@@ -68,6 +74,45 @@ impl TrackedField {
             reset: false,
             renewed: false,
         }
+    }
+
+    /// Opens a value that was loaded. One that does not open counts as absent.
+    pub(super) fn open(&mut self, sealer: Option<&Sealer>, session: &SessionId) {
+        if !self.spec.encrypted {
+            return;
+        }
+        self.sealed = self.stored.take();
+        if let Some(sealed) = &self.sealed {
+            let name = self.stored_name();
+            self.stored = opened(self.spec, sealer, session, name, sealed.clone());
+        }
+        self.current.clone_from(&self.stored);
+    }
+
+    /// Seals the value that a commit writes, if the field is to be.
+    pub(super) fn seal(
+        &mut self,
+        sealer: Option<&Sealer>,
+        session: &SessionId,
+        value: &mut Bytes,
+    ) -> Result<(), SessionError> {
+        let field = self.spec.name;
+        if self.spec.encrypted {
+            let sealer = sealer.ok_or(ConfigError::NoEncryptionKeys { field })?;
+            *value = sealer.seal(session, field, value)?;
+            self.sealed = Some(value.clone());
+        }
+        Ok(())
+    }
+
+    /// Whether the store holds something sealed that does not open.
+    pub(super) fn is_unopened(&self) -> bool {
+        self.sealed.is_some() && self.stored.is_none()
+    }
+
+    /// The bytes that the store holds, as far as this request knows.
+    fn in_store(&self) -> Option<&Bytes> {
+        self.sealed.as_ref().or(self.stored.as_ref())
     }
 
     pub(super) fn is(&self, spec: &FieldSpec) -> bool {
@@ -90,6 +135,11 @@ impl TrackedField {
     /// The encoded size it has now, in bytes.
     pub(super) fn size(&self) -> usize {
         self.current.as_ref().map_or(0, Bytes::len)
+    }
+
+    /// The encoded size it has in the store, in bytes.
+    pub(super) fn stored_size(&self) -> usize {
+        self.stored.as_ref().map_or(0, Bytes::len)
     }
 
     /// Refuses a value that waits and is too large.
@@ -126,7 +176,7 @@ impl TrackedField {
         }
         // Where the stored value does not decode it counts as absent, for a merge in the store
         // too.
-        self.reset |= self.undecodable;
+        self.reset |= self.undecodable || self.is_unopened();
         self.current = value;
         self.written = true;
     }
@@ -159,9 +209,16 @@ impl TrackedField {
             }
         }
         self.stored = value;
+        self.sealed = None;
         self.alias = None;
         self.is_loaded = false;
         self.undecodable = false;
+    }
+
+    /// The store holds now what `other` knows of it.
+    pub(super) fn adopt(&mut self, other: &Self) {
+        self.settle(other.current.clone());
+        self.sealed.clone_from(&other.sealed);
     }
 
     /// A change of the field in the store, and round it what an unusual stored value asks for.
@@ -230,7 +287,7 @@ impl TrackedField {
         let renewed = std::mem::take(&mut self.renewed);
         let counted = self.counted.take();
         if !written {
-            if let (true, Some(ttl), Some(_)) = (renewed, self.spec.ttl, &self.stored) {
+            if let (true, Some(ttl), Some(_)) = (renewed, self.spec.ttl, self.in_store()) {
                 let name = self.stored_name().into();
                 changes.push(Change::Renew { name, ttl });
             }
@@ -251,12 +308,12 @@ impl TrackedField {
             let under_alias = self.alias.is_some();
             conditions.push(Condition::Field {
                 name: name.clone(),
-                value: self.stored.clone().filter(|_| !under_alias),
+                value: self.in_store().cloned().filter(|_| !under_alias),
             });
             if let Some(alias) = self.alias {
                 conditions.push(Condition::Field {
                     name: alias.into(),
-                    value: self.stored.clone(),
+                    value: self.in_store().cloned(),
                 });
             }
         }
@@ -303,6 +360,7 @@ impl TrackedField {
             changes.push(Change::Remove { name: alias.into() });
         }
         self.stored.clone_from(&self.current);
+        self.sealed = None;
         self.undecodable = false;
         self.is_loaded = false;
         Ok(())
@@ -312,7 +370,7 @@ impl TrackedField {
     pub(super) fn due_renewal(&self, touch_interval: Duration) -> Option<Change> {
         let ttl = self.spec.ttl.filter(|_| self.spec.renew == Renew::Read)?;
         // What was written in this request has just been renewed.
-        if !self.is_loaded || self.stored.is_none() {
+        if !self.is_loaded || self.in_store().is_none() {
             return None;
         }
         let throttle = touch_interval.min(ttl / 10);
@@ -323,6 +381,21 @@ impl TrackedField {
             name: self.stored_name().into(),
             ttl,
         })
+    }
+}
+
+/// What a field's stored bytes mean; `None` where they are sealed and do not open. A value that was
+/// read under an older name was sealed under it.
+pub(super) fn opened(
+    spec: &FieldSpec,
+    sealer: Option<&Sealer>,
+    session: &SessionId,
+    name: &str,
+    stored: Bytes,
+) -> Option<Bytes> {
+    match spec.encrypted {
+        true => sealer?.open(session, name, &stored),
+        false => Some(stored),
     }
 }
 

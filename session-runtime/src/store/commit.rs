@@ -36,7 +36,8 @@ pub struct Commit {
     pub persistent: Option<bool>,
     /// A new value for [`Header::label`](super::Header::label); `None` leaves it.
     pub label: Option<Arc<str>>,
-    /// Whether the previous token stops working now, though its grace is not over.
+    /// Whether the previous token stops working now, though its grace is not over. A rotation in
+    /// the same commit begins a grace of its own.
     pub end_grace: bool,
     /// What happens to the index of principals.
     pub index: Vec<IndexChange>,
@@ -175,7 +176,8 @@ pub enum Change {
     /// Combines an integer with the stored one, exactly, and answers the result in
     /// [`Applied::values`].
     ///
-    /// The stored value is decimal text. A stored value that is not counts as absent.
+    /// The stored value is decimal text. A stored value that is not counts as absent, though its
+    /// deadline is kept like any other.
     Merge {
         /// The field.
         name: FieldName,

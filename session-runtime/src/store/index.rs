@@ -96,16 +96,27 @@ pub struct IndexEntry {
     pub mark: CommitId,
     /// When, on the store's clock.
     pub added: Timestamp,
+    /// Whether the commit that listed it may still be on its way to the session. Only a store that
+    /// changes index and sessions in [several steps](super::commit_in_steps) has such entries.
+    pub arriving: bool,
 }
 
 impl IndexEntry {
-    /// The entry of this session.
+    /// The entry of this session, listed by a commit that is complete.
     pub fn new(session: SessionId, mark: CommitId, added: Timestamp) -> Self {
         Self {
             session,
             mark,
             added,
+            arriving: false,
         }
+    }
+
+    /// The entry of a session that the commit has perhaps not reached yet.
+    #[must_use]
+    pub fn arriving(mut self) -> Self {
+        self.arriving = true;
+        self
     }
 }
 

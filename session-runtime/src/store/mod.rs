@@ -13,6 +13,7 @@ mod error;
 mod index;
 mod memory;
 mod record;
+mod steps;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,7 @@ pub use self::index::{
 };
 pub use self::memory::{CapacityPolicy, MemoryStore, MemoryStoreBuilder};
 pub use self::record::{Record, Taken};
+pub use self::steps::{AddStep, NewEntry, SessionStep, SteppedStore, commit_in_steps};
 use crate::clock::Timestamp;
 use crate::token::{CommitId, SessionId, Verifier};
 
@@ -46,9 +48,9 @@ use crate::token::{CommitId, SessionId, Verifier};
 /// 3. **Guards.** A commit is applied only if its [`Action`]'s guard and each of its
 ///    [`Condition`]s hold at the moment it takes effect. Checking and applying is one step.
 /// 4. **Once.** A record remembers at least the last eight [`CommitId`]s that changed it. A commit
-///    whose id is among them changes nothing and answers [`Outcome::Applied`], with the same
-///    [`Applied::values`] for a [`Change::Take`], and with the present value for a
-///    [`Change::Merge`]. This holds even where its guard no longer does (its own rotation may have
+///    whose id is among them changes nothing and answers [`Outcome::Applied`], with the present
+///    value for a [`Change::Merge`], and for a [`Change::Take`] with what it took, for at least 30
+///    seconds and unless somebody else took the field meanwhile. This holds even where its guard no longer does (its own rotation may have
 ///    changed the token).
 /// 5. **Field deadlines.** A field whose deadline has come is absent for loads, conditions and
 ///    changes, whether or not it has been reclaimed. Nothing but a new write brings it back.
@@ -59,12 +61,12 @@ use crate::token::{CommitId, SessionId, Verifier};
 /// 8. **Foreign fields survive.** Fields that a commit does not name stay as they are.
 /// 9. **The index is a superset.** From the moment at which a commit with
 ///    [`IndexChange::Add`] takes effect until the session ends or a commit removes it, `index`
-///    lists the session, whatever crashes in between; it may list more. A store that cannot change
-///    both in one step writes the index first when it adds and the session first when it removes,
-///    and makes sure after an addition that the entry is still there: if [`forget`](Self::forget)
-///    removed it meanwhile, the session is removed and the answer is [`Outcome::Gone`]. The limit
-///    is exact: of simultaneous additions no more succeed than it allows. Entries go by themselves
-///    when their time to keep is over.
+///    lists the session, whatever crashes in between; it may list more. If
+///    [`forget`](Self::forget) removes the entry before the session has changed, the session is
+///    removed too and the answer is [`Outcome::Gone`]. The limit is exact: of simultaneous
+///    additions no more succeed than it allows. A refused commit adds nothing. Entries go by
+///    themselves when their time to keep is over. [`commit_in_steps`] does all this for a store
+///    that cannot change index and session in one step.
 ///
 /// The `test-kit` feature has a suite that tries to break each of these on any store.
 ///

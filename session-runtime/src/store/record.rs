@@ -1,5 +1,6 @@
 //! The semantics of a commit, for drivers that keep records themselves.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -111,11 +112,15 @@ impl Record {
         {
             *current = None;
         }
-        match (&commit.action, current.as_mut()) {
-            (_, Some(record)) if record.recent.contains(&commit.id) => {
-                Outcome::Applied(record.answer_again(commit, now))
+        if let Some(outcome) = Self::precheck(current.as_ref(), commit, now) {
+            return outcome;
+        }
+        match &commit.action {
+            Action::Destroy { .. } | Action::Revoke => {
+                *current = None;
+                Outcome::Applied(Applied::new(vec![None; commit.changes.len()]))
             }
-            (Action::Create { verifier }, None) => {
+            Action::Create { verifier } => {
                 let mut record = Self::created(*verifier, now);
                 let outcome = record.apply(commit, now);
                 if matches!(outcome, Outcome::Applied(_)) {
@@ -123,24 +128,40 @@ impl Record {
                 }
                 outcome
             }
+            Action::Update { .. } => match current {
+                Some(record) => record.apply(commit, now),
+                None => Outcome::Gone,
+            },
+        }
+    }
+
+    /// What a commit comes to before the limits of the index are asked: `None` when it is new and
+    /// its guard and its conditions hold.
+    ///
+    /// A driver asks this first, for a commit that adds to the index: only what could be applied
+    /// may be refused because of a limit, and what was applied before changes the index no more.
+    pub fn precheck(current: Option<&Self>, commit: &Commit, now: Timestamp) -> Option<Outcome> {
+        let current = current.filter(|record| !record.is_expired(now));
+        let (record, conditions) = match (&commit.action, current) {
+            (_, Some(record)) if record.recent.contains(&commit.id) => {
+                return Some(Outcome::Applied(record.answer_again(commit, now)));
+            }
+            (Action::Create { verifier }, None) => (
+                Cow::Owned(Self::created(*verifier, now)),
+                &commit.conditions[..],
+            ),
             (Action::Update { verifier, rotation }, Some(record))
                 if record.admits(verifier, rotation.is_some(), now) =>
             {
-                record.apply(commit, now)
+                (Cow::Borrowed(record), &commit.conditions[..])
             }
             (Action::Destroy { verifier }, Some(record)) if record.admits(verifier, false, now) => {
-                *current = None;
-                Outcome::Applied(Applied::new(vec![None; commit.changes.len()]))
+                (Cow::Borrowed(record), &[][..])
             }
-            (Action::Revoke, Some(record)) => match record.check(&commit.conditions, now) {
-                Ok(()) => {
-                    *current = None;
-                    Outcome::Applied(Applied::new(vec![None; commit.changes.len()]))
-                }
-                Err(outcome) => outcome,
-            },
-            _ => Outcome::Gone,
-        }
+            (Action::Revoke, Some(record)) => (Cow::Borrowed(record), &commit.conditions[..]),
+            _ => return Some(Outcome::Gone),
+        };
+        record.check(conditions, now).err()
     }
 
     fn created(verifier: Verifier, now: Timestamp) -> Self {
@@ -205,12 +226,8 @@ impl Record {
         Ok(())
     }
 
-    /// Applies a commit whose guard holds.
+    /// Applies a commit whose guard and conditions hold.
     fn apply(&mut self, commit: &Commit, now: Timestamp) -> Outcome {
-        if let Err(outcome) = self.check(&commit.conditions, now) {
-            return outcome;
-        }
-
         // Everything that can still fail happens on staged copies.
         let mut staged = Staged {
             fields: &self.fields,
@@ -251,6 +268,11 @@ impl Record {
     }
 
     fn apply_to_header(&mut self, commit: &Commit, now: Timestamp) {
+        // Before a rotation, which begins a grace of its own.
+        if commit.end_grace || !self.in_grace(now) {
+            self.header.previous = None;
+            self.previous_until = None;
+        }
         if let Action::Update {
             rotation: Some(rotation),
             ..
@@ -260,10 +282,6 @@ impl Record {
             self.previous_until = rotation.grace.map(|grace| now + grace);
             self.header.verifier = rotation.verifier;
             self.header.rotated = now;
-        }
-        if commit.end_grace || !self.in_grace(now) {
-            self.header.previous = None;
-            self.previous_until = None;
         }
         if let Some(timeouts) = commit.timeouts {
             self.header.idle = timeouts.idle;
@@ -398,7 +416,6 @@ fn merge(operation: MergeOperation, stored: i64, operand: i64, range: IntegerRan
 mod tests {
     use super::*;
     use crate::store::Timeouts;
-    use crate::token::SessionId;
 
     const START: Timestamp = Timestamp::from_millis(1_000);
 
@@ -512,7 +529,10 @@ mod tests {
             name: "a",
             deadline: true,
         };
-        let loaded = record.unwrap().load(&[selected], earlier).unwrap();
+        let loaded = record
+            .unwrap()
+            .load(&update(vec![]).session, &[selected], earlier);
+        let loaded = loaded.unwrap();
         assert_eq!(loaded.header.seen, earlier);
         let field = loaded.fields[0].as_ref().unwrap();
         assert_eq!(field.deadline, Some(after(10)));

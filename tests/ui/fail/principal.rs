@@ -28,4 +28,10 @@ struct Added {
     customer: Option<u64>,
 }
 
+#[derive(Session)]
+struct Sealed {
+    #[session(encrypt, principal)]
+    customer: Option<u64>,
+}
+
 fn main() {}

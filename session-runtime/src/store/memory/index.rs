@@ -1,40 +1,43 @@
 //! Which sessions a principal has.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::Timestamp;
 use crate::store::{Commit, IndexChange, IndexEntry, PrincipalKey};
 use crate::token::SessionId;
 
-/// How many entries whose time is over a change drops at most, whosever they are.
-const RECLAIMED_PER_CHANGE: usize = 4;
-
 /// The entries of all principals, and the order in which they end.
 #[derive(Default)]
 pub(super) struct Index {
-    entries: HashMap<PrincipalKey, HashMap<SessionId, Listed>>,
+    // Trees, so that the memory of removed entries is given back without further ado.
+    entries: BTreeMap<(PrincipalKey, SessionId), Listed>,
     order: BTreeSet<(Timestamp, PrincipalKey, SessionId)>,
 }
 
 struct Listed {
     entry: IndexEntry,
+    /// When it goes by itself.
     until: Option<Timestamp>,
+}
+
+impl Listed {
+    fn counts(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
 }
 
 impl Index {
     /// The principal whose limit the commit would exceed, if there is one.
-    pub(super) fn exceeded(&mut self, commit: &Commit, now: Timestamp) -> Option<PrincipalKey> {
-        self.reclaim(now);
+    pub(super) fn exceeded(&self, commit: &Commit, now: Timestamp) -> Option<PrincipalKey> {
         let exceeds = |change: &&IndexChange| match change {
             IndexChange::Add {
                 principal,
                 limit: Some(limit),
                 ..
             } => {
-                let listed = self.entries.get(principal).into_iter().flatten();
-                let others = listed.filter(|(session, listed)| {
-                    **session != commit.session && listed.until.is_none_or(|until| now < until)
-                });
+                let others = self
+                    .of(principal)
+                    .filter(|listed| listed.entry.session != commit.session && listed.counts(now));
                 others.count() >= *limit as usize
             }
             _ => false,
@@ -50,11 +53,11 @@ impl Index {
                 IndexChange::Add {
                     principal, keep, ..
                 } => {
+                    self.remove(principal, &commit.session);
                     let until = keep.map(|keep| now + keep);
                     let entry = IndexEntry::new(commit.session, commit.id, now);
-                    self.remove(principal, &commit.session);
-                    let listed = self.entries.entry(*principal).or_default();
-                    listed.insert(commit.session, Listed { entry, until });
+                    let key = (*principal, commit.session);
+                    self.entries.insert(key, Listed { entry, until });
                     if let Some(until) = until {
                         self.order.insert((until, *principal, commit.session));
                     }
@@ -65,24 +68,22 @@ impl Index {
     }
 
     pub(super) fn list(&self, principal: &PrincipalKey, now: Timestamp) -> Vec<IndexEntry> {
-        let listed = self.entries.get(principal).into_iter().flatten();
-        listed
-            .filter(|(_, listed)| listed.until.is_none_or(|until| now < until))
-            .map(|(_, listed)| listed.entry)
+        self.of(principal)
+            .filter(|listed| listed.counts(now))
+            .map(|listed| listed.entry)
             .collect()
     }
 
     pub(super) fn forget(&mut self, principal: &PrincipalKey, stale: &IndexEntry) {
-        let listed = self.entries.get(principal);
-        let listed = listed.and_then(|listed| listed.get(&stale.session));
+        let listed = self.entries.get(&(*principal, stale.session));
         if listed.is_some_and(|listed| listed.entry.mark == stale.mark) {
             self.remove(principal, &stale.session);
         }
     }
 
-    /// Drops up to a few entries whose time is over.
-    fn reclaim(&mut self, now: Timestamp) {
-        for _ in 0..RECLAIMED_PER_CHANGE {
+    /// Drops up to `most` entries whose time is over, whosever they are.
+    pub(super) fn reclaim(&mut self, now: Timestamp, most: usize) {
+        for _ in 0..most {
             match self.order.first().copied() {
                 Some((until, principal, session)) if until <= now => {
                     self.remove(&principal, &session);
@@ -92,28 +93,23 @@ impl Index {
         }
     }
 
-    /// Drops all entries whose time is over.
-    pub(super) fn reclaim_all(&mut self, now: Timestamp) {
-        while self.order.first().is_some_and(|(until, ..)| *until <= now) {
-            self.reclaim(now);
-        }
+    /// Drops the entries of sessions that do not exist.
+    pub(super) fn keep_only(&mut self, exists: impl Fn(&SessionId) -> bool) {
+        self.entries.retain(|(_, session), _| exists(session));
+        let entries = &self.entries;
+        self.order
+            .retain(|(_, principal, session)| entries.contains_key(&(*principal, *session)));
+    }
+
+    fn of(&self, principal: &PrincipalKey) -> impl Iterator<Item = &Listed> {
+        let all = (*principal, SessionId::FIRST)..=(*principal, SessionId::LAST);
+        self.entries.range(all).map(|(_, listed)| listed)
     }
 
     fn remove(&mut self, principal: &PrincipalKey, session: &SessionId) {
-        let Some(listed) = self.entries.get_mut(principal) else {
-            return;
-        };
-        if let Some(Listed {
-            until: Some(until), ..
-        }) = listed.remove(session)
-        {
+        let removed = self.entries.remove(&(*principal, *session));
+        if let Some(until) = removed.and_then(|listed| listed.until) {
             self.order.remove(&(until, *principal, *session));
-        }
-        if listed.is_empty() {
-            self.entries.remove(principal);
-        }
-        if self.entries.capacity() > 64 && self.entries.capacity() > self.entries.len() * 4 {
-            self.entries.shrink_to(self.entries.len() * 2);
         }
     }
 }

@@ -70,7 +70,8 @@ const DEFAULT_CAPACITY: usize = 100_000;
 /// # Counting
 ///
 /// [`len`](SessionStore::len) is exact and counts living sessions only: it drops the expired ones
-/// first.
+/// first. A creation that is under way may be counted already; the answer is never above the
+/// capacity.
 pub struct MemoryStore {
     shards: Box<[RwLock<Shard>]>,
     index: Mutex<Index>,
@@ -113,7 +114,12 @@ impl MemoryStore {
         if commit.index.is_empty() {
             return self.commit_record(commit, now);
         }
+        // Held to the end: what the index and the sessions say changes in one step.
         let mut index = self.index();
+        index.reclaim(now, RECLAIMED_PER_CALL);
+        if let Some(outcome) = read(self.shard_of(&commit.session)).precheck(commit, now) {
+            return Ok(outcome);
+        }
         if let Some(principal) = index.exceeded(commit, now) {
             return Ok(Outcome::LimitReached { principal });
         }
@@ -190,10 +196,17 @@ impl MemoryStore {
         Ok(())
     }
 
-    /// Reclaims a few expired records of one shard, unless somebody is busy there.
+    /// Reclaims a few expired records of one shard, or entries of the index, unless somebody is
+    /// busy there.
     fn tend_next(&self, now: Timestamp) {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let mut shard = match self.shards[turn % SHARDS].try_write() {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % (SHARDS + 1);
+        let Some(shard) = self.shards.get(turn) else {
+            if let Ok(mut index) = self.index.try_lock() {
+                index.reclaim(now, RECLAIMED_PER_CALL * SHARDS);
+            }
+            return;
+        };
+        let mut shard = match shard.try_write() {
             Ok(shard) => shard,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return,
@@ -272,16 +285,20 @@ impl SessionStore for MemoryStore {
     fn len(&self) -> BoxFuture<'_, Result<Count, StoreError>> {
         Box::pin(async {
             self.reclaim_all(self.clock.now());
-            let living = self.shards.iter().map(|shard| read(shard).len() as u64);
-            Ok(Count::Exact(living.sum()))
+            let held = self.held.load(Ordering::Relaxed);
+            Ok(Count::Exact(held as u64))
         })
     }
 
     fn sweep(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
         Box::pin(async {
             let now = self.clock.now();
-            self.index().reclaim_all(now);
-            Ok(self.reclaim_all(now) as u64)
+            let reclaimed = self.reclaim_all(now);
+            let exists = |session: &SessionId| read(self.shard_of(session)).holds(session);
+            let mut index = self.index();
+            index.reclaim(now, usize::MAX);
+            index.keep_only(exists);
+            Ok(reclaimed as u64)
         })
     }
 }

@@ -60,6 +60,11 @@ impl Shard {
             .load(session, fields, now)
     }
 
+    pub(super) fn precheck(&self, commit: &Commit, now: Timestamp) -> Option<Outcome> {
+        let current = self.records.get(&commit.session).and_then(Option::as_ref);
+        Record::precheck(current, commit, now)
+    }
+
     pub(super) fn commit(&mut self, commit: &Commit, now: Timestamp) -> Outcome {
         let session = commit.session;
         let place_of = |record: &Option<Record>| Some(Place::of(session, record.as_ref()?));

@@ -1,0 +1,70 @@
+//! The command line.
+
+use std::error::Error;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use session_runtime::{Key, KeyRing, MemoryStore, SessionStore};
+
+/// A small web shop that shows what sessions can do.
+#[derive(Parser)]
+pub(crate) struct Arguments {
+    /// Where sessions are kept: `memory`.
+    #[arg(long, default_value = "memory")]
+    pub(crate) store: Store,
+    /// The address to listen on; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:3000")]
+    pub(crate) listen: String,
+    /// How long a one-time code is good.
+    #[arg(long, default_value = "2m", value_parser = humantime::parse_duration)]
+    pub(crate) code_ttl: Duration,
+    /// 32 bytes in base64 that seal delivery addresses; random unless given, so that a restart
+    /// forgets them.
+    #[arg(long, env = "SESSION_KEY", hide_env_values = true)]
+    key: Option<String>,
+}
+
+impl Arguments {
+    pub(crate) fn keys(&self) -> Result<KeyRing, Box<dyn Error>> {
+        let key = match &self.key {
+            Some(key) => Key::from_base64(key)?,
+            None => {
+                let mut bytes = [0; 32];
+                getrandom::fill(&mut bytes)?;
+                Key::from_bytes(bytes)
+            }
+        };
+        Ok(KeyRing::new([key]))
+    }
+}
+
+/// Where sessions are kept.
+#[derive(Clone)]
+pub(crate) enum Store {
+    Memory,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("unknown store `{0}`, expected `memory`")]
+pub(crate) struct UnknownStore(String);
+
+impl FromStr for Store {
+    type Err = UnknownStore;
+
+    fn from_str(text: &str) -> Result<Self, UnknownStore> {
+        match text {
+            "memory" => Ok(Self::Memory),
+            _ => Err(UnknownStore(text.to_owned())),
+        }
+    }
+}
+
+impl Store {
+    pub(crate) async fn open(&self) -> Result<Arc<dyn SessionStore>, Box<dyn Error>> {
+        Ok(match self {
+            Self::Memory => Arc::new(MemoryStore::new()),
+        })
+    }
+}

@@ -1,0 +1,50 @@
+//! What every page has.
+
+use askama::Template;
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse, Response};
+
+use crate::session::Shop;
+
+/// The line at the top of every page.
+pub(crate) struct Page {
+    pub(crate) items: u32,
+    pub(crate) signed_in: bool,
+}
+
+impl Page {
+    pub(crate) fn of(shop: &Shop) -> Self {
+        Self {
+            items: shop
+                .cart
+                .values()
+                .fold(0, |sum, count| sum.saturating_add(*count)),
+            signed_in: shop.customer.is_some(),
+        }
+    }
+}
+
+/// A page that says what went wrong.
+#[derive(Template)]
+#[template(path = "problem.html")]
+pub(crate) struct Problem {
+    page: Page,
+    text: &'static str,
+}
+
+impl Problem {
+    pub(crate) fn page(text: &'static str) -> Response {
+        let page = Page {
+            items: 0,
+            signed_in: false,
+        };
+        render(&Self { page, text })
+    }
+}
+
+pub(crate) fn render(template: &impl Template) -> Response {
+    match template.render() {
+        Ok(html) => Html(html).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}

@@ -1,0 +1,95 @@
+//! Signing in and out.
+
+use askama::Template;
+use axum::Form;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+use session_runtime::{ReadSession, Session};
+
+use crate::App;
+use crate::account::Accounts;
+use crate::page::{Page, render};
+use crate::session::Shop;
+
+/// So many wrong passwords in ten minutes are enough.
+const ATTEMPTS: u32 = 5;
+
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct SignIn {
+    page: Page,
+    problem: Option<String>,
+    hint: String,
+}
+
+impl SignIn {
+    fn page(shop: &Shop, problem: Option<String>) -> Response {
+        render(&Self {
+            page: Page::of(shop),
+            problem,
+            hint: Accounts::hint(),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Credentials {
+    name: String,
+    password: String,
+}
+
+pub(crate) async fn show(session: ReadSession<Shop>) -> Response {
+    SignIn::page(&session, None)
+}
+
+/// Setting `customer` is all that a sign-in takes: it is the principal, so the visitor gets a new
+/// token in the same commit, and one that somebody planted before is worth nothing.
+pub(crate) async fn submit(
+    State(app): State<App>,
+    mut session: Session<Shop>,
+    headers: HeaderMap,
+    Form(credentials): Form<Credentials>,
+) -> Response {
+    if session.failed_logins >= ATTEMPTS {
+        let problem = "Too many attempts. Try again in ten minutes.".to_owned();
+        let page = SignIn::page(&session, Some(problem));
+        return (StatusCode::TOO_MANY_REQUESTS, page).into_response();
+    }
+    let Credentials { name, password } = credentials;
+    match app.accounts.check(name, password).await {
+        Some(customer) => {
+            session.customer = Some(customer);
+            session.remove(Shop::FAILED_LOGINS);
+            session.set_label(device(&headers));
+            Redirect::to("/account").into_response()
+        }
+        None => {
+            session.failed_logins += 1;
+            let left = ATTEMPTS.saturating_sub(session.failed_logins);
+            let problem = format!("That is not right. Attempts left: {left}.");
+            let page = SignIn::page(&session, Some(problem));
+            (StatusCode::UNAUTHORIZED, page).into_response()
+        }
+    }
+}
+
+pub(crate) async fn sign_out(session: Session<Shop>) -> Redirect {
+    session.destroy();
+    Redirect::to("/")
+}
+
+/// A name for the visitor's device, as far as it says.
+fn device(headers: &HeaderMap) -> String {
+    let agent = headers.get(header::USER_AGENT);
+    let agent = agent.and_then(|agent| agent.to_str().ok()).unwrap_or("");
+    let first = |names: &[&'static str]| names.iter().find(|name| agent.contains(**name)).copied();
+    let program = first(&["Firefox", "Edg", "Chrome", "Safari", "curl"]);
+    let system = first(&["Android", "iPhone", "Windows", "Mac OS", "Linux"]);
+    match (program, system) {
+        (Some(program), Some(system)) => format!("{program} on {system}"),
+        (Some(program), None) => program.to_owned(),
+        (None, _) => "a device".to_owned(),
+    }
+}

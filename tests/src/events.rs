@@ -1,0 +1,104 @@
+//! What the program says through `tracing`, kept for a test to read.
+
+use std::fmt::{self, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::DefaultGuard;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+
+/// Keeps every event and span of this thread, whatever its level, until it is dropped.
+#[derive(Debug)]
+pub struct Recorder {
+    lines: Lines,
+    _installed: DefaultGuard,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Lines(Arc<Mutex<Vec<Line>>>);
+
+/// One event or span.
+#[derive(Debug, Clone, Default)]
+pub struct Line {
+    /// Who said it.
+    pub target: String,
+    /// The field `event`.
+    pub event: String,
+    /// All fields as text.
+    pub text: String,
+}
+
+impl Recorder {
+    /// Listens from now on.
+    pub fn start() -> Self {
+        let lines = Lines::default();
+        let subscriber = tracing_subscriber::registry().with(lines.clone());
+        Self {
+            lines,
+            _installed: tracing::subscriber::set_default(subscriber),
+        }
+    }
+
+    /// What was said since the last time that somebody asked, by this project or by others.
+    pub fn take(&self) -> Vec<Line> {
+        std::mem::take(&mut *self.lines.lock())
+    }
+
+    /// The names of this project's events since the last time that somebody asked.
+    pub fn take_events(&self) -> Vec<String> {
+        let ours = |line: &Line| line.target == "session_runtime";
+        let lines = self.take().into_iter().filter(ours);
+        lines.map(|line| line.event).collect()
+    }
+}
+
+impl Lines {
+    fn lock(&self) -> MutexGuard<'_, Vec<Line>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut line = Line::of(event.metadata().target());
+        event.record(&mut line);
+        self.lock().push(line);
+    }
+
+    fn on_new_span(&self, attributes: &Attributes<'_>, _: &Id, _: Context<'_, S>) {
+        let mut line = Line::of(attributes.metadata().target());
+        attributes.record(&mut line);
+        self.lock().push(line);
+    }
+
+    fn on_record(&self, _: &Id, values: &Record<'_>, _: Context<'_, S>) {
+        let mut line = Line::of("span");
+        values.record(&mut line);
+        self.lock().push(line);
+    }
+}
+
+impl Line {
+    fn of(target: &str) -> Self {
+        Self {
+            target: target.to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
+impl Visit for Line {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "event" {
+            value.clone_into(&mut self.event);
+        }
+        self.record_debug(field, &value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        write!(self.text, "{}={value:?} ", field.name()).expect("a string takes everything");
+    }
+}
