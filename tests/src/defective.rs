@@ -365,7 +365,7 @@ impl State {
                 limit: Some(limit),
                 ..
             } => {
-                let others = state
+                let others = self
                     .listed
                     .keys()
                     .filter(|(listed, session)| listed == principal && *session != commit.session);

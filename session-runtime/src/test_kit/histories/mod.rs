@@ -16,10 +16,10 @@ mod shrink;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fastrand::Rng;
-use tokio::sync::Barrier;
 
 use self::program::{Author, Program};
 use self::run::{History, Run};
@@ -146,12 +146,16 @@ impl Laboratory {
         let run = Run::new(self.store.clone(), Some(self.harness.clone()), program);
         let run = Arc::new(run);
         run.task(0).await;
-        let barrier = Arc::new(Barrier::new(program.tasks.len()));
+        let waiting = Arc::new(AtomicUsize::new(program.tasks.len()));
         let tasks: Vec<_> = (1..=program.tasks.len())
             .map(|number| {
-                let (run, barrier) = (run.clone(), barrier.clone());
+                let (run, waiting) = (run.clone(), waiting.clone());
                 tokio::spawn(async move {
-                    barrier.wait().await;
+                    // Not a barrier: whoever it wakes first would be done before the others wake.
+                    waiting.fetch_sub(1, Ordering::SeqCst);
+                    while waiting.load(Ordering::SeqCst) > 0 {
+                        tokio::task::yield_now().await;
+                    }
                     run.task(number).await;
                 })
             })

@@ -148,6 +148,9 @@ impl Run {
         };
         for step in steps {
             self.take(number, *step).await;
+            // A store in memory answers at once; without a pause one task would be done before
+            // the next one starts.
+            tokio::task::yield_now().await;
         }
     }
 

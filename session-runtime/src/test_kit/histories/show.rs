@@ -142,10 +142,15 @@ fn describe_change(change: &Change) -> String {
             initial,
             range,
             ttl,
-        } => format!(
-            "{name} {operation:?} {operand} (from {initial}, {range:?}){}",
-            until(ttl)
-        ),
+        } => {
+            let stop = if range.stop_at_min { ", stops" } else { "" };
+            let range = match (range.min, range.max) {
+                (i64::MIN, i64::MAX) => "any".to_owned(),
+                (min, max) => format!("{min}..={max}{stop}"),
+            };
+            let until = until(ttl);
+            format!("{name} {operation:?} {operand} (from {initial}, {range}){until}")
+        }
         Change::Renew { name, ttl } => format!("renew {name} for {ttl:?}"),
         Change::Take { name } => format!("take {name}"),
     }
