@@ -6,5 +6,6 @@ pub mod counting;
 pub mod defective;
 pub mod events;
 pub mod faulty;
+pub mod fuzz;
 pub mod gate;
 pub mod visitor;
