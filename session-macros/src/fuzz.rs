@@ -243,7 +243,7 @@ fn number(variable: &str) -> Option<u64> {
 #[test]
 fn any_options_become_rust_or_an_error() {
     let seed = number("SESSION_FUZZ_SEED").unwrap_or(1);
-    let inputs = number("SESSION_FUZZ_INPUTS").unwrap_or(20_000);
+    let inputs = number("SESSION_FUZZ_INPUTS").unwrap_or(5_000);
     println!("SESSION_FUZZ_SEED={seed}");
     let mut author = Author {
         random: Rng::with_seed(seed),

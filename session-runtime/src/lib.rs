@@ -42,6 +42,8 @@ pub use self::layer::{SessionFuture, SessionLayer, SessionService};
 pub use self::principal::{SessionInfo, Sessions};
 pub use self::schema::{Field, FieldSpec, FieldValue, Integer, Merge, Renew, SessionSchema};
 pub use self::session::{ReadSession, Session, Ttl};
+#[cfg(all(unix, feature = "file"))]
+pub use self::store::FileStore;
 pub use self::store::{MemoryStore, SessionStore, StoreError};
 pub use self::token::{
     CommitId, ParseCommitIdError, ParseSessionIdError, ParseVerifierError, RandomError, SessionId,

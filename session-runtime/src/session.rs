@@ -90,18 +90,20 @@ impl<T: SessionSchema> Session<T> {
     ///
     /// # Errors
     ///
-    /// See [`SessionError`]. The changes that could not be saved are not tried again.
+    /// See [`SessionError`]. What could not be saved is not tried again: the guard shows what the
+    /// store held before, so a handler that wants another attempt makes its changes again.
     pub async fn save(&mut self) -> Result<(), SessionError> {
         self.hand_over();
         let saved = self.request.save().await;
-        self.value = self.request.view();
+        self.request.view_fields(&mut self.value);
         saved
     }
 
     /// Hands the changes over to the request's commit. The same as dropping the guard, in a word.
     pub fn commit(self) {}
 
-    /// Forgets what this guard changed.
+    /// Forgets what this guard changed since its last call that acts on the store, such as
+    /// [`save`](Self::save) or [`add`](Self::add): that call took the earlier changes over.
     pub fn discard(mut self) {
         self.baseline = None;
     }
@@ -113,7 +115,8 @@ impl<T: SessionSchema> Session<T> {
     /// [`SessionError::Gone`] when the session has ended, [`SessionError::Store`] when the store
     /// failed. The guard then keeps what it had.
     pub async fn reload(&mut self) -> Result<(), SessionError> {
-        self.value = self.request.reload().await?;
+        self.request.reload::<T>().await?;
+        self.request.view_fields(&mut self.value);
         self.baseline = None;
         Ok(())
     }
@@ -139,7 +142,8 @@ impl<T: SessionSchema> Session<T> {
     ///
     /// # Errors
     ///
-    /// [`SessionError::Store`] when the store failed; the session may then still live.
+    /// [`SessionError::Gone`] when another request gave the session a new token, so that it lives
+    /// on, and [`SessionError::Store`] when the store failed; the session may then still live.
     pub async fn destroy_now(mut self) -> Result<(), SessionError> {
         self.baseline = None;
         self.request.destroy();
@@ -228,9 +232,9 @@ impl<T: SessionSchema> Session<T> {
     /// failed.
     pub async fn take<V, F>(&mut self, field: Field<T, V, F>) -> Result<Option<F>, SessionError> {
         self.hand_over();
-        let taken = self.request.take(field.spec()).await?;
+        let taken = self.request.take(field.spec()).await;
         self.request.view_field(&mut self.value, field.index());
-        let Some(bytes) = taken else {
+        let Some(bytes) = taken? else {
             return Ok(None);
         };
         let value = field.decode(&bytes);
@@ -241,7 +245,8 @@ impl<T: SessionSchema> Session<T> {
     }
 
     /// Adds to an integer field, in the store and at once; answers the new value. No concurrent
-    /// change is lost. An unsigned field stops at zero.
+    /// change is lost. An unsigned field stops at zero. A change of the field that waits for the
+    /// commit is saved with it.
     ///
     /// Where there is no session yet, it is created with everything that waits.
     ///
@@ -260,12 +265,9 @@ impl<T: SessionSchema> Session<T> {
             });
         }
         self.hand_over();
-        let sum = self
-            .request
-            .add::<T>(field.index(), delta, V::RANGE)
-            .await?;
+        let sum = self.request.add::<T>(field.index(), delta, V::RANGE).await;
         self.request.view_field(&mut self.value, field.index());
-        field.decode(&sum).map_err(|_| SessionError::OutOfRange {
+        field.decode(&sum?).map_err(|_| SessionError::OutOfRange {
             field: field.name().to_owned(),
         })
     }
@@ -283,7 +285,7 @@ impl<T: SessionSchema> Session<T> {
     pub async fn update<R>(&mut self, change: impl FnMut(&mut T) -> R) -> Result<R, SessionError> {
         self.hand_over();
         let answer = self.request.update(change).await;
-        self.value = self.request.view();
+        self.request.view_fields(&mut self.value);
         answer
     }
 
@@ -316,8 +318,8 @@ impl<T: SessionSchema> Drop for Session<T> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.request.abandon(T::NAME);
-        } else if let Some(baseline) = self.baseline.take() {
-            self.request.hand_over_for_commit(&self.value, &baseline);
+        } else {
+            self.request.let_go(&self.value, self.baseline.as_ref());
         }
     }
 }

@@ -40,6 +40,7 @@ impl Answer {
 impl Browser {
     /// A visitor without cookies.
     pub fn new(app: &Router) -> Self {
+        crate::events::install();
         Self {
             app: app.clone(),
             jar: BTreeMap::new(),
@@ -112,6 +113,7 @@ impl Browser {
 
 /// Sends one request as it is.
 pub async fn send(app: &Router, request: Request<Body>) -> Answer {
+    crate::events::install();
     let response = app.clone().oneshot(request).await;
     let (parts, body) = response.unwrap_or_else(|never| match never {}).into_parts();
     let body = body.collect().await.expect("the body ends").to_bytes();

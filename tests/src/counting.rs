@@ -62,6 +62,16 @@ impl<S> CountingStore<S> {
     }
 }
 
+impl<S: SessionStore> CountingStore<S> {
+    /// How many sessions live in the store.
+    pub async fn sessions(&self) -> u64 {
+        match self.inner.len().await {
+            Ok(Count::Exact(count) | Count::Estimated(count)) => count,
+            Err(error) => panic!("the store cannot count: {error}"),
+        }
+    }
+}
+
 impl<S: SessionStore> SessionStore for CountingStore<S> {
     fn load<'a>(
         &'a self,

@@ -1,11 +1,11 @@
 //! What the program says through `tracing`, kept for a test to read.
 
+use std::cell::RefCell;
 use std::fmt::{self, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
@@ -14,7 +14,23 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 #[derive(Debug)]
 pub struct Recorder {
     lines: Lines,
-    _installed: DefaultGuard,
+}
+
+thread_local! {
+    static LISTENING: RefCell<Option<Lines>> = const { RefCell::new(None) };
+}
+
+/// Makes sure that events reach the recorders.
+///
+/// There is one subscriber for the whole program: with one per thread, `tracing` can forget an
+/// event that another thread says for the first time at the moment of a subscriber's arrival. For
+/// the same reason a test calls this before anything can say something.
+pub fn install() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let subscriber = tracing_subscriber::registry().with(ToThisThread);
+        tracing::subscriber::set_global_default(subscriber).expect("nobody else sets one");
+    });
 }
 
 #[derive(Debug, Clone, Default)]
@@ -34,12 +50,10 @@ pub struct Line {
 impl Recorder {
     /// Listens from now on.
     pub fn start() -> Self {
+        install();
         let lines = Lines::default();
-        let subscriber = tracing_subscriber::registry().with(lines.clone());
-        Self {
-            lines,
-            _installed: tracing::subscriber::set_default(subscriber),
-        }
+        LISTENING.set(Some(lines.clone()));
+        Self { lines }
     }
 
     /// What was said since the last time that somebody asked, by this project or by others.
@@ -61,23 +75,42 @@ impl Lines {
     }
 }
 
-impl<S: Subscriber> Layer<S> for Lines {
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        LISTENING.set(None);
+    }
+}
+
+/// Gives what is said to the recorder of the thread that says it.
+struct ToThisThread;
+
+impl ToThisThread {
+    fn keep(line: Line) {
+        LISTENING.with_borrow(|lines| {
+            if let Some(lines) = lines {
+                lines.lock().push(line);
+            }
+        });
+    }
+}
+
+impl<S: Subscriber> Layer<S> for ToThisThread {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut line = Line::of(event.metadata().target());
         event.record(&mut line);
-        self.lock().push(line);
+        Self::keep(line);
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, _: &Id, _: Context<'_, S>) {
         let mut line = Line::of(attributes.metadata().target());
         attributes.record(&mut line);
-        self.lock().push(line);
+        Self::keep(line);
     }
 
     fn on_record(&self, _: &Id, values: &Record<'_>, _: Context<'_, S>) {
         let mut line = Line::of("span");
         values.record(&mut line);
-        self.lock().push(line);
+        Self::keep(line);
     }
 }
 

@@ -3,9 +3,12 @@
 pub mod browser;
 pub mod clock;
 pub mod counting;
+pub mod cutting;
 pub mod defective;
 pub mod events;
 pub mod faulty;
 pub mod fuzz;
 pub mod gate;
+pub mod sessions;
+pub mod stepped;
 pub mod visitor;

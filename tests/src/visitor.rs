@@ -36,6 +36,11 @@ impl Visitor {
         self.browser.get("/").await
     }
 
+    /// Visits a site behind another layer from now on, and keeps the cookies.
+    pub fn move_to(&mut self, layer: &SessionLayer) {
+        self.layer = layer.clone();
+    }
+
     /// The visitor's cookies.
     pub fn browser(&mut self) -> &mut Browser {
         &mut self.browser

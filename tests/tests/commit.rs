@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use axum::RequestExt;
+use axum::extract::Request;
 use http::StatusCode;
 use serde::{Deserialize, Serialize, Serializer};
 use session_runtime::store::{Action, Change, Commit, Selected, StoredField};
 use session_runtime::{
     CommitId, MemoryStore, ReadSession, Session, SessionError, SessionId, SessionLayer,
-    SessionStore,
+    SessionRejection, SessionStore,
 };
 use tests::counting::CountingStore;
 use tests::events::Recorder;
@@ -60,7 +62,11 @@ async fn stored(store: &Store, session: &SessionId, names: &[&str]) -> Vec<Optio
         .iter()
         .map(|name| Selected { name, deadline })
         .collect();
-    let loaded = store.inner().load(session, &selected).await.unwrap();
+    let loaded = store
+        .inner()
+        .load(session, &selected)
+        .await
+        .expect("the store works");
     let text = |field: StoredField| String::from_utf8_lossy(&field.value).into_owned();
     let fields = loaded.expect("the session lives").fields;
     fields.into_iter().map(|field| field.map(text)).collect()
@@ -69,15 +75,27 @@ async fn stored(store: &Store, session: &SessionId, names: &[&str]) -> Vec<Optio
 /// Changes the record past the layer, as another version of the program would.
 async fn plant(store: &Store, session: &SessionId, changes: Vec<Change>) {
     let nothing: [Selected<'_>; 0] = [];
-    let loaded = store.inner().load(session, &nothing).await.unwrap();
+    let loaded = store
+        .inner()
+        .load(session, &nothing)
+        .await
+        .expect("the store works");
     let verifier = loaded.expect("the session lives").header.verifier;
     let update = Action::Update {
         verifier,
         rotation: None,
     };
-    let mut commit = Commit::new(*session, CommitId::generate().unwrap(), update);
+    let mut commit = Commit::new(
+        *session,
+        CommitId::generate().expect("random bytes"),
+        update,
+    );
     commit.changes = changes;
-    store.inner().commit(&commit).await.unwrap();
+    store
+        .inner()
+        .commit(&commit)
+        .await
+        .expect("the store works");
 }
 
 fn set(name: &'static str, value: &'static str) -> Change {
@@ -122,7 +140,7 @@ async fn race(
     }
     for (task, gate) in tasks.into_iter().zip(&gates) {
         gate.open();
-        statuses.push(task.await.unwrap());
+        statuses.push(task.await.expect("the request ends"));
     }
     let page =
         |session: ReadSession<Merged>| async move { format!("{:?}", Merged::clone(&session)) };
@@ -831,4 +849,27 @@ async fn p7_fields_of_others_are_left_alone() {
     )
     .await;
     assert_eq!(held, ["new", "[]", "2"].map(|value| Some(value.to_owned())));
+}
+
+#[tokio::test]
+async fn p6_what_guards_change_and_change_back_is_no_change() {
+    let (layer, store) = site();
+    let page = |mut first: Session<Merged>, mut request: Request| async move {
+        first.plain += 5;
+        first.count += 5;
+        first.commit();
+        let mut second: Session<Merged> = request.extract_parts().await?;
+        second.plain -= 5;
+        second.count -= 5;
+        second.commit();
+        Ok::<_, SessionRejection>(())
+    };
+    let mut visitor = Visitor::new(&layer);
+    visitor.visit(page).await;
+    assert_eq!((visitor.token(), store.take_counts()), (None, (0, 0)));
+    let fill = |mut session: Session<Merged>| async move { session.plain = 1 };
+    visitor.visit(fill).await;
+    store.take_counts();
+    visitor.visit(page).await;
+    assert_eq!(store.take_counts(), (1, 0));
 }

@@ -7,7 +7,7 @@ use http::StatusCode;
 use session_runtime::{
     ConfigError, MemoryStore, SameSite, Session, SessionLayer, SessionLayerBuilder, SessionStore,
 };
-use tests::events::Recorder;
+use tests::events::{Recorder, install};
 use tests::visitor::Visitor;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -25,6 +25,7 @@ struct Sealed {
 }
 
 fn builder() -> SessionLayerBuilder {
+    install();
     SessionLayer::builder(MemoryStore::new())
 }
 

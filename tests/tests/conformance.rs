@@ -2,6 +2,7 @@
 
 use session_runtime::MemoryStore;
 use session_runtime::test_kit::{ManualTime, conformance};
+use tests::stepped::SteppedMemory;
 
 mod memory {
     use super::*;
@@ -9,4 +10,10 @@ mod memory {
     conformance!(ManualTime::new(|clock| {
         MemoryStore::builder().clock(clock).build()
     }));
+}
+
+mod stepped_memory {
+    use super::*;
+
+    conformance!(ManualTime::new(SteppedMemory::new));
 }

@@ -22,9 +22,19 @@ pin_project! {
     pub struct SessionFuture<F> {
         #[pin]
         handler: F,
-        session: Arc<RequestSession>,
         // Made only for a request that has something to save or to say.
         finish: Option<BoxFuture<'static, Response>>,
+        // Dropped last: what a handler that is dropped leaves behind is no loss to report.
+        session: Closing,
+    }
+}
+
+/// However the request ends, tasks that outlive it learn that there is no response any more.
+struct Closing(Arc<RequestSession>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
@@ -32,8 +42,8 @@ impl<F> SessionFuture<F> {
     pub(super) fn new(handler: F, session: Arc<RequestSession>) -> Self {
         Self {
             handler,
-            session,
             finish: None,
+            session: Closing(session),
         }
     }
 }
@@ -50,11 +60,12 @@ where
         let this = self.project();
         if this.finish.is_none() {
             let response = ready!(this.handler.poll(context))?.map(Body::new);
-            if !this.session.was_used() {
-                this.session.close();
+            let session = &this.session.0;
+            if !session.was_used() {
+                session.close();
                 return Poll::Ready(Ok(response));
             }
-            let session = this.session.clone();
+            let session = session.clone();
             *this.finish = Some(Box::pin(async move { session.finish(response).await }));
         }
         match this.finish {

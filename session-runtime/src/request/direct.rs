@@ -5,20 +5,19 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::load::selection;
-use super::plan::{Moment, Pending};
+use super::plan::{Moment, Pending, Plan};
 use super::save::into_error;
 use super::state::{State, Visitor};
 use super::tracked::{integer, opened};
 use super::{RequestSession, baseline, changes_since, decode, defaults};
+use crate::config::Config;
 use crate::error::SessionError;
 use crate::events;
 use crate::schema::{FieldSpec, SessionSchema};
 use crate::session::Ttl;
 use crate::store::{
-    Change, Condition, FieldName, IndexChange, IntegerRange, MergeOperation, Outcome, Selected,
-    StoredField,
+    Change, Condition, IndexChange, IntegerRange, MergeOperation, Outcome, Selected, StoredField,
 };
-use crate::token::SessionId;
 
 /// How often `update` tries. Every failed attempt means that another commit was applied, so even
 /// a hundred simultaneous updates of one session all get through.
@@ -41,8 +40,7 @@ impl RequestSession {
                 return Ok(answer);
             };
 
-            let found = self.find(&token, &selection(T::FIELDS)).await?;
-            let (live, loaded) = found.ok_or(SessionError::Gone)?;
+            let (live, loaded) = self.find_again(&token, &selection(T::FIELDS)).await?;
             let last_commit = live.last_commit;
             let mut fresh = State {
                 closed: self.state().closed,
@@ -60,7 +58,7 @@ impl RequestSession {
             let answer = change(&mut value);
             let changes = changes_since(&value, &before);
             let changed: Vec<_> = changes.changed().collect();
-            fresh.record(T::FIELDS, &before, changes, Some(&defaults::<T>()));
+            fresh.record(T::FIELDS, &before, &changes, Some(&defaults::<T>()));
             let config = &self.shared().config;
             if let Some(mut plan) = fresh
                 .plan(config, Moment::Asked)
@@ -97,22 +95,35 @@ impl RequestSession {
             field: spec.name.to_owned(),
         };
         let default = integer(defaults::<T>().value(index)).ok_or_else(out_of_range)?;
-        let changes = {
-            let mut state = self.state();
-            let field = state.tracked(spec);
-            let merge = Change::Merge {
-                name: spec.name.into(),
-                operation: MergeOperation::Add,
-                operand: delta,
-                initial: field.initial(default),
-                range,
-                ttl: spec.write_ttl(),
-            };
-            field.surrounded(merge)
+        let merge = |initial| Change::Merge {
+            name: spec.name.into(),
+            operation: MergeOperation::Add,
+            operand: delta,
+            initial,
+            range,
+            ttl: spec.write_ttl(),
         };
-        let changed = self.change_at_once(spec, changes).await?;
-        let sum = changed.values.into_iter().next_back();
-        sum.map(|(_, sum)| sum).ok_or_else(out_of_range)
+        let plan = self.plan_at_once(|state, config| {
+            if state.live().is_none() {
+                state.tracked(spec);
+                let mut pending = state.take_pending(config)?;
+                pending.changes.push(merge(default));
+                return Ok(pending);
+            }
+            let mut pending = Pending::default();
+            let field = state.tracked(spec);
+            field.take_changes(&mut pending.conditions, &mut pending.changes)?;
+            if pending.changes.is_empty() {
+                pending.changes = field.surrounded(merge(field.initial(default)));
+            } else {
+                // The change that waited goes first and leaves nothing unusual behind.
+                pending.changes.push(merge(default));
+            }
+            Ok(pending)
+        })?;
+        let applied = self.carry_out(plan).await?;
+        let sum = applied.values.into_iter().flatten().next_back();
+        sum.ok_or_else(out_of_range)
     }
 
     /// Removes a field in the store; answers what it held.
@@ -123,14 +134,30 @@ impl RequestSession {
         if self.state().live().is_none() {
             return Ok(None);
         }
-        let names = std::iter::once(&spec.name).chain(spec.aliases);
-        let changes = names.map(|&name| Change::Take { name: name.into() });
-        let changed = self.change_at_once(spec, changes.collect()).await?;
-        let Some((name, value)) = changed.values.into_iter().next() else {
+        let names: Vec<_> = std::iter::once(spec.name)
+            .chain(spec.aliases.iter().copied())
+            .collect();
+        let plan = self.plan_at_once(|state, _| {
+            let mut pending = Pending::default();
+            let takes = names.iter().map(|&name| Change::Take { name: name.into() });
+            pending.changes.extend(takes);
+            let field = state.tracked(spec);
+            field.forget();
+            pending.wishes.rotate = spec.principal && field.current().is_some();
+            // Whoever the session belonged to, it is nobody's now.
+            let removal = field.principal();
+            let removal = removal.map(|principal| IndexChange::Remove { principal });
+            pending.index.extend(removal);
+            Ok(pending)
+        })?;
+        let session = plan.commit.session;
+        let applied = self.carry_out(plan).await?;
+        let mut values = names.into_iter().zip(applied.values);
+        let Some((name, value)) = values.find_map(|(name, value)| Some((name, value?))) else {
             return Ok(None);
         };
         let sealer = self.shared().config.sealer.as_ref();
-        let opened = opened(spec, sealer, &changed.session, &name, value);
+        let opened = opened(spec, sealer, &session, name, value);
         if opened.is_none() {
             events::decode_failed(spec.name);
         }
@@ -143,34 +170,33 @@ impl RequestSession {
         spec: &'static FieldSpec,
         ttl: Duration,
     ) -> Result<(), SessionError> {
-        let plan = {
-            let mut state = self.state();
-            let config = &self.shared().config;
-            let name;
+        if self.state().live().is_none() && !self.state().tracked(spec).is_written() {
+            return Ok(());
+        }
+        let plan = self.plan_at_once(|state, config| {
+            let mut name = spec.name;
             let mut pending = if state.live().is_none() {
                 // Nothing is stored yet, so the field's change can only come with the others.
-                name = spec.name;
-                let pending = state.take_pending(config)?;
-                if !pending.changes.iter().any(Change::is_write) {
-                    state.wishes = pending.wishes;
-                    return Ok(());
-                }
-                pending
+                state.take_pending(config)?
             } else {
                 let mut pending = Pending::default();
                 let keep = state.index_entry_lasts(config, &pending.wishes);
                 let field = state.tracked(spec);
-                field.check_size(config.field_limit)?;
+                let fits = field.check_size(config.field_limit);
                 pending.note_principal(field, config, keep);
-                field.take_changes(&mut pending.conditions, &mut pending.changes)?;
-                name = field.stored_name();
+                let taken = field.take_changes(&mut pending.conditions, &mut pending.changes);
+                // A change moves the field to its present name.
+                if pending.changes.is_empty() {
+                    name = field.stored_name();
+                }
                 state.wishes.rotate &= !pending.wishes.rotate;
+                fits.and(taken)?;
                 pending
             };
             let name = name.into();
             pending.changes.push(Change::Renew { name, ttl });
-            state.plan_with(config, pending, Moment::Asked)?
-        };
+            Ok(pending)
+        })?;
         self.carry_out(plan).await.map(drop)
     }
 
@@ -187,8 +213,7 @@ impl RequestSession {
                 deadline: true,
             })
             .collect();
-        let found = self.find(&token, &selected).await?;
-        let (_, loaded) = found.ok_or(SessionError::Gone)?;
+        let (_, loaded) = self.find_again(&token, &selected).await?;
         Ok(match loaded.fields.into_iter().flatten().next() {
             None => Ttl::Missing,
             Some(StoredField { deadline: None, .. }) => Ttl::Unbounded,
@@ -199,49 +224,15 @@ impl RequestSession {
         })
     }
 
-    /// Commits these changes of a field alone, or with everything that waits where they create the
-    /// session. Answers the values that came back.
-    async fn change_at_once(
+    /// The plan for what `pending` gathers. Where it fails nothing waits any more.
+    fn plan_at_once(
         &self,
-        spec: &'static FieldSpec,
-        changes: Vec<Change>,
-    ) -> Result<Changed, SessionError> {
-        let plan = {
-            let mut state = self.state();
-            let config = &self.shared().config;
-            let mut pending = match state.live() {
-                Some(_) => Pending::default(),
-                None => state.take_pending(config)?,
-            };
-            pending.wishes.rotate |= spec.principal;
-            // Whoever the session belonged to, it is nobody's now.
-            let principal = state.tracked(spec).principal();
-            let removal = principal.map(|principal| IndexChange::Remove { principal });
-            pending.index.extend(removal);
-            pending.changes.extend(changes);
-            state.plan_with(config, pending, Moment::Asked)?
-        };
-        let session = plan.commit.session;
-        let names: Vec<_> = plan
-            .commit
-            .changes
-            .iter()
-            .map(Change::name)
-            .cloned()
-            .collect();
-        let applied = self.carry_out(plan).await?;
-        let values = names.into_iter().zip(applied.values);
-        let values = values.filter_map(|(name, value)| Some((name, value?)));
-        Ok(Changed {
-            session,
-            values: values.collect(),
-        })
+        pending: impl FnOnce(&mut State, &Config) -> Result<Pending, SessionError>,
+    ) -> Result<Plan, SessionError> {
+        let mut state = self.state();
+        let config = &self.shared().config;
+        let plan = pending(&mut state, config)
+            .and_then(|pending| state.plan_with(config, pending, Moment::Asked));
+        plan.inspect_err(|_| state.revert())
     }
-}
-
-/// What came back from a commit.
-struct Changed {
-    session: SessionId,
-    /// The values under their stored names, in the order of the changes.
-    values: Vec<(FieldName, Bytes)>,
 }

@@ -10,7 +10,7 @@ use crate::error::SessionError;
 use crate::events;
 use crate::schema::{FieldSpec, Renew, SessionSchema};
 use crate::store::{Loaded, Selected, StoreErrorKind};
-use crate::token::Token;
+use crate::token::{SessionId, Token};
 
 impl RequestSession {
     /// The schema's values, from the store unless this request knows them already.
@@ -21,6 +21,7 @@ impl RequestSession {
         check_schema::<T>(self.shared())?;
         let tokens = {
             let mut state = self.state();
+            state.asked = true;
             match &state.visitor {
                 Visitor::Anonymous => Vec::new(),
                 Visitor::Known(_) if state.knows(T::FIELDS) => Vec::new(),
@@ -45,28 +46,22 @@ impl RequestSession {
         Ok(self.view())
     }
 
-    /// The schema's values as the store holds them now. What this request changed in them and did
-    /// not save is forgotten.
-    pub(crate) async fn reload<T: SessionSchema>(&self) -> Result<T, SessionError> {
+    /// Loads the schema's values as the store holds them now. What this request changed in them
+    /// and did not save is forgotten.
+    pub(crate) async fn reload<T: SessionSchema>(&self) -> Result<(), SessionError> {
         let token = self.state().live().map(|live| live.token);
         let found = match &token {
-            Some(token) => {
-                let found = self.find(token, &selection(T::FIELDS)).await?;
-                Some(found.ok_or(SessionError::Gone)?)
-            }
+            Some(token) => Some(self.find_again(token, &selection(T::FIELDS)).await?),
             None => None,
         };
-        {
-            let mut state = self.state();
-            state
-                .fields
-                .retain(|field| !T::FIELDS.iter().any(|spec| field.is(spec)));
-            if let Some((live, loaded)) = found {
-                state.fields.extend(self.track(&live, T::FIELDS, loaded));
-                state.visitor = Visitor::Known(Box::new(live));
-            }
+        let mut state = self.state();
+        let stays = |field: &TrackedField| !T::FIELDS.iter().any(|spec| field.is(spec));
+        state.fields.retain(stays);
+        if let Some((live, loaded)) = found {
+            state.fields.extend(self.track(&live, T::FIELDS, loaded));
+            state.visitor = Visitor::Known(Box::new(live));
         }
-        Ok(self.view())
+        Ok(())
     }
 
     async fn look_up(
@@ -75,9 +70,16 @@ impl RequestSession {
         specs: &'static [FieldSpec],
     ) -> Result<(), SessionError> {
         let selected = selection(specs);
+        let missing = match self.id() {
+            Some(_) => events::gone,
+            None => events::unknown_token,
+        };
         let mut sessions = Vec::new();
         for token in tokens {
-            sessions.extend(self.find(token, &selected).await?);
+            match self.find(token, &selected).await? {
+                Some(found) => sessions.push(found),
+                None => missing(token.id()),
+            }
         }
         if let [(first, _), (second, _)] = &sessions[..] {
             let (first, second) = (first.token.id(), second.token.id());
@@ -123,21 +125,37 @@ impl RequestSession {
         token: &Token,
         selected: &[Selected<'_>],
     ) -> Result<Option<(Live, Loaded)>, SessionError> {
-        let id = token.id();
-        let load = self.shared().store.load(&id, selected);
-        let loaded = self
-            .shared()
-            .within_deadline(StoreErrorKind::Unavailable, load)
-            .await?;
+        let loaded = self.load_now(&token.id(), selected).await?;
         let verifier = token.verifier();
         let opened = loaded.filter(|loaded| {
             let header = &loaded.header;
             header.verifier == verifier || header.previous == Some(verifier)
         });
-        if opened.is_none() {
-            events::unknown_token(id);
-        }
         Ok(opened.map(|loaded| (Live::loaded(*token, verifier, &loaded), loaded)))
+    }
+
+    /// The session that this request has found before.
+    pub(super) async fn find_again(
+        &self,
+        token: &Token,
+        selected: &[Selected<'_>],
+    ) -> Result<(Live, Loaded), SessionError> {
+        let found = self.find(token, selected).await?;
+        if found.is_none() {
+            events::gone(token.id());
+        }
+        found.ok_or(SessionError::Gone)
+    }
+
+    /// What the store holds under an id, whoever may open it.
+    pub(super) async fn load_now(
+        &self,
+        session: &SessionId,
+        selected: &[Selected<'_>],
+    ) -> Result<Option<Loaded>, SessionError> {
+        let load = self.shared().store.load(session, selected);
+        let late = StoreErrorKind::Unavailable;
+        self.shared().within_deadline(late, load).await
     }
 
     /// The fields of a load that asked for [`selection`], with what is sealed opened.

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use self::state::{CookieChange, State, Visitor};
+use self::state::{CookieChange, State};
 use crate::config::Shared;
 use crate::events;
 use crate::schema::{Encoded, FieldReader, FieldWriter, Merge, SessionSchema};
@@ -47,8 +47,7 @@ impl RequestSession {
 
     /// Whether a session was extracted at all.
     pub(crate) fn was_used(&self) -> bool {
-        let state = self.state();
-        state.consulted || !matches!(state.visitor, Visitor::Unread)
+        self.state().asked
     }
 
     /// From now on there is no response that could carry a cookie.
@@ -68,7 +67,7 @@ impl RequestSession {
 
     /// The response will depend on the cookie, though nobody extracted a session.
     pub(crate) fn consult_cookie(&self) {
-        self.state().consulted = true;
+        self.state().asked = true;
     }
 
     /// Somebody ended this session; if it is the request's, what follows is a new visitor's.
@@ -91,6 +90,16 @@ impl RequestSession {
         self.decode::<T, _>(&stored, |fields| T::read(fields))
     }
 
+    /// Puts all stored values, as this request sees them, into `value`. What is not stored stays.
+    pub(crate) fn view_fields<T: SessionSchema>(&self, value: &mut T) {
+        let stored = self.state().current(T::FIELDS);
+        self.decode::<T, _>(&stored, |fields| {
+            for index in 0..T::FIELDS.len() {
+                value.read_field(index, fields);
+            }
+        });
+    }
+
     /// Puts one field's value, as this request sees it, into `value`.
     pub(crate) fn view_field<T: SessionSchema>(&self, value: &mut T, index: usize) {
         let stored = self.state().current(T::FIELDS);
@@ -108,19 +117,30 @@ impl RequestSession {
             .any(|index| matches!(T::FIELDS[index].merge, Merge::Integer { .. }))
             .then(defaults::<T>);
         self.state()
-            .record(T::FIELDS, baseline, changes, defaults.as_ref());
+            .record(T::FIELDS, baseline, &changes, defaults.as_ref());
         true
     }
 
     /// As [`hand_over`](Self::hand_over), for a guard that is dropped: when the response has left,
-    /// nobody will save what it changed.
-    pub(crate) fn hand_over_for_commit<T: SessionSchema>(&self, value: &T, baseline: &Encoded) {
-        if self.state().closed {
-            if changes_since(value, baseline).changed().next().is_some() {
-                events::changes_lost(T::NAME);
+    /// nobody will save what it changed or asked for.
+    pub(crate) fn let_go<T: SessionSchema>(&self, value: &T, baseline: Option<&Encoded>) {
+        let (closed, pending) = {
+            let state = self.state();
+            (state.closed, state.closed && state.is_pending())
+        };
+        match baseline {
+            Some(baseline) if !closed => {
+                self.hand_over(value, baseline);
             }
-        } else {
-            self.hand_over(value, baseline);
+            _ if !closed => {}
+            baseline => {
+                let changed = baseline.is_some_and(|baseline| {
+                    changes_since(value, baseline).changed().next().is_some()
+                });
+                if changed || pending {
+                    events::changes_lost(T::NAME);
+                }
+            }
         }
     }
 
@@ -159,10 +179,7 @@ impl RequestSession {
 
     /// The next commit removes the field, whatever its merge.
     pub(crate) fn remove<T: SessionSchema>(&self, index: usize) {
-        let spec = &T::FIELDS[index];
-        let mut state = self.state();
-        state.wishes.rotate |= spec.principal;
-        state.tracked(spec).remove();
+        self.state().remove(&T::FIELDS[index]);
     }
 
     /// A panic while the lock was held left at worst a change unrecorded, which is what a panicking

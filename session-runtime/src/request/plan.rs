@@ -57,9 +57,14 @@ impl State {
         config: &Config,
         moment: Moment,
     ) -> Result<Option<Plan>, SessionError> {
-        if self.abandoned {
-            return Ok(None);
+        let plan = self.plan_all(config, moment);
+        if plan.is_err() {
+            self.revert();
         }
+        plan
+    }
+
+    fn plan_all(&mut self, config: &Config, moment: Moment) -> Result<Option<Plan>, SessionError> {
         let mut pending = self.take_pending(config)?;
         let is_upkeep = pending.is_empty();
         match self.live() {
@@ -119,7 +124,7 @@ impl State {
 
     /// The commit of these changes, for the session there is or for a new one.
     pub(super) fn plan_with(
-        &mut self,
+        &self,
         config: &Config,
         mut pending: Pending,
         moment: Moment,
@@ -177,12 +182,12 @@ impl State {
 
     /// Seals what the commit writes into `encrypt` fields. Not sooner: only now is it certain whose
     /// session it is.
-    fn seal(&mut self, config: &Config, commit: &mut Commit) -> Result<(), SessionError> {
+    fn seal(&self, config: &Config, commit: &mut Commit) -> Result<(), SessionError> {
         for change in &mut commit.changes {
             let Change::Set { name, value, .. } = change else {
                 continue;
             };
-            let mut fields = self.fields.iter_mut();
+            let mut fields = self.fields.iter();
             if let Some(field) = fields.find(|field| field.spec().name == *name) {
                 field.seal(config.sealer.as_ref(), &commit.session, value)?;
             }

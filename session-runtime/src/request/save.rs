@@ -22,12 +22,14 @@ impl RequestSession {
         // Planning takes what waits, so that an error is not tried again.
         let (doomed, plan) = {
             let mut state = self.state();
-            let plan = state.plan(&self.shared().config, moment);
             state.closed |= moment == Moment::Response;
-            let doomed = state.doomed.take();
-            (doomed.filter(|_| !state.abandoned), plan)
+            if state.abandoned {
+                return Ok(());
+            }
+            let plan = state.plan(&self.shared().config, moment);
+            (std::mem::take(&mut state.doomed), plan)
         };
-        if let Some(doomed) = doomed {
+        for doomed in doomed {
             self.remove_session(doomed).await?;
         }
         if let Some(plan) = plan.inspect_err(events::refused)? {
@@ -37,7 +39,15 @@ impl RequestSession {
     }
 
     /// Commits a plan and brings the request up to date with the outcome.
-    pub(super) async fn carry_out(&self, mut plan: Plan) -> Result<Applied, SessionError> {
+    pub(super) async fn carry_out(&self, plan: Plan) -> Result<Applied, SessionError> {
+        let applied = self.try_to_apply(plan).await;
+        if applied.is_err() {
+            self.state().revert();
+        }
+        applied
+    }
+
+    async fn try_to_apply(&self, mut plan: Plan) -> Result<Applied, SessionError> {
         loop {
             match self.commit(&plan.commit).await? {
                 Outcome::Applied(applied) => {
@@ -58,6 +68,8 @@ impl RequestSession {
                 }
                 Outcome::LimitReached { principal } => {
                     self.make_room(&plan.commit, principal).await?;
+                    // Nothing was applied, so this is another commit, with marks of its own.
+                    plan.commit.id = CommitId::generate()?;
                 }
                 refused => return Err(into_error(&plan.commit, refused)),
             }
@@ -71,7 +83,8 @@ impl RequestSession {
             .await
     }
 
-    /// Removes a session that the visitor has given up. That it is gone already is no failure.
+    /// Removes a session that the visitor has given up. That it is gone already is no failure;
+    /// that it lives on, because another request gave it another token, is one.
     async fn remove_session(&self, doomed: Doomed) -> Result<(), SessionError> {
         let session = doomed.live.token.id();
         let verifier = doomed.live.verifier;
@@ -82,9 +95,18 @@ impl RequestSession {
             .collect();
         match self.commit(&commit).await? {
             Outcome::Applied(_) => events::destroyed(session, Reason::Asked),
-            _ => events::gone(session),
+            _ => {
+                events::gone(session);
+                if self.load_now(&session, &[]).await?.is_some() {
+                    return Err(SessionError::Gone);
+                }
+            }
         }
-        self.state().cookie = Some(CookieChange::Remove);
+        let mut state = self.state();
+        // A later session of the same request may have its cookie already.
+        if state.live().is_none() {
+            state.cookie = Some(CookieChange::Remove);
+        }
         Ok(())
     }
 
@@ -105,8 +127,7 @@ impl RequestSession {
         };
         for spec in unknown {
             let specs = std::slice::from_ref(spec);
-            let found = self.find(&token, &selection(specs)).await?;
-            let (live, loaded) = found.ok_or(SessionError::Gone)?;
+            let (live, loaded) = self.find_again(&token, &selection(specs)).await?;
             let fields = self.track(&live, specs, loaded);
             self.state().fields.extend(fields);
         }
@@ -174,11 +195,16 @@ impl State {
         }
         for (change, value) in commit.changes.iter().zip(&applied.values) {
             let mut fields = self.fields.iter_mut();
-            let field = fields.find(|field| field.is_stored_as(change.name()));
-            match (change, field) {
-                (Change::Merge { .. }, Some(field)) => field.settle(value.clone()),
-                (Change::Take { .. }, Some(field)) => field.settle(None),
-                _ => {}
+            let Some(field) = fields.find(|field| field.is_stored_as(change.name())) else {
+                continue;
+            };
+            match change {
+                Change::Set { value, .. } => {
+                    field.settle_written(config.sealer.as_ref(), &commit.session, value);
+                }
+                Change::Merge { .. } => field.settle(value.clone()),
+                Change::Take { .. } | Change::Remove { .. } => field.settle(None),
+                Change::Renew { .. } => field.settle_renewal(),
             }
         }
         if let Some(live) = self.live_mut() {

@@ -20,16 +20,16 @@ pub(super) struct State {
     /// Every field that was loaded or changed.
     pub(super) fields: Vec<TrackedField>,
     pub(super) wishes: Wishes,
-    /// The session that `destroy` gave up and the next commit removes.
-    pub(super) doomed: Option<Doomed>,
+    /// The sessions that `destroy` gave up and the next commit removes.
+    pub(super) doomed: Vec<Doomed>,
     /// What a guard could not hand over; the commit fails with it.
     pub(super) error: Option<SessionError>,
     /// What the response must say about the cookie because of commits that were applied.
     pub(super) cookie: Option<CookieChange>,
     /// The request's cookie opens nothing, or nothing certain: the response removes it.
     pub(super) useless_cookie: bool,
-    /// The response depends on the cookie, though nobody extracted a session.
-    pub(super) consulted: bool,
+    /// Whether a handler asked for the session, or for what its cookie says.
+    pub(super) asked: bool,
     /// A handler panicked: nothing is saved.
     pub(super) abandoned: bool,
     /// The response has left.
@@ -242,15 +242,16 @@ impl State {
         &mut self,
         specs: &'static [FieldSpec],
         baseline: &Encoded,
-        changes: Encoded,
+        changes: &Encoded,
         defaults: Option<&Encoded>,
     ) {
-        let (buffer, slots) = changes.into_parts();
-        for (index, (spec, slot)) in specs.iter().zip(slots).enumerate() {
+        for (index, (spec, slot)) in specs.iter().zip(changes.slots()).enumerate() {
             let value = match slot {
                 Slot::Unchanged => continue,
                 Slot::Absent => None,
-                Slot::Present(range) => Some(buffer.slice(range)),
+                // A copy, because a store may keep it for long: a part of the buffer would keep
+                // all of it, and with it the room that unchanged fields took.
+                Slot::Present(_) => changes.value(index).map(Bytes::copy_from_slice),
                 Slot::Failed => {
                     self.error = Some(SessionError::Encode { field: spec.name });
                     continue;
@@ -265,10 +266,30 @@ impl State {
         }
     }
 
+    /// Removes the field with the next commit.
+    pub(super) fn remove(&mut self, spec: &'static FieldSpec) {
+        let field = self.tracked(spec);
+        let rotates = spec.principal && field.current().is_some();
+        field.remove();
+        self.wishes.rotate |= rotates;
+    }
+
+    /// What was on its way to the store did not get there.
+    pub(super) fn revert(&mut self) {
+        self.fields.iter_mut().for_each(TrackedField::revert);
+    }
+
+    /// Whether there is something that a commit would save.
+    pub(super) fn is_pending(&self) -> bool {
+        !self.doomed.is_empty()
+            || !self.wishes.is_empty()
+            || self.fields.iter().any(TrackedField::is_pending)
+    }
+
     /// Gives the session up; the next commit removes it.
     pub(super) fn destroy(&mut self) {
         if let Visitor::Known(live) = std::mem::take(&mut self.visitor) {
-            self.doomed = Some(Doomed {
+            self.doomed.push(Doomed {
                 live: *live,
                 principals: self
                     .fields

@@ -26,8 +26,10 @@ pub(super) struct TrackedField {
     alias: Option<&'static str>,
     /// How much of its time was left at the load, if the load asked for it.
     remaining: Option<Duration>,
-    /// What the handler made of it.
+    /// What the handler made of it. The same as `stored` unless a change waits or is on its way.
     current: Option<Bytes>,
+    /// What it was before the change that waits.
+    before: Option<Bytes>,
     /// The integer that the handler's changes started from, and what counts in its absence.
     counted: Option<Counted>,
     /// Whether `stored` and `remaining` are what a load found, and not what was saved since.
@@ -63,6 +65,7 @@ impl TrackedField {
         Self {
             spec,
             current: stored.clone(),
+            before: None,
             stored,
             sealed: None,
             alias,
@@ -91,7 +94,7 @@ impl TrackedField {
 
     /// Seals the value that a commit writes, if the field is to be.
     pub(super) fn seal(
-        &mut self,
+        &self,
         sealer: Option<&Sealer>,
         session: &SessionId,
         value: &mut Bytes,
@@ -100,7 +103,6 @@ impl TrackedField {
         if self.spec.encrypted {
             let sealer = sealer.ok_or(ConfigError::NoEncryptionKeys { field })?;
             *value = sealer.seal(session, field, value)?;
-            self.sealed = Some(value.clone());
         }
         Ok(())
     }
@@ -159,6 +161,21 @@ impl TrackedField {
         self.written
     }
 
+    /// Whether a change that waits is a difference, whatever the store holds by then.
+    fn adds(&self) -> bool {
+        matches!(
+            self.spec.merge,
+            Merge::Integer {
+                operation: MergeOperation::Add,
+                ..
+            }
+        )
+    }
+
+    pub(super) fn is_pending(&self) -> bool {
+        self.written || self.renewed
+    }
+
     /// Notes that the stored value does not decode. Answers whether that is news.
     pub(super) fn mark_undecodable(&mut self) -> bool {
         !std::mem::replace(&mut self.undecodable, true)
@@ -171,7 +188,15 @@ impl TrackedField {
         from: Option<&[u8]>,
         default: Option<&[u8]>,
     ) {
-        if let (None, Some(from), Some(default)) = (self.counted, integer(from), integer(default)) {
+        if !self.written {
+            self.before = from.map(Bytes::copy_from_slice);
+        }
+        if let (Merge::Integer { .. }, None, Some(from), Some(default)) = (
+            self.spec.merge,
+            self.counted,
+            integer(from),
+            integer(default),
+        ) {
             self.counted = Some(Counted { from, default });
         }
         // Where the stored value does not decode it counts as absent, for a merge in the store
@@ -192,20 +217,39 @@ impl TrackedField {
         self.renewed = true;
     }
 
+    /// Drops the change that waits.
+    pub(super) fn forget(&mut self) {
+        self.written = false;
+        self.reset = false;
+        self.renewed = false;
+        self.revert();
+    }
+
+    /// What was on its way to the store did not get there. A change that waits stays.
+    pub(super) fn revert(&mut self) {
+        if !self.written {
+            self.current.clone_from(&self.stored);
+            self.counted = None;
+        }
+    }
+
     /// The store holds this now; a change that the handler made meanwhile stays.
     pub(super) fn settle(&mut self, value: Option<Bytes>) {
+        let adds = self.adds();
         match (&mut self.counted, integer(value.as_deref())) {
-            (Some(counted), Some(now)) if self.written => {
-                let pending = integer(self.current.as_deref()).unwrap_or(now) - counted.from;
+            (Some(counted), Some(now)) if self.written && adds => {
+                let pending = i128::from(integer(self.current.as_deref()).unwrap_or(now))
+                    - i128::from(counted.from);
+                let sum = i128::from(now) + pending;
+                let sum = sum.clamp(i64::MIN.into(), i64::MAX.into());
                 counted.from = now;
-                self.current = Some(now.saturating_add(pending).to_string().into());
+                self.before.clone_from(&value);
+                self.current = Some(sum.to_string().into());
             }
+            _ if self.written => {}
             _ => {
                 self.current.clone_from(&value);
                 self.counted = None;
-                self.written = false;
-                self.reset = false;
-                self.renewed = false;
             }
         }
         self.stored = value;
@@ -215,9 +259,31 @@ impl TrackedField {
         self.undecodable = false;
     }
 
-    /// The store holds now what `other` knows of it.
+    /// As [`settle`](Self::settle), for what a commit wrote, which may be sealed.
+    pub(super) fn settle_written(
+        &mut self,
+        sealer: Option<&Sealer>,
+        session: &SessionId,
+        written: &Bytes,
+    ) {
+        let value = opened(self.spec, sealer, session, self.spec.name, written.clone());
+        self.settle(value);
+        self.sealed = self.spec.encrypted.then(|| written.clone());
+    }
+
+    /// The store restarted its time to live.
+    pub(super) fn settle_renewal(&mut self) {
+        self.is_loaded = false;
+    }
+
+    /// As [`settle`](Self::settle), for a field that an update brought to the store, past the
+    /// change that waits: of that one only a difference to be added is left.
     pub(super) fn adopt(&mut self, other: &Self) {
-        self.settle(other.current.clone());
+        self.reset = false;
+        if self.counted.is_none() || !self.adds() {
+            self.forget();
+        }
+        self.settle(other.stored.clone());
         self.sealed.clone_from(&other.sealed);
     }
 
@@ -276,17 +342,21 @@ impl TrackedField {
         self.spec
     }
 
-    /// Moves what is to be saved into a commit, and counts it as saved.
+    /// Moves the change that waits into a commit. [`settle`](Self::settle) or
+    /// [`revert`](Self::revert) says what became of it.
     pub(super) fn take_changes(
         &mut self,
         conditions: &mut Vec<Condition>,
         changes: &mut Vec<Change>,
     ) -> Result<(), SessionError> {
-        let written = std::mem::take(&mut self.written);
         let reset = std::mem::take(&mut self.reset);
+        // Guards one after the other may have changed it and changed it back.
+        let written =
+            std::mem::take(&mut self.written) && (reset || self.current != self.before.take());
         let renewed = std::mem::take(&mut self.renewed);
         let counted = self.counted.take();
         if !written {
+            self.revert();
             if let (true, Some(ttl), Some(_)) = (renewed, self.spec.ttl, self.in_store()) {
                 let name = self.stored_name().into();
                 changes.push(Change::Renew { name, ttl });
@@ -356,13 +426,8 @@ impl TrackedField {
                 only_if_absent: merge == Merge::First,
             }),
         }
-        if let Some(alias) = self.alias.take() {
-            changes.push(Change::Remove { name: alias.into() });
-        }
-        self.stored.clone_from(&self.current);
-        self.sealed = None;
-        self.undecodable = false;
-        self.is_loaded = false;
+        let alias = self.alias;
+        changes.extend(alias.map(|alias| Change::Remove { name: alias.into() }));
         Ok(())
     }
 

@@ -112,6 +112,12 @@ impl IndexEntry {
         }
     }
 
+    /// Whether it is the same entry in the same state, so that it may be
+    /// [forgotten](super::SessionStore::forget) on the ground of what the other one showed.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (self.session, self.mark, self.arriving) == (other.session, other.mark, other.arriving)
+    }
+
     /// The entry of a session that the commit has perhaps not reached yet.
     #[must_use]
     pub fn arriving(mut self) -> Self {

@@ -10,6 +10,8 @@
 
 mod commit;
 mod error;
+#[cfg(all(unix, feature = "file"))]
+mod file;
 mod index;
 mod memory;
 mod record;
@@ -26,6 +28,8 @@ pub use self::commit::{
     Outcome, Rotation, Timeouts,
 };
 pub use self::error::{StoreError, StoreErrorKind};
+#[cfg(all(unix, feature = "file"))]
+pub use self::file::{Durability, FileStore, FileStoreBuilder};
 pub use self::index::{
     IndexChange, IndexEntries, IndexEntry, ParsePrincipalKeyError, PrincipalKey,
 };
@@ -97,8 +101,9 @@ pub trait SessionStore: Send + Sync + 'static {
         principal: &'a PrincipalKey,
     ) -> BoxFuture<'a, Result<IndexEntries, StoreError>>;
 
-    /// Removes an entry that proved to be stale, unless it has been written again: an entry of the
-    /// same session with another mark stays.
+    /// Removes an entry that proved to be stale, unless it has been written again or has arrived
+    /// since: one of the same session with another [`mark`](IndexEntry::mark) or another
+    /// [`arriving`](IndexEntry::arriving) stays.
     fn forget<'a>(
         &'a self,
         principal: &'a PrincipalKey,

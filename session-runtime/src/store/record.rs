@@ -164,6 +164,17 @@ impl Record {
         record.check(conditions, now).err()
     }
 
+    /// Drops the fields and the remembered values whose deadlines have come; answers whether there
+    /// were any. Nothing depends on this: they are absent without it.
+    pub fn reclaim(&mut self, now: Timestamp) -> bool {
+        let before = self.fields.len() + self.taken.len();
+        self.fields
+            .retain(|_, field| live(Some(field), now).is_some());
+        self.taken
+            .retain(|_, taken| live(Some(&taken.field), now).is_some());
+        self.fields.len() + self.taken.len() < before
+    }
+
     fn created(verifier: Verifier, now: Timestamp) -> Self {
         Self::new(Header {
             verifier,
@@ -243,10 +254,7 @@ impl Record {
         }
 
         let changed = staged.changed;
-        self.fields
-            .retain(|_, field| live(Some(field), now).is_some());
-        self.taken
-            .retain(|_, taken| live(Some(&taken.field), now).is_some());
+        self.reclaim(now);
         for (change, value) in commit.changes.iter().zip(&values) {
             if let (Change::Take { name }, Some(value)) = (change, value) {
                 let field = StoredField {

@@ -178,7 +178,8 @@ async fn undo<S: SteppedStore + ?Sized>(
     for (principal, step) in added {
         if *step == AddStep::Added {
             // By its mark: another commit may rely on the entry by now.
-            let entry = IndexEntry::new(commit.session, commit.id, Timestamp::from_millis(0));
+            let added = Timestamp::from_millis(0);
+            let entry = IndexEntry::new(commit.session, commit.id, added).arriving();
             store.forget(principal, &entry).await?;
         } else {
             let confirm = store.confirm_entry(principal, &commit.session, &commit.id);

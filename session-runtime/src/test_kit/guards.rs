@@ -259,3 +259,94 @@ pub(super) async fn a_creation_can_have_conditions(kit: Kit) {
     visitor.apply(&creation).await;
     visitor.expect_value("a", "1").await;
 }
+
+pub(super) async fn a_revocation_needs_no_token(kit: Kit) {
+    let visitor = kit.session([set("a", "1")]).await;
+    let other = kit.session([set("a", "1")]).await;
+    let stranger = kit.visitor_of(visitor.id);
+    let mut revocation = stranger.revocation();
+    revocation.changes = vec![set("a", "2")];
+    stranger.apply(&revocation).await;
+    visitor.expect_gone().await;
+    other.expect_value("a", "1").await;
+
+    let missing = kit.visitor();
+    kit.equal(
+        "the outcome of revoking a session that never was",
+        missing.send(&missing.revocation()).await,
+        Outcome::Gone,
+    );
+}
+
+pub(super) async fn a_revocation_asks_its_conditions(kit: Kit) {
+    let visitor = kit.session([set("owner", "7")]).await;
+    for condition in [
+        field_is("owner", Some("8")),
+        field_is("owner", Some("77")),
+        field_is("owner", None),
+    ] {
+        let mut revocation = visitor.revocation();
+        revocation.conditions = vec![condition];
+        visitor.refuse(&revocation, conflict_at("owner")).await;
+    }
+    let mut revocation = visitor.revocation();
+    revocation.conditions = vec![field_is("owner", Some("7")), field_is("older", None)];
+    visitor.apply(&revocation).await;
+    visitor.expect_gone().await;
+}
+
+pub(super) async fn a_grace_can_be_ended(kit: Kit) {
+    let old = kit.session([]).await;
+    let (rotation, new) = old.rotation(Some(kit.long()));
+    old.apply(&rotation).await;
+    old.apply(&old.touch()).await;
+
+    let mut end = new.touch();
+    end.end_grace = true;
+    new.apply(&end).await;
+    let previous = new.expect(&[]).await.header.previous;
+    kit.equal("`previous` after its grace was ended", previous, None);
+    new.refuse(&old.touch(), Outcome::Gone).await;
+    new.refuse(&old.destruction(), Outcome::Gone).await;
+
+    // Where there is none it is no error.
+    let mut again = new.touch();
+    again.end_grace = true;
+    new.apply(&again).await;
+    new.apply(&new.touch()).await;
+}
+
+pub(super) async fn the_end_of_a_grace_leaves_the_next_one(kit: Kit) {
+    let first = kit.session([]).await;
+    let (rotation, second) = first.rotation(Some(kit.long()));
+    first.apply(&rotation).await;
+    let (mut rotation, third) = second.rotation(Some(kit.long()));
+    rotation.end_grace = true;
+    second.apply(&rotation).await;
+    let previous = third.expect(&[]).await.header.previous;
+    kit.holds(
+        "a rotation begins a grace though it ends another",
+        previous == Some(second.verifier),
+    );
+    second.apply(&second.touch()).await;
+    third.refuse(&first.touch(), Outcome::Gone).await;
+}
+
+pub(super) async fn the_time_of_the_last_rotation_is_told(kit: Kit) {
+    let old = kit.session([]).await;
+    let header = old.expect(&[]).await.header;
+    kit.equal("`rotated` of a new session", header.rotated, header.created);
+    kit.pass(2).await;
+    old.apply(&old.update([set("a", "1")])).await;
+    let what = "`rotated` after a write";
+    kit.equal(what, old.expect(&[]).await.header.rotated, header.rotated);
+
+    let (rotation, new) = old.rotation(None);
+    old.apply(&rotation).await;
+    let rotated = new.expect(&[]).await.header;
+    kit.same_moment("`rotated`", rotated.rotated, rotated.seen);
+    kit.holds(
+        "a rotation moves `rotated` and leaves `created`",
+        rotated.rotated > header.rotated && rotated.created == header.created,
+    );
+}

@@ -62,6 +62,11 @@ macro_rules! __every_check {
                 an_ended_field_is_absent_for_conditions
                 a_condition_compares_the_last_commit
                 a_creation_can_have_conditions
+                a_revocation_needs_no_token
+                a_revocation_asks_its_conditions
+                a_grace_can_be_ended
+                the_end_of_a_grace_leaves_the_next_one
+                the_time_of_the_last_rotation_is_told
             }
             once {
                 a_write_that_arrives_twice_writes_once
@@ -140,6 +145,35 @@ macro_rules! __every_check {
                 a_load_may_name_hundreds_of_fields
                 a_removed_field_is_absent
                 the_first_write_wins
+            }
+            index {
+                a_session_is_listed_and_taken_off
+                any_commit_can_change_the_index
+                principals_have_lists_of_their_own
+                a_session_can_have_several_principals
+                names_and_values_of_principals_do_not_run_together
+                a_move_is_one_commit
+                the_end_of_a_session_takes_it_off
+                an_entry_needs_no_other_change
+                a_refused_commit_lists_nothing
+                a_refused_commit_takes_nothing_off
+                an_entry_is_replaced_with_a_new_mark
+                only_the_same_mark_is_forgotten
+                what_has_arrived_since_is_not_forgotten
+                an_entry_goes_when_its_time_is_over
+                an_entry_is_kept_anew_when_it_is_replaced
+                the_longest_time_to_keep_is_no_error
+                a_commit_that_arrives_twice_lists_once
+                a_late_repetition_leaves_the_index
+                a_limit_counts_other_sessions
+                a_reached_limit_changes_nothing
+                a_dead_token_and_a_conflict_come_before_the_limit
+                the_limits_of_all_principals_must_hold
+                entries_that_went_make_room
+                simultaneous_commits_keep_the_limit
+                simultaneous_moves_keep_the_limit
+                who_is_forgotten_while_signing_in_is_gone_or_listed
+                random_changes_leave_a_superset
             }
             housekeeping {
                 living_sessions_are_counted

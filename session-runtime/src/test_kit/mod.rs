@@ -57,6 +57,7 @@ mod foreign_fields;
 mod guards;
 mod histories;
 mod housekeeping;
+mod index;
 mod list;
 mod merges;
 mod once;

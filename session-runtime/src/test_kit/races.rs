@@ -15,7 +15,7 @@ use crate::store::{Condition, MergeOperation, Outcome};
 pub(super) const CONTRACT: Contract = Contract("guarantees 2 and 3 (atomicity, guards) in a race");
 
 /// Starts the racers at the same moment and returns their results in order.
-async fn race<T, F>(racers: usize, start: impl Fn(usize) -> F) -> Vec<T>
+pub(super) async fn race<T, F>(racers: usize, start: impl Fn(usize) -> F) -> Vec<T>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
@@ -41,7 +41,7 @@ where
     results
 }
 
-fn is_applied(outcome: &Outcome) -> bool {
+pub(super) fn is_applied(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Applied(_))
 }
 

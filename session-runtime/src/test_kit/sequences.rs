@@ -182,6 +182,13 @@ impl<'a> Sequence<'a> {
         if self.one_in(25) {
             return visitor.destruction();
         }
+        if self.one_in(25) {
+            let mut revocation = visitor.revocation();
+            if self.random.bool() {
+                revocation.conditions.push(self.condition());
+            }
+            return revocation;
+        }
         let mut commit = visitor.update(self.changes());
         if self.one_in(8) {
             let grace = self.random.bool().then(|| self.duration());
@@ -189,6 +196,7 @@ impl<'a> Sequence<'a> {
             commit.action = rotation.action;
             self.tokens.push(successor);
         }
+        commit.end_grace = self.one_in(8);
         if self.one_in(8) {
             commit.timeouts = Some(self.timeouts());
         }

@@ -226,6 +226,11 @@ impl Visitor {
         self.commit(Action::Destroy { verifier })
     }
 
+    /// Removes the session on behalf of somebody who does not have its token.
+    pub(super) fn revocation(&self) -> Commit {
+        self.commit(Action::Revoke)
+    }
+
     fn commit(&self, action: Action) -> Commit {
         Commit::new(self.id, random_commit_id(), action)
     }
@@ -363,6 +368,7 @@ impl Visitor {
             self.update([renew("a", self.kit.long())]),
             rotation,
             self.destruction(),
+            self.revocation(),
         ] {
             let outcome = self.send(&late).await;
             if outcome != Outcome::Gone {

@@ -27,6 +27,11 @@ impl Listed {
 }
 
 impl Index {
+    /// How many entries there are, those included whose time is over.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The principal whose limit the commit would exceed, if there is one.
     pub(super) fn exceeded(&self, commit: &Commit, now: Timestamp) -> Option<PrincipalKey> {
         let exceeds = |change: &&IndexChange| match change {
@@ -76,7 +81,7 @@ impl Index {
 
     pub(super) fn forget(&mut self, principal: &PrincipalKey, stale: &IndexEntry) {
         let listed = self.entries.get(&(*principal, stale.session));
-        if listed.is_some_and(|listed| listed.entry.mark == stale.mark) {
+        if listed.is_some_and(|listed| listed.entry.is_same(stale)) {
             self.remove(principal, &stale.session);
         }
     }

@@ -105,9 +105,17 @@ impl MemoryStore {
     }
 
     fn load_now(&self, session: &SessionId, fields: &[Selected<'_>]) -> Option<Loaded> {
+<<<<<<< HEAD
         self.tend_next(self.clock.now());
         let shard = read(self.shard_of(session));
         shard.load(session, fields, self.clock.now())
+=======
+        let now = self.clock.now();
+        // Before the tending, which could reclaim the record that the event is about.
+        let loaded = read(self.shard_of(session)).load(session, fields, now);
+        self.tend_next(now);
+        loaded
+>>>>>>> main
     }
 
     fn commit_now(&self, commit: &Commit) -> Result<Outcome, StoreError> {
@@ -242,11 +250,12 @@ impl Default for MemoryStore {
     }
 }
 
-/// Shows settings and the number of records, nothing of the sessions.
+/// Shows settings and the numbers of records and of entries in the index, nothing of the sessions.
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore")
             .field("held", &self.held)
+            .field("listed", &self.index().len())
             .field("capacity", &self.capacity)
             .field("policy", &self.policy)
             .finish_non_exhaustive()

@@ -1,0 +1,117 @@
+//! What a call of `FileStore` costs: a load, a touch and a commit, in both durabilities.
+//!
+//! The folder is made in the system's temporary folder; `TMPDIR` puts it on another disk.
+
+use std::hint::black_box;
+
+use bytes::Bytes;
+use criterion::{Criterion, criterion_group, criterion_main};
+use session_runtime::store::{
+    Action, Change, Commit, Durability, FileStore, Outcome, Selected, Timeouts,
+};
+use session_runtime::{CommitId, SessionId, SessionStore, Verifier};
+use tokio::runtime::Runtime;
+
+const FIELD: &str = "shop.cart";
+
+fn file_store(criterion: &mut Criterion) {
+    let runtime = Runtime::new().expect("a runtime");
+    for (name, durability) in [
+        ("process crash", Durability::ProcessCrash),
+        ("power loss", Durability::PowerLoss),
+    ] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = FileStore::builder()
+            .durability(durability)
+            .open(folder.path().join("sessions"))
+            .expect("a store");
+        let session = SessionId::generate().expect("an id");
+        runtime.block_on(apply(&store, &create(session)));
+
+        let mut group = criterion.benchmark_group(format!("file/{name}"));
+        group.bench_function("load", |bencher| {
+            let fields = [Selected {
+                name: FIELD,
+                deadline: false,
+            }];
+            bencher.to_async(&runtime).iter(|| async {
+                let loaded = store.load(&session, &fields).await;
+                black_box(loaded.expect("a load").expect("a session"))
+            });
+        });
+        group.bench_function("touch", |bencher| {
+            bencher
+                .to_async(&runtime)
+                .iter(|| async { apply(&store, &update(session)).await });
+        });
+        group.bench_function("commit", |bencher| {
+            bencher.to_async(&runtime).iter(|| async {
+                let mut commit = update(session);
+                commit.changes.push(set());
+                apply(&store, &commit).await;
+            });
+        });
+        group.bench_function("create and destroy", |bencher| {
+            bencher.to_async(&runtime).iter(|| async {
+                let session = SessionId::generate().expect("an id");
+                apply(&store, &create(session)).await;
+                apply(
+                    &store,
+                    &commit(
+                        session,
+                        Action::Destroy {
+                            verifier: verifier(),
+                        },
+                    ),
+                )
+                .await;
+            });
+        });
+        group.finish();
+    }
+}
+
+async fn apply(store: &FileStore, commit: &Commit) {
+    let outcome = store.commit(commit).await.expect("a commit");
+    assert!(matches!(outcome, Outcome::Applied(_)), "{outcome:?}");
+}
+
+fn create(session: SessionId) -> Commit {
+    let verifier = verifier();
+    let mut commit = commit(session, Action::Create { verifier });
+    commit.timeouts = Some(Timeouts {
+        idle: None,
+        lifetime: None,
+    });
+    commit.changes.push(set());
+    commit
+}
+
+fn update(session: SessionId) -> Commit {
+    let action = Action::Update {
+        verifier: verifier(),
+        rotation: None,
+    };
+    commit(session, action)
+}
+
+fn commit(session: SessionId, action: Action) -> Commit {
+    Commit::new(session, CommitId::generate().expect("an id"), action)
+}
+
+/// A cart of a kilobyte.
+fn set() -> Change {
+    Change::Set {
+        name: FIELD.into(),
+        value: Bytes::from(vec![b'p'; 1024]),
+        ttl: None,
+        only_if_absent: false,
+    }
+}
+
+fn verifier() -> Verifier {
+    Verifier::from_bytes([1; 32])
+}
+
+criterion_group!(benches, file_store);
+criterion_main!(benches);

@@ -1,0 +1,64 @@
+//! What the file system refused, as a store error.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use crate::store::{StoreError, StoreErrorKind};
+
+/// The source of the driver's store errors. It names folders, never a record.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} in `{}`", folder.display())]
+struct FileError {
+    action: &'static str,
+    folder: PathBuf,
+    source: io::Error,
+}
+
+/// Turns what the system said while doing `action` in `folder` into a store error. Nothing was
+/// applied.
+pub(super) fn failed<E: Into<io::Error>>(
+    action: &'static str,
+    folder: &Path,
+) -> impl FnOnce(E) -> StoreError {
+    move |error| {
+        let source = error.into();
+        let kind = match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                StoreErrorKind::Full
+            }
+            // The last two: a file where a folder should be.
+            ErrorKind::PermissionDenied
+            | ErrorKind::Unsupported
+            | ErrorKind::ReadOnlyFilesystem
+            | ErrorKind::NotADirectory
+            | ErrorKind::AlreadyExists => StoreErrorKind::Misconfigured,
+            _ => StoreErrorKind::Unavailable,
+        };
+        with_source(kind, action, folder, source)
+    }
+}
+
+/// The same for a failure after the point of no return.
+pub(super) fn fate_unknown<E: Into<io::Error>>(
+    action: &'static str,
+    folder: &Path,
+) -> impl FnOnce(E) -> StoreError {
+    move |error| with_source(StoreErrorKind::FateUnknown, action, folder, error.into())
+}
+
+fn with_source(
+    kind: StoreErrorKind,
+    action: &'static str,
+    folder: &Path,
+    source: io::Error,
+) -> StoreError {
+    let folder = folder.to_path_buf();
+    StoreError::with_source(
+        kind,
+        FileError {
+            action,
+            folder,
+            source,
+        },
+    )
+}

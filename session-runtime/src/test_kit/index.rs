@@ -1,0 +1,662 @@
+//! The index of principals: a superset of the truth, with exact limits.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::check::Contract;
+use super::races::{is_applied, race};
+use super::visitor::{Kit, Visitor, conflict_at, field_is, merge, out_of_range, range, set};
+use crate::store::{Commit, IndexChange, IndexEntry, MergeOperation, Outcome, PrincipalKey};
+use crate::token::SessionId;
+
+pub(super) const CONTRACT: Contract = Contract("guarantee 9 (the index is a superset)");
+
+/// Whoever this names in the field `owner`.
+fn principal(name: &str) -> PrincipalKey {
+    PrincipalKey::new("owner", name.as_bytes())
+}
+
+fn add_kept(name: &str, keep: Option<Duration>, limit: Option<u32>) -> IndexChange {
+    IndexChange::Add {
+        principal: principal(name),
+        keep,
+        limit,
+    }
+}
+
+fn add(kit: &Kit, name: &str) -> IndexChange {
+    add_kept(name, Some(kit.long()), None)
+}
+
+fn add_within(kit: &Kit, name: &str, limit: u32) -> IndexChange {
+    add_kept(name, Some(kit.long()), Some(limit))
+}
+
+fn take_off(name: &str) -> IndexChange {
+    IndexChange::Remove {
+        principal: principal(name),
+    }
+}
+
+fn reached(name: &str) -> Outcome {
+    Outcome::LimitReached {
+        principal: principal(name),
+    }
+}
+
+async fn entries(kit: &Kit, principal: &PrincipalKey) -> Vec<IndexEntry> {
+    match kit.store.index(principal).await {
+        Ok(index) => index.entries,
+        Err(error) => kit.broken(format_args!("the store failed to list: {error:?}")),
+    }
+}
+
+async fn forget(kit: &Kit, name: &str, entry: &IndexEntry) {
+    if let Err(error) = kit.store.forget(&principal(name), entry).await {
+        kit.broken(format_args!("the store failed to forget: {error:?}"));
+    }
+}
+
+/// Exactly these sessions are listed, each once.
+async fn expect_listed(kit: &Kit, name: &str, expected: &[&Visitor]) {
+    let mut found: Vec<_> = entries(kit, &principal(name)).await;
+    found.sort_by_key(|entry| entry.session);
+    let found: Vec<_> = found.iter().map(|entry| entry.session).collect();
+    let mut expected: Vec<_> = expected.iter().map(|visitor| visitor.id).collect();
+    expected.sort();
+    kit.equal(format_args!("the sessions of `{name}`"), found, expected);
+}
+
+/// A session of this principal.
+async fn signed_in(kit: &Kit, name: &str) -> Visitor {
+    let visitor = kit.visitor();
+    visitor.apply(&sign_in(kit, &visitor, name)).await;
+    visitor
+}
+
+fn sign_in(kit: &Kit, visitor: &Visitor, name: &str) -> Commit {
+    let mut creation = visitor.creation([set("owner", name)]);
+    creation.index.push(add(kit, name));
+    creation
+}
+
+fn with(mut commit: Commit, index: impl IntoIterator<Item = IndexChange>) -> Commit {
+    commit.index.extend(index);
+    commit
+}
+
+pub(super) async fn a_session_is_listed_and_taken_off(kit: Kit) {
+    expect_listed(&kit, "7", &[]).await;
+    let visitor = kit.visitor();
+    let creation = sign_in(&kit, &visitor, "7");
+    visitor.apply(&creation).await;
+    expect_listed(&kit, "7", &[&visitor]).await;
+
+    let entry = entries(&kit, &principal("7")).await[0];
+    kit.equal("the mark of an entry", entry.mark, creation.id);
+    kit.holds("the session has arrived", !entry.arriving);
+    let loaded = visitor.expect(&[]).await;
+    kit.same_moment("when it was added", entry.added, loaded.header.created);
+    match kit.store.index(&principal("7")).await {
+        Ok(index) => kit.same_moment("the store's time", index.now, loaded.now),
+        Err(error) => kit.broken(format_args!("the store failed to list: {error:?}")),
+    }
+
+    visitor.apply(&with(visitor.touch(), [take_off("7")])).await;
+    expect_listed(&kit, "7", &[]).await;
+    visitor.expect_value("owner", "7").await;
+}
+
+pub(super) async fn any_commit_can_change_the_index(kit: Kit) {
+    let visitor = kit.session([]).await;
+    let update = with(visitor.update([set("owner", "7")]), [add(&kit, "7")]);
+    visitor.apply(&update).await;
+    expect_listed(&kit, "7", &[&visitor]).await;
+
+    let (rotation, visitor) = {
+        let (rotation, successor) = visitor.rotation(None);
+        visitor
+            .apply(&with(rotation.clone(), [take_off("7"), add(&kit, "8")]))
+            .await;
+        (rotation, successor)
+    };
+    expect_listed(&kit, "7", &[]).await;
+    expect_listed(&kit, "8", &[&visitor]).await;
+    let mark = entries(&kit, &principal("8")).await[0].mark;
+    kit.equal("the mark", mark, rotation.id);
+}
+
+pub(super) async fn principals_have_lists_of_their_own(kit: Kit) {
+    let seven = signed_in(&kit, "7").await;
+    let again = signed_in(&kit, "7").await;
+    let eight = signed_in(&kit, "8").await;
+    expect_listed(&kit, "7", &[&seven, &again]).await;
+    expect_listed(&kit, "8", &[&eight]).await;
+    expect_listed(&kit, "77", &[]).await;
+    expect_listed(&kit, "", &[]).await;
+    expect_listed(&kit, "*", &[]).await;
+
+    // Taking off what is not listed is no error, and touches nobody else.
+    eight.apply(&with(eight.touch(), [take_off("7")])).await;
+    expect_listed(&kit, "7", &[&seven, &again]).await;
+    again.apply(&with(again.touch(), [take_off("7")])).await;
+    expect_listed(&kit, "7", &[&seven]).await;
+}
+
+pub(super) async fn a_session_can_have_several_principals(kit: Kit) {
+    let visitor = kit.visitor();
+    let creation = sign_in(&kit, &visitor, "customer");
+    let creation = with(creation, [add(&kit, "clerk")]);
+    visitor.apply(&creation).await;
+    expect_listed(&kit, "customer", &[&visitor]).await;
+    expect_listed(&kit, "clerk", &[&visitor]).await;
+    visitor
+        .apply(&with(visitor.touch(), [take_off("clerk")]))
+        .await;
+    expect_listed(&kit, "customer", &[&visitor]).await;
+    expect_listed(&kit, "clerk", &[]).await;
+}
+
+/// Every split of one text into name and value is another principal, whatever it contains.
+pub(super) async fn names_and_values_of_principals_do_not_run_together(kit: Kit) {
+    let long = "x".repeat(64 * 1024);
+    let mut principals = BTreeMap::new();
+    for text in [
+        "shop.customer7",
+        "a:b:c",
+        "\0\0\0",
+        "*?[a]\\{}\r\n$5\r\n",
+        "\u{1f980}\u{0}é",
+        "../../etc",
+        long.as_str(),
+    ] {
+        let cuts = text.char_indices().map(|(cut, _)| cut);
+        for cut in cuts.take(24).chain([text.len()]) {
+            let (name, value) = text.split_at(cut);
+            let key = PrincipalKey::new(name, value.as_bytes());
+            let before = principals.insert(key, (name.to_owned(), value.to_owned()));
+            kit.holds("every name and value have their own key", before.is_none());
+            let again: Result<PrincipalKey, _> = key.to_string().parse();
+            kit.equal("a key from its text", again, Ok(key));
+        }
+    }
+    let mut sessions = BTreeMap::new();
+    for key in principals.keys() {
+        let visitor = kit.visitor();
+        let creation = with(
+            visitor.creation([]),
+            [IndexChange::Add {
+                principal: *key,
+                keep: Some(kit.long()),
+                limit: Some(1),
+            }],
+        );
+        visitor.apply(&creation).await;
+        sessions.insert(key, visitor.id);
+    }
+    for (key, session) in sessions {
+        let listed: Vec<_> = entries(&kit, key).await;
+        let listed: Vec<_> = listed.iter().map(|entry| entry.session).collect();
+        kit.equal("the sessions of one of many", listed, vec![session]);
+    }
+}
+
+pub(super) async fn a_move_is_one_commit(kit: Kit) {
+    let visitor = signed_in(&kit, "a").await;
+    let other = signed_in(&kit, "a").await;
+    let moved = visitor.update([set("owner", "b")]);
+    let moved = with(moved, [take_off("a"), add_within(&kit, "b", 1)]);
+    visitor.apply(&moved).await;
+    expect_listed(&kit, "a", &[&other]).await;
+    expect_listed(&kit, "b", &[&visitor]).await;
+}
+
+pub(super) async fn the_end_of_a_session_takes_it_off(kit: Kit) {
+    let destroyed = signed_in(&kit, "7").await;
+    let revoked = signed_in(&kit, "7").await;
+    let living = signed_in(&kit, "7").await;
+    let destruction = with(destroyed.destruction(), [take_off("7")]);
+    destroyed.apply(&destruction).await;
+    expect_listed(&kit, "7", &[&revoked, &living]).await;
+
+    let mut revocation = with(revoked.revocation(), [take_off("7")]);
+    revocation.conditions = vec![field_is("owner", Some("8"))];
+    revoked.refuse(&revocation, conflict_at("owner")).await;
+    expect_listed(&kit, "7", &[&revoked, &living]).await;
+    revocation.conditions = vec![field_is("owner", Some("7"))];
+    revoked.apply(&revocation).await;
+    revoked.expect_gone().await;
+    expect_listed(&kit, "7", &[&living]).await;
+}
+
+/// A commit that changes nothing but the index is no touch: it is remembered.
+pub(super) async fn an_entry_needs_no_other_change(kit: Kit) {
+    let visitor = kit.session([]).await;
+    let commit = with(visitor.touch(), [add(&kit, "7")]);
+    visitor.apply(&commit).await;
+    expect_listed(&kit, "7", &[&visitor]).await;
+    let told = visitor.expect(&[]).await.header.last_commit;
+    kit.equal("`last_commit`", told, Some(commit.id));
+}
+
+/// A commit of each kind that must be refused, listing the session under `name`.
+async fn refused(kit: &Kit, visitor: &Visitor, name: &str) -> Vec<(Commit, Outcome)> {
+    let stranger = kit.visitor_of(visitor.id);
+    let (rotation, _) = stranger.rotation(None);
+    let above = merge("count", MergeOperation::Add, 11, 0, range(0..=10), None);
+    let all = [
+        (stranger.update([set("owner", name)]), Outcome::Gone),
+        (rotation, Outcome::Gone),
+        (stranger.creation([set("owner", name)]), Outcome::Gone),
+        (stranger.destruction(), Outcome::Gone),
+        (
+            visitor.update_if(field_is("absent", Some("1")), [set("owner", name)]),
+            conflict_at("absent"),
+        ),
+        (
+            visitor.update([set("owner", name), above]),
+            out_of_range("count"),
+        ),
+    ];
+    all.into()
+}
+
+pub(super) async fn a_refused_commit_lists_nothing(kit: Kit) {
+    let visitor = signed_in(&kit, "7").await;
+    for (commit, outcome) in refused(&kit, &visitor, "8").await {
+        let commit = with(commit, [take_off("7"), add(&kit, "8")]);
+        visitor.refuse(&commit, outcome).await;
+        expect_listed(&kit, "8", &[]).await;
+        expect_listed(&kit, "7", &[&visitor]).await;
+    }
+    let missing = kit.visitor();
+    let update = with(missing.update([set("owner", "8")]), [add(&kit, "8")]);
+    missing.refuse(&update, Outcome::Gone).await;
+    expect_listed(&kit, "8", &[]).await;
+}
+
+/// Not even where it would list again what is listed already.
+pub(super) async fn a_refused_commit_takes_nothing_off(kit: Kit) {
+    let visitor = signed_in(&kit, "7").await;
+    for (commit, outcome) in refused(&kit, &visitor, "7").await {
+        let commit = with(commit, [add(&kit, "7")]);
+        visitor.refuse(&commit, outcome).await;
+        expect_listed(&kit, "7", &[&visitor]).await;
+        kit.holds(
+            "a refused commit leaves no entry that is on its way",
+            !entries(&kit, &principal("7")).await[0].arriving,
+        );
+    }
+}
+
+pub(super) async fn an_entry_is_replaced_with_a_new_mark(kit: Kit) {
+    let visitor = signed_in(&kit, "7").await;
+    let first = entries(&kit, &principal("7")).await[0];
+    kit.pass(2).await;
+    let again = with(visitor.touch(), [add(&kit, "7")]);
+    visitor.apply(&again).await;
+    expect_listed(&kit, "7", &[&visitor]).await;
+    let second = entries(&kit, &principal("7")).await[0];
+    kit.equal("the mark", second.mark, again.id);
+    kit.holds("another mark", second.mark != first.mark);
+}
+
+pub(super) async fn only_the_same_mark_is_forgotten(kit: Kit) {
+    let visitor = signed_in(&kit, "7").await;
+    let other = signed_in(&kit, "7").await;
+    let all = entries(&kit, &principal("7")).await;
+    let of = |visitor: &Visitor| {
+        let entry = all.iter().find(|entry| entry.session == visitor.id);
+        *entry.expect("the visitor is listed")
+    };
+    let stale = of(&visitor);
+    visitor
+        .apply(&with(visitor.touch(), [add(&kit, "7")]))
+        .await;
+    forget(&kit, "7", &stale).await;
+    expect_listed(&kit, "7", &[&visitor, &other]).await;
+
+    // Another principal's entry of the same session and mark is another entry.
+    forget(&kit, "8", &of(&other)).await;
+    expect_listed(&kit, "7", &[&visitor, &other]).await;
+    forget(&kit, "7", &of(&other)).await;
+    expect_listed(&kit, "7", &[&visitor]).await;
+    forget(&kit, "7", &of(&other)).await;
+    expect_listed(&kit, "7", &[&visitor]).await;
+    other.expect_value("owner", "7").await;
+}
+
+/// Whoever saw the session on its way knows nothing of the one that has arrived.
+pub(super) async fn what_has_arrived_since_is_not_forgotten(kit: Kit) {
+    let visitor = signed_in(&kit, "7").await;
+    let entry = entries(&kit, &principal("7")).await[0];
+    forget(&kit, "7", &entry.arriving()).await;
+    expect_listed(&kit, "7", &[&visitor]).await;
+    forget(&kit, "7", &entry).await;
+    expect_listed(&kit, "7", &[]).await;
+}
+
+pub(super) async fn an_entry_goes_when_its_time_is_over(kit: Kit) {
+    let visitor = kit.session([]).await;
+    let lasting = kit.session([]).await;
+    let short = add_kept("7", Some(kit.units(3)), None);
+    visitor.apply(&with(visitor.touch(), [short])).await;
+    let for_ever = add_kept("7", None, None);
+    lasting.apply(&with(lasting.touch(), [for_ever])).await;
+    kit.pass(1).await;
+    expect_listed(&kit, "7", &[&visitor, &lasting]).await;
+    kit.pass(3).await;
+    expect_listed(&kit, "7", &[&lasting]).await;
+    if kit.is_exact() {
+        let exact = add_kept("8", Some(kit.units(1)), None);
+        visitor.apply(&with(visitor.touch(), [exact])).await;
+        let one = Duration::from_millis(1);
+        kit.pass_exactly(kit.units(1) - one).await;
+        expect_listed(&kit, "8", &[&visitor]).await;
+        kit.pass_exactly(one).await;
+        expect_listed(&kit, "8", &[]).await;
+    }
+}
+
+pub(super) async fn an_entry_is_kept_anew_when_it_is_replaced(kit: Kit) {
+    let visitor = kit.session([]).await;
+    for (keep, is_listed) in [
+        (Some(kit.units(3)), true),
+        (Some(kit.long()), true),
+        (None, true),
+        (Some(kit.units(2)), false),
+    ] {
+        let change = add_kept("7", keep, None);
+        visitor.apply(&with(visitor.touch(), [change])).await;
+        kit.pass(if keep == Some(kit.units(3)) { 1 } else { 4 })
+            .await;
+        let expected: &[&Visitor] = if is_listed { &[&visitor] } else { &[] };
+        expect_listed(&kit, "7", expected).await;
+    }
+}
+
+pub(super) async fn the_longest_time_to_keep_is_no_error(kit: Kit) {
+    let visitor = kit.session([]).await;
+    let longest = add_kept("7", Some(Duration::MAX), Some(u32::MAX));
+    visitor.apply(&with(visitor.touch(), [longest])).await;
+    expect_listed(&kit, "7", &[&visitor]).await;
+}
+
+pub(super) async fn a_commit_that_arrives_twice_lists_once(kit: Kit) {
+    let visitor = kit.visitor();
+    let mut creation = sign_in(&kit, &visitor, "7");
+    creation.index = vec![add_within(&kit, "7", 1)];
+    visitor.apply(&creation).await;
+    visitor.apply(&creation).await;
+    expect_listed(&kit, "7", &[&visitor]).await;
+
+    let off = with(visitor.touch(), [take_off("7")]);
+    visitor.apply(&off).await;
+    visitor.apply(&off).await;
+    expect_listed(&kit, "7", &[]).await;
+}
+
+/// What the session is listed under now was changed by a later commit.
+pub(super) async fn a_late_repetition_leaves_the_index(kit: Kit) {
+    let visitor = signed_in(&kit, "a").await;
+    let to_b = with(
+        visitor.update([set("owner", "b")]),
+        [take_off("a"), add(&kit, "b")],
+    );
+    let to_a = with(
+        visitor.update([set("owner", "a")]),
+        [take_off("b"), add(&kit, "a")],
+    );
+    visitor.apply(&to_b).await;
+    visitor.apply(&to_a).await;
+    visitor.apply(&to_b).await;
+    visitor.expect_value("owner", "a").await;
+    expect_listed(&kit, "a", &[&visitor]).await;
+}
+
+pub(super) async fn a_limit_counts_other_sessions(kit: Kit) {
+    let first = kit.session([]).await;
+    let second = kit.session([]).await;
+    let third = kit.session([]).await;
+    let within = |visitor: &Visitor, limit| with(visitor.touch(), [add_within(&kit, "7", limit)]);
+    first.apply(&within(&first, 1)).await;
+    // Its own entry does not count, however often it is written.
+    first.apply(&within(&first, 1)).await;
+    second.refuse(&within(&second, 1), reached("7")).await;
+    second.apply(&within(&second, 2)).await;
+    third.refuse(&within(&third, 2), reached("7")).await;
+    third.refuse(&within(&third, 1), reached("7")).await;
+    expect_listed(&kit, "7", &[&first, &second]).await;
+    // Without a limit nothing is counted, and a lower limit ends nobody.
+    third.apply(&with(third.touch(), [add(&kit, "7")])).await;
+    expect_listed(&kit, "7", &[&first, &second, &third]).await;
+    first.refuse(&within(&first, 2), reached("7")).await;
+    first.apply(&within(&first, 3)).await;
+    expect_listed(&kit, "7", &[&first, &second, &third]).await;
+    // Another principal's sessions do not count.
+    let other = with(first.touch(), [add_within(&kit, "8", 1)]);
+    first.apply(&other).await;
+}
+
+pub(super) async fn a_reached_limit_changes_nothing(kit: Kit) {
+    let holder = signed_in(&kit, "7").await;
+    let visitor = signed_in(&kit, "8").await;
+    let (rotation, successor) = visitor.rotation(None);
+    for mut commit in [rotation, visitor.update([]), visitor.update([])] {
+        commit.changes = vec![set("owner", "7"), set("new", "1")];
+        commit.label = Some("label".into());
+        commit.persistent = Some(true);
+        commit.index = vec![take_off("8"), add_within(&kit, "7", 1)];
+        visitor.refuse(&commit, reached("7")).await;
+        expect_listed(&kit, "7", &[&holder]).await;
+        expect_listed(&kit, "8", &[&visitor]).await;
+    }
+    visitor.refuse(&successor.touch(), Outcome::Gone).await;
+    visitor.expect_value("owner", "8").await;
+
+    let newcomer = kit.visitor();
+    let mut creation = newcomer.creation([set("owner", "7")]);
+    creation.index = vec![add_within(&kit, "7", 1)];
+    newcomer.refuse(&creation, reached("7")).await;
+    newcomer.expect_gone().await;
+    // A commit that was refused was not applied: it can be, once there is room.
+    holder
+        .apply(&with(holder.destruction(), [take_off("7")]))
+        .await;
+    newcomer.apply(&creation).await;
+    expect_listed(&kit, "7", &[&newcomer]).await;
+}
+
+pub(super) async fn a_dead_token_and_a_conflict_come_before_the_limit(kit: Kit) {
+    let holder = signed_in(&kit, "7").await;
+    let visitor = kit.session([]).await;
+    let full = || add_within(&kit, "7", 1);
+    let stranger = kit.visitor_of(visitor.id);
+    for commit in [
+        stranger.touch(),
+        stranger.rotation(None).0,
+        stranger.creation([]),
+        kit.visitor().touch(),
+    ] {
+        visitor.refuse(&with(commit, [full()]), Outcome::Gone).await;
+    }
+    let commit = visitor.update_if(field_is("a", Some("1")), []);
+    visitor
+        .refuse(&with(commit, [full()]), conflict_at("a"))
+        .await;
+    expect_listed(&kit, "7", &[&holder]).await;
+}
+
+pub(super) async fn the_limits_of_all_principals_must_hold(kit: Kit) {
+    let holder = signed_in(&kit, "full").await;
+    let visitor = kit.session([]).await;
+    for order in [["free", "full"], ["full", "free"]] {
+        let both = order.map(|name| add_within(&kit, name, 1));
+        visitor
+            .refuse(&with(visitor.touch(), both), reached("full"))
+            .await;
+        expect_listed(&kit, "free", &[]).await;
+        expect_listed(&kit, "full", &[&holder]).await;
+    }
+}
+
+pub(super) async fn entries_that_went_make_room(kit: Kit) {
+    let visitors = [kit.session([]).await, kit.session([]).await];
+    let [first, second] = &visitors;
+    let short = add_kept("7", Some(kit.units(1)), Some(1));
+    first.apply(&with(first.touch(), [short])).await;
+    kit.pass(2).await;
+    let within = |visitor: &Visitor| with(visitor.touch(), [add_within(&kit, "7", 1)]);
+    second.apply(&within(second)).await;
+    first.refuse(&within(first), reached("7")).await;
+
+    let entry = entries(&kit, &principal("7")).await[0];
+    forget(&kit, "7", &entry).await;
+    first.apply(&within(first)).await;
+    expect_listed(&kit, "7", &[first]).await;
+}
+
+/// How many of the racers were applied, all others having been refused by the limit.
+fn count_applied(kit: &Kit, outcomes: &[Outcome], name: &str) -> usize {
+    for outcome in outcomes.iter().filter(|outcome| !is_applied(outcome)) {
+        kit.equal("the outcome of the others", outcome, &reached(name));
+    }
+    outcomes
+        .iter()
+        .filter(|outcome| is_applied(outcome))
+        .count()
+}
+
+pub(super) async fn simultaneous_commits_keep_the_limit(kit: Kit) {
+    for limit in [1, 3] {
+        let name = format!("limit {limit}");
+        let outcomes = race(100, |_| {
+            let visitor = kit.visitor();
+            let mut creation = visitor.creation([set("owner", &name)]);
+            creation.index = vec![add_within(&kit, &name, limit)];
+            async move { visitor.send(&creation).await }
+        })
+        .await;
+        let applied = count_applied(&kit, &outcomes, &name);
+        kit.equal("how many were applied", applied, limit as usize);
+        let listed = entries(&kit, &principal(&name)).await.len();
+        kit.equal("how many are listed", listed, limit as usize);
+    }
+}
+
+pub(super) async fn simultaneous_moves_keep_the_limit(kit: Kit) {
+    let mut visitors = Vec::new();
+    for _ in 0..40 {
+        visitors.push(signed_in(&kit, "before").await);
+    }
+    let outcomes = race(visitors.len(), |racer| {
+        let visitor = visitors[racer].clone();
+        let (mut rotation, _) = visitor.rotation(None);
+        rotation.changes = vec![set("owner", "after")];
+        rotation.index = vec![take_off("before"), add_within(&kit, "after", 3)];
+        async move { visitor.send(&rotation).await }
+    })
+    .await;
+    let applied = count_applied(&kit, &outcomes, "after");
+    kit.equal("how many were applied", applied, 3);
+    let (moved, stayed): (Vec<_>, Vec<_>) = visitors
+        .iter()
+        .zip(&outcomes)
+        .partition(|(_, outcome)| is_applied(outcome));
+    let visitors = |all: Vec<(_, _)>| {
+        all.into_iter()
+            .map(|(visitor, _)| visitor)
+            .collect::<Vec<_>>()
+    };
+    expect_listed(&kit, "after", &visitors(moved)).await;
+    expect_listed(&kit, "before", &visitors(stayed)).await;
+}
+
+/// While others sign in, everything that is listed is forgotten and ended: whoever was answered
+/// `Applied` is listed or was ended, and whoever was forgotten on the way was answered `Gone`.
+pub(super) async fn who_is_forgotten_while_signing_in_is_gone_or_listed(kit: Kit) {
+    for round in 0..10 {
+        let name = format!("round {round}");
+        let visitors: Vec<_> = (0..24).map(|_| kit.visitor()).collect();
+        let outcomes = race(visitors.len() + 1, |racer| {
+            let (kit, name) = (kit.clone(), name.clone());
+            let visitor = visitors.get(racer).cloned();
+            async move {
+                let Some(visitor) = visitor else {
+                    for entry in entries(&kit, &principal(&name)).await {
+                        forget(&kit, &name, &entry).await;
+                        let ended = kit.visitor_of(entry.session);
+                        ended.send(&ended.revocation()).await;
+                    }
+                    return Outcome::Gone;
+                };
+                let creation = sign_in(&kit, &visitor, &name);
+                visitor.send(&creation).await
+            }
+        })
+        .await;
+        let listed = entries(&kit, &principal(&name)).await;
+        let listed: BTreeSet<SessionId> = listed.iter().map(|entry| entry.session).collect();
+        for (visitor, outcome) in visitors.iter().zip(outcomes) {
+            let lives = visitor.load(&[]).await.is_some();
+            kit.holds(
+                "who lives is listed",
+                !lives || listed.contains(&visitor.id),
+            );
+            kit.holds("who lives was told so", !lives || is_applied(&outcome));
+        }
+    }
+}
+
+/// Whatever happens in whatever order, who holds the principal is on its list.
+pub(super) async fn random_changes_leave_a_superset(kit: Kit) {
+    const OWNERS: [&str; 3] = ["x", "y", "z"];
+    let mut random = kit.random();
+    let mut visitors = Vec::new();
+    for _ in 0..6 {
+        visitors.push((kit.session([]).await, None::<&str>));
+    }
+    for _ in 0..300 {
+        let chosen = random.usize(0..visitors.len());
+        let (visitor, owner) = visitors[chosen].clone();
+        let next = OWNERS[random.usize(0..OWNERS.len())];
+        let off = owner.map(take_off);
+        match random.u8(0..10) {
+            0 => {
+                let end = match random.bool() {
+                    true => visitor.destruction(),
+                    false => visitor.revocation(),
+                };
+                visitor.apply(&with(end, off)).await;
+                visitors[chosen] = (kit.session([]).await, None);
+            }
+            1 => {
+                let update = visitor.update([super::visitor::remove("owner")]);
+                visitor.apply(&with(update, off)).await;
+                visitors[chosen].1 = None;
+            }
+            2 => {
+                let stranger = kit.visitor_of(visitor.id);
+                let commit = with(stranger.update([set("owner", next)]), off);
+                let commit = with(commit, [add(&kit, next)]);
+                visitor.refuse(&commit, Outcome::Gone).await;
+            }
+            _ => {
+                let (mut rotation, successor) = visitor.rotation(None);
+                rotation.changes = vec![set("owner", next)];
+                rotation.index.extend(off.filter(|_| owner != Some(next)));
+                let limit = random.bool().then(|| random.u32(1..5));
+                rotation.index.push(add_kept(next, Some(kit.long()), limit));
+                if is_applied(&visitor.send(&rotation).await) {
+                    visitors[chosen] = (successor, Some(next));
+                }
+            }
+        }
+        for owner in OWNERS {
+            let holders = visitors.iter().filter(|(_, held)| *held == Some(owner));
+            let holders: Vec<_> = holders.map(|(visitor, _)| visitor).collect();
+            // Every commit says what it changes, so in a sequence there is nothing too many.
+            expect_listed(&kit, owner, &holders).await;
+        }
+    }
+}

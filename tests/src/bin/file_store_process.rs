@@ -1,0 +1,110 @@
+//! A process of its own that uses a `FileStore`, for tests with several of them.
+//!
+//! - `write FOLDER SEED COMMITS SESSION…` applies so many commits, or without end where COMMITS is
+//!   `endless`: mostly additions of one to the `load.count` and `load.echo` of one of the sessions,
+//!   and creations and destructions of others. After each acknowledged addition it prints the index
+//!   of the session as one byte.
+//! - `open FOLDER`, `load FOLDER SESSION`, `create FOLDER` do that once. A store error is printed as
+//!   its kind, and the process ends with code 1.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use fastrand::Rng;
+use session_runtime::store::StoreError;
+use session_runtime::{FileStore, SessionId, SessionStore};
+use tests::sessions::{apply, count, create, destroy, id, load, set, update};
+
+/// How many commits are under way at the same time.
+const TASKS: usize = 4;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("{:?}", error.kind());
+            eprintln!("{error:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &[&str]) -> Result<(), StoreError> {
+    match *arguments {
+        ["write", folder, seed, commits, ref sessions @ ..] => {
+            let store = Arc::new(FileStore::open(folder)?);
+            let sessions: Vec<SessionId> = sessions.iter().map(|id| parse(id)).collect();
+            let seed: u64 = seed.parse().expect("a seed");
+            let commits = match commits {
+                "endless" => usize::MAX,
+                commits => commits.parse().expect("a number of commits"),
+            };
+            let tasks: Vec<_> = (0..TASKS)
+                .map(|task| {
+                    let store = Arc::clone(&store);
+                    let sessions = sessions.clone();
+                    let random = Rng::with_seed(seed + task as u64);
+                    tokio::spawn(write(store, random, commits / TASKS, sessions))
+                })
+                .collect();
+            for task in tasks {
+                task.await.expect("a writer");
+            }
+            Ok(())
+        }
+        ["open", folder] => FileStore::open(folder).map(drop),
+        ["load", folder, session] => {
+            let store = FileStore::open(folder)?;
+            load(&store, &parse(session), &[]).await.map(drop)
+        }
+        ["create", folder] => {
+            let store = FileStore::open(folder)?;
+            store.commit(&create(id(), [])).await.map(drop)
+        }
+        _ => panic!("unknown arguments: {arguments:?}"),
+    }
+}
+
+async fn write(store: Arc<FileStore>, mut random: Rng, commits: usize, sessions: Vec<SessionId>) {
+    let mut own = Vec::new();
+    for _ in 0..commits {
+        // Besides the additions, so that every way of writing meets every way of dying.
+        match random.u8(..8) {
+            0 => {
+                let session = id();
+                apply(&*store, &create(session, [set("load.own", "1")])).await;
+                own.push(session);
+            }
+            1 => {
+                if let Some(session) = own.pop() {
+                    apply(&*store, &destroy(session)).await;
+                }
+            }
+            2 => {
+                let session = sessions[random.usize(..sessions.len())];
+                apply(&*store, &update(session, [])).await;
+            }
+            _ => {}
+        }
+        let index = random.usize(..sessions.len());
+        let value = vec![b'x'; random.usize(..20_000)];
+        let changes = [
+            count("load.count"),
+            set("load.bulk", value),
+            count("load.echo"),
+        ];
+        apply(&*store, &update(sessions[index], changes)).await;
+        let acknowledged = [u8::try_from(index).expect("few sessions")];
+        let mut output = io::stdout().lock();
+        output.write_all(&acknowledged).expect("a reader");
+        output.flush().expect("a reader");
+    }
+}
+
+fn parse(session: &str) -> SessionId {
+    session.parse().expect("a session id")
+}

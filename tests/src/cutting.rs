@@ -1,0 +1,138 @@
+//! A store whose connection is cut at a call that a test chooses.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_core::future::BoxFuture;
+use session_runtime::store::{
+    Commit, Count, IndexEntries, IndexEntry, Loaded, Outcome, PrincipalKey, Selected,
+    StoreErrorKind,
+};
+use session_runtime::{SessionId, SessionStore, StoreError};
+
+/// Passes everything on to another store until it is cut. Clones share the connection.
+#[derive(Debug, Clone)]
+pub struct CuttingStore<S> {
+    inner: S,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    cut: Option<(usize, Cut)>,
+    was_cut: bool,
+    sessions: BTreeSet<SessionId>,
+}
+
+/// What becomes of the call at which the connection is cut. All later ones fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// It is not sent, and fails.
+    Fail,
+    /// It is not sent, and no answer ever comes.
+    Hang,
+    /// It is done, and no answer ever comes.
+    LoseTheAnswer,
+}
+
+impl<S> CuttingStore<S> {
+    /// Passes everything on to this store, for now.
+    pub fn new(inner: S) -> Self {
+        Self {
+            inner,
+            state: Arc::default(),
+        }
+    }
+
+    /// The store behind, whose connection nobody cuts.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
+
+    /// Every session that a commit has named.
+    pub fn sessions(&self) -> BTreeSet<SessionId> {
+        self.state().sessions.clone()
+    }
+
+    /// Cuts the connection at a call: the first one is number 0.
+    pub fn cut_at(&self, call: usize, cut: Cut) {
+        self.state().cut = Some((call, cut));
+    }
+
+    /// Connects again. Answers whether the connection was cut.
+    pub fn connect(&self) -> bool {
+        let mut state = self.state();
+        state.cut = None;
+        std::mem::take(&mut state.was_cut)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is to become of the next call.
+    fn next(&self) -> Option<Cut> {
+        let mut state = self.state();
+        let (left, cut) = state.cut.as_mut()?;
+        if *left > 0 {
+            *left -= 1;
+            return None;
+        }
+        let cut = std::mem::replace(cut, Cut::Fail);
+        state.was_cut = true;
+        Some(cut)
+    }
+
+    async fn pass<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        match self.next() {
+            None => call.await,
+            Some(Cut::Fail) => Err(StoreError::new(StoreErrorKind::Unavailable)),
+            Some(Cut::Hang) => std::future::pending().await,
+            Some(Cut::LoseTheAnswer) => {
+                let _ = call.await;
+                std::future::pending().await
+            }
+        }
+    }
+}
+
+impl<S: SessionStore> SessionStore for CuttingStore<S> {
+    fn load<'a>(
+        &'a self,
+        session: &'a SessionId,
+        fields: &'a [Selected<'a>],
+    ) -> BoxFuture<'a, Result<Option<Loaded>, StoreError>> {
+        Box::pin(self.pass(self.inner.load(session, fields)))
+    }
+
+    fn commit<'a>(&'a self, commit: &'a Commit) -> BoxFuture<'a, Result<Outcome, StoreError>> {
+        self.state().sessions.insert(commit.session);
+        Box::pin(self.pass(self.inner.commit(commit)))
+    }
+
+    fn index<'a>(
+        &'a self,
+        principal: &'a PrincipalKey,
+    ) -> BoxFuture<'a, Result<IndexEntries, StoreError>> {
+        Box::pin(self.pass(self.inner.index(principal)))
+    }
+
+    fn forget<'a>(
+        &'a self,
+        principal: &'a PrincipalKey,
+        entry: &'a IndexEntry,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.pass(self.inner.forget(principal, entry)))
+    }
+
+    fn len(&self) -> BoxFuture<'_, Result<Count, StoreError>> {
+        self.inner.len()
+    }
+
+    fn sweep(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
+        self.inner.sweep()
+    }
+}
