@@ -72,6 +72,8 @@ use std::time::Duration;
 use futures_core::future::BoxFuture;
 
 pub use self::clock::ManualClock;
+#[cfg(all(test, shuttle))]
+pub(crate) use self::histories::Interleaved;
 pub use self::histories::{CheckedHistories, Counterexample, check_histories};
 use self::list::CHECKS;
 use self::visitor::Kit;

@@ -11,19 +11,21 @@
 //!    without a scan. Every call tends one shard, in turn, and reclaims a few; no task is spawned.
 
 mod index;
+#[cfg(all(test, shuttle))]
+mod interleavings;
 mod shard;
+mod sync;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
-};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, TryLockError};
 
 use futures_core::future::BoxFuture;
 
 use self::index::Index;
 use self::shard::{Place, Shard};
+use self::sync::{AtomicUsize, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use super::{
     Action, Commit, Count, IndexEntries, IndexEntry, Loaded, Outcome, PrincipalKey, Selected,
     SessionStore, StoreError, StoreErrorKind,
@@ -105,17 +107,13 @@ impl MemoryStore {
     }
 
     fn load_now(&self, session: &SessionId, fields: &[Selected<'_>]) -> Option<Loaded> {
-<<<<<<< HEAD
-        self.tend_next(self.clock.now());
-        let shard = read(self.shard_of(session));
-        shard.load(session, fields, self.clock.now())
-=======
-        let now = self.clock.now();
         // Before the tending, which could reclaim the record that the event is about.
-        let loaded = read(self.shard_of(session)).load(session, fields, now);
+        let shard = read(self.shard_of(session));
+        let now = self.clock.now();
+        let loaded = shard.load(session, fields, now);
+        drop(shard);
         self.tend_next(now);
         loaded
->>>>>>> main
     }
 
     fn commit_now(&self, commit: &Commit) -> Result<Outcome, StoreError> {

@@ -98,6 +98,49 @@ pub(super) async fn concurrent_histories_are_linearizable(kit: Kit) {
     }
 }
 
+/// One program whose tasks a scheduler runs in an order of its choice, on a store of its own.
+#[cfg(all(test, shuttle))]
+pub(crate) struct Interleaved {
+    run: Run,
+    tasks: usize,
+    start: Timestamp,
+}
+
+#[cfg(all(test, shuttle))]
+impl Interleaved {
+    pub(crate) async fn new(
+        seed: u64,
+        store: Arc<dyn SessionStore>,
+        harness: Arc<dyn Harness>,
+    ) -> Self {
+        let laboratory = Laboratory::new(store, harness).await;
+        let program = laboratory.program(seed);
+        let start = now(&*laboratory.store, &laboratory.clock).await;
+        let run = Run::new(laboratory.store, Some(laboratory.harness), &program);
+        run.task(0).await;
+        Self {
+            run,
+            tasks: program.tasks.len(),
+            start,
+        }
+    }
+
+    pub(crate) fn tasks(&self) -> usize {
+        self.tasks
+    }
+
+    pub(crate) async fn task(&self, number: usize) {
+        self.run.task(number).await;
+    }
+
+    pub(crate) async fn explain(&self) -> Result<(), Counterexample> {
+        let history = self.run.finish(self.start, true).await;
+        linearize::explain(&history).map_err(|unexplained| Counterexample {
+            text: show::Shown(&history, &unexplained).to_string(),
+        })
+    }
+}
+
 /// A store on which programs run.
 struct Laboratory {
     store: Arc<dyn SessionStore>,
