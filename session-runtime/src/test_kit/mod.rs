@@ -55,6 +55,7 @@ mod existence;
 mod fields;
 mod foreign_fields;
 mod guards;
+mod histories;
 mod housekeeping;
 mod index;
 mod list;
@@ -71,6 +72,9 @@ use std::time::Duration;
 use futures_core::future::BoxFuture;
 
 pub use self::clock::ManualClock;
+#[cfg(all(test, shuttle))]
+pub(crate) use self::histories::Interleaved;
+pub use self::histories::{CheckedHistories, Counterexample, check_histories};
 use self::list::CHECKS;
 use self::visitor::Kit;
 #[doc(inline)]
