@@ -73,7 +73,7 @@ pub(crate) async fn remove(
     session
         .update(|shop| {
             if let Some(count) = shop.cart.get_mut(&sku) {
-                *count -= 1;
+                *count = count.saturating_sub(1);
             }
             shop.cart.retain(|_, count| *count > 0);
         })

@@ -24,21 +24,16 @@ impl Page {
     }
 }
 
-/// A page that says what went wrong.
+/// A page that says what went wrong. It needs no session, which may be what went wrong.
 #[derive(Template)]
 #[template(path = "problem.html")]
 pub(crate) struct Problem {
-    page: Page,
     text: &'static str,
 }
 
 impl Problem {
     pub(crate) fn page(text: &'static str) -> Response {
-        let page = Page {
-            items: 0,
-            signed_in: false,
-        };
-        render(&Self { page, text })
+        render(&Self { text })
     }
 }
 
