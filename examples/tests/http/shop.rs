@@ -9,7 +9,7 @@ fn open() -> Program {
     Program::start_with(SHOP, &["--listen", "127.0.0.1:0"])
 }
 
-fn signed_in(shop: &Program) -> Visitor {
+fn signed_in(shop: &Program) -> Visitor<'_> {
     let visitor = Visitor::of(shop);
     assert_leads_to(&visitor.post("/sign-in", &ADA), "/account");
     visitor
@@ -21,7 +21,7 @@ fn assert_leads_to(answer: &Answer, path: &str) {
 }
 
 /// How many of a product are in the cart.
-fn in_cart(visitor: &Visitor, sku: &str) -> u32 {
+fn in_cart(visitor: &Visitor<'_>, sku: &str) -> u32 {
     let page = visitor.get("/cart").body;
     let Some((_, line)) = page.split_once(&format!("data-sku=\"{sku}\">× ")) else {
         return 0;
@@ -31,7 +31,7 @@ fn in_cart(visitor: &Visitor, sku: &str) -> u32 {
 }
 
 /// The code on the page and the milliseconds that it is good for.
-fn code_shown(visitor: &Visitor) -> Option<(String, u64)> {
+fn code_shown(visitor: &Visitor<'_>) -> Option<(String, u64)> {
     let page = visitor.get("/code");
     let code = page.element("code")?.to_owned();
     let (_, left) = page.body.split_once("data-milliseconds=\"")?;
@@ -223,7 +223,7 @@ fn keeps_the_address() {
 }
 
 /// What the visitor's page of devices offers to sign out.
-fn others(visitor: &Visitor) -> Vec<String> {
+fn others(visitor: &Visitor<'_>) -> Vec<String> {
     let page = visitor.get("/devices").body;
     let links = page.split("action=\"/devices/").skip(1);
     let links = links.filter_map(|link| link.split_once("/revoke\""));

@@ -9,9 +9,9 @@ use crate::program::{PATIENCE, Program};
 
 /// A visitor with a cookie jar. Clones are tabs of the same browser.
 #[derive(Clone)]
-pub(crate) struct Visitor {
+pub(crate) struct Visitor<'a> {
     agent: Agent,
-    origin: String,
+    program: &'a Program,
 }
 
 /// What the program answered. Redirects are not followed.
@@ -23,8 +23,8 @@ pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
-impl Visitor {
-    pub(crate) fn of(program: &Program) -> Self {
+impl<'a> Visitor<'a> {
+    pub(crate) fn of(program: &'a Program) -> Self {
         let settings = Agent::config_builder()
             .max_redirects(0)
             .http_status_as_error(false)
@@ -32,20 +32,24 @@ impl Visitor {
             .build();
         Self {
             agent: settings.into(),
-            origin: format!("http://{}", program.address()),
+            program,
         }
     }
 
     /// A visitor whose browser has this cookie.
-    pub(crate) fn with_cookie(program: &Program, cookie: &str) -> Self {
+    pub(crate) fn with_cookie(program: &'a Program, cookie: &str) -> Self {
         let visitor = Self::of(program);
-        let uri: Uri = visitor.origin.parse().expect("an origin is a URI");
+        let uri: Uri = visitor.url("/").parse().expect("a URI");
         let cookie = Cookie::parse(format!("id={cookie}"), &uri).expect("a cookie");
         let mut jar = visitor.agent.cookie_jar_lock();
         jar.insert(cookie, &uri)
             .expect("the cookie fits the origin");
         drop(jar);
         visitor
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.program.address())
     }
 
     /// The value of the session cookie.
@@ -56,7 +60,7 @@ impl Visitor {
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
-        let answer = self.agent.get(format!("{}{path}", self.origin)).call();
+        let answer = self.agent.get(self.url(path)).call();
         Answer::read(answer.expect("the program answers"))
     }
 
@@ -71,7 +75,7 @@ impl Visitor {
         form: &[(&str, &str)],
         headers: &[(&str, &str)],
     ) -> Answer {
-        let mut request = self.agent.post(format!("{}{path}", self.origin));
+        let mut request = self.agent.post(self.url(path));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
