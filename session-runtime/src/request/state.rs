@@ -28,6 +28,9 @@ pub(super) struct State {
     pub(super) cookie: Option<CookieChange>,
     /// The request's cookie opens nothing, or nothing certain: the response removes it.
     pub(super) useless_cookie: bool,
+    /// The request's token was replaced a moment ago, while the request was on its way. The visitor
+    /// holds a newer one, which the response must neither remove nor replace.
+    pub(super) late: bool,
     /// A handler panicked: nothing is saved.
     pub(super) abandoned: bool,
     /// The response has left.
