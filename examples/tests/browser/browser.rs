@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use fantoccini::elements::Element;
-use fantoccini::error::CmdError;
+use fantoccini::wd::WindowHandle;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Map, Value, json};
@@ -18,7 +18,7 @@ use crate::program::{PATIENCE, Program};
 pub(crate) struct Browser {
     client: Client,
     origin: String,
-    driver: Driver,
+    _driver: Driver,
 }
 
 /// The program that drives the browser.
@@ -116,7 +116,7 @@ impl Browser {
         Self {
             client,
             origin: format!("http://{}", program.address()),
-            driver,
+            _driver: driver,
         }
     }
 
@@ -193,10 +193,26 @@ impl Browser {
         value.expect("the script runs to its end")
     }
 
-    /// A new tab, in front.
-    pub(crate) async fn new_tab(&self) -> Result<(), CmdError> {
-        let tab = self.client.new_window(true).await?;
-        self.client.switch_to_window(tab.handle).await
+    /// The value of the session cookie.
+    pub(crate) async fn cookie(&self) -> String {
+        let cookie = self.client.get_named_cookie("id").await;
+        cookie.expect("a cookie").value().to_owned()
+    }
+
+    /// The tab in front.
+    pub(crate) async fn tab(&self) -> WindowHandle {
+        self.client.window().await.expect("a tab")
+    }
+
+    /// Opens a tab, in front.
+    pub(crate) async fn new_tab(&self) {
+        let tab = self.client.new_window(true).await.expect("a tab");
+        self.switch_to(&tab.handle).await;
+    }
+
+    pub(crate) async fn switch_to(&self, tab: &WindowHandle) {
+        let switched = self.client.switch_to_window(tab.clone()).await;
+        switched.expect("the tab is open");
     }
 
     /// Saves what the browser shows, if the environment variable `SCREENSHOTS` names a folder.

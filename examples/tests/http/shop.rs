@@ -129,6 +129,25 @@ fn sign_in_replaces_the_cookie_and_keeps_the_cart() {
     assert_eq!(in_cart(&thief, "tea"), 0);
 }
 
+/// What another tab had sent before it knew of the sign-in.
+#[test]
+fn a_late_request_does_not_sign_out() {
+    let shop = open();
+    let visitor = Visitor::of(&shop);
+    visitor.post("/cart/tea/add", &[]);
+    let late = Visitor::with_cookie(&shop, &visitor.cookie().expect("a cookie"));
+    visitor.post("/sign-in", &ADA);
+
+    let read = late.get("/cart");
+    assert_eq!((read.status, read.element("items")), (200, Some("0")));
+    let write = late.post("/cart/tea/add", &[]);
+    assert_eq!(write.status, 409);
+    assert!(write.says("Your session has ended or changed."));
+    // A browser would have put these in the place of the new cookie.
+    assert_eq!((read.set_cookie, write.set_cookie), (vec![], vec![]));
+    assert_eq!(in_cart(&visitor, "tea"), 1);
+}
+
 #[test]
 fn five_wrong_passwords_are_enough() {
     let shop = open();

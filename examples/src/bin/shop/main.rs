@@ -33,14 +33,14 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use clap::Parser;
-use session_runtime::{SessionError, SessionLayer, SessionStore};
+use session_runtime::{SessionLayer, SessionStore};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tower_http::csrf::CsrfLayer;
 
 use self::account::Accounts;
 use self::arguments::Arguments;
-use self::page::Problem;
+use self::page::{Failure, Problem};
 use self::session::Shop;
 
 /// What handlers share besides the session.
@@ -92,15 +92,7 @@ fn sessions(
     let mut layer = SessionLayer::builder(store)
         .schema::<Shop>()
         .encryption_keys(arguments.keys()?)
-        .on_error(|error: SessionError| {
-            let status = error.status();
-            let text = match status {
-                StatusCode::CONFLICT => "Your session has ended or changed. Please go back.",
-                StatusCode::SERVICE_UNAVAILABLE => "We cannot reach our memory right now.",
-                _ => "Something went wrong with your session.",
-            };
-            (status, Problem::page(text))
-        });
+        .on_error(Failure);
     if is_loopback {
         println!("plain http on a loopback address: using the insecure development cookie");
         layer = layer.insecure_for_development();

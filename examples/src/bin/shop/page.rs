@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
+use session_runtime::SessionError;
 
 use crate::session::Shop;
 
@@ -34,6 +35,27 @@ pub(crate) struct Problem {
 impl Problem {
     pub(crate) fn page(text: &'static str) -> Response {
         render(&Self { text })
+    }
+}
+
+/// What handlers and the session layer answer when a session cannot do what was asked.
+pub(crate) struct Failure(pub(crate) SessionError);
+
+impl From<SessionError> for Failure {
+    fn from(error: SessionError) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let status = self.0.status();
+        let text = match status {
+            StatusCode::CONFLICT => "Your session has ended or changed. Please go back.",
+            StatusCode::SERVICE_UNAVAILABLE => "We cannot reach our memory right now.",
+            _ => "Something went wrong with your session.",
+        };
+        (status, Problem::page(text)).into_response()
     }
 }
 

@@ -6,11 +6,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use session_runtime::{ReadSession, Session, SessionError};
+use session_runtime::{ReadSession, Session};
 
 use crate::App;
 use crate::account::Accounts;
-use crate::page::{Page, render};
+use crate::page::{Failure, Page, render};
 use crate::session::Shop;
 
 /// So many wrong passwords in ten minutes are enough. A visitor can come without the cookie: what
@@ -52,7 +52,7 @@ pub(crate) async fn submit(
     mut session: Session<Shop>,
     headers: HeaderMap,
     Form(credentials): Form<Credentials>,
-) -> Result<Response, SessionError> {
+) -> Result<Response, Failure> {
     // Counted before the password is looked at, and at once: of any number of simultaneous attempts
     // no more are looked at than are allowed.
     let attempts = session.add(Shop::FAILED_LOGINS, 1).await?;
