@@ -97,6 +97,12 @@ pub trait Harness: Send + Sync + 'static {
     fn skip(&self) -> Option<String> {
         None
     }
+
+    /// Whether a commit changes the index and its session in one step. If not, random histories
+    /// leave the index alone: between two steps there is something to see that no order explains.
+    fn is_index_atomic(&self) -> bool {
+        false
+    }
 }
 
 /// What time is for a store under test.
@@ -117,6 +123,7 @@ pub enum Pace {
 pub struct ManualTime<F> {
     clock: ManualClock,
     open: F,
+    is_index_atomic: bool,
 }
 
 impl<S, F> ManualTime<F>
@@ -129,7 +136,15 @@ where
         Self {
             clock: ManualClock::new(),
             open,
+            is_index_atomic: false,
         }
+    }
+
+    /// For a store whose commits change the index and a session in one step.
+    #[must_use]
+    pub fn with_atomic_index(mut self) -> Self {
+        self.is_index_atomic = true;
+        self
     }
 }
 
@@ -157,6 +172,10 @@ where
     fn pass(&self, time: Duration) -> BoxFuture<'_, ()> {
         self.clock.advance(time);
         Box::pin(async {})
+    }
+
+    fn is_index_atomic(&self) -> bool {
+        self.is_index_atomic
     }
 }
 

@@ -21,9 +21,8 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 fn harness() -> Arc<dyn Harness> {
-    Arc::new(ManualTime::new(|clock| {
-        MemoryStore::builder().clock(clock).build()
-    }))
+    let memory = ManualTime::new(|clock| MemoryStore::builder().clock(clock).build());
+    Arc::new(memory.with_atomic_index())
 }
 
 /// Runs a program's tasks as threads of the scheduler.

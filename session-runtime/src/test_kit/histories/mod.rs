@@ -90,7 +90,7 @@ impl fmt::Display for Counterexample {
 impl std::error::Error for Counterexample {}
 
 pub(super) async fn concurrent_histories_are_linearizable(kit: Kit) {
-    let histories = if kit.is_exact() { 400 } else { 40 };
+    let histories = if kit.is_exact() { 100 } else { 40 };
     let seed = kit.random().u64(..);
     let laboratory = Laboratory::new(kit.store.clone(), kit.harness().clone()).await;
     if let Err(counterexample) = laboratory.check(seed, histories).await {
@@ -116,7 +116,7 @@ impl Interleaved {
         let laboratory = Laboratory::new(store, harness).await;
         let program = laboratory.program(seed);
         let start = now(&*laboratory.store, &laboratory.clock).await;
-        let run = Run::new(laboratory.store, Some(laboratory.harness), &program);
+        let run = Run::new(laboratory.store, laboratory.harness, &program);
         run.task(0).await;
         Self {
             run,
@@ -178,15 +178,17 @@ impl Laboratory {
 
     fn program(&self, seed: u64) -> Program {
         let mut random = Rng::with_seed(seed);
-        match self.harness.pace() {
-            Pace::Manual => Author::new(&mut random, Duration::from_millis(250), true).write(),
-            Pace::Real { unit } => Author::new(&mut random, unit * 10_000, false).write(),
-        }
+        let (unit, can_pass) = match self.harness.pace() {
+            Pace::Manual => (Duration::from_millis(250), true),
+            Pace::Real { unit } => (unit * 10_000, false),
+        };
+        let has_index = self.harness.is_index_atomic();
+        Author::new(&mut random, unit, can_pass, has_index).write()
     }
 
     async fn run(&self, program: &Program) -> History {
         let start = now(&*self.store, &self.clock).await;
-        let run = Run::new(self.store.clone(), Some(self.harness.clone()), program);
+        let run = Run::new(self.store.clone(), self.harness.clone(), program);
         let run = Arc::new(run);
         run.task(0).await;
         let waiting = Arc::new(AtomicUsize::new(program.tasks.len()));

@@ -74,9 +74,12 @@ fn commit_id(number: usize) -> CommitId {
 /// Makes programs up.
 pub(super) struct Author<'a> {
     random: &'a mut Rng,
-    /// The unit of all durations, and whether time can be let pass.
+    /// The unit of all durations.
     unit: Duration,
+    /// Whether time can be let pass.
     can_pass: bool,
+    /// Whether the index is part of the program.
+    has_index: bool,
     commits: Vec<Commit>,
     /// The token that each session probably has, or had when it was last heard of.
     tokens: [u8; SESSIONS as usize],
@@ -85,11 +88,17 @@ pub(super) struct Author<'a> {
 
 impl<'a> Author<'a> {
     /// `unit` is so long that nothing ends by itself during a run, where time cannot be let pass.
-    pub(super) fn new(random: &'a mut Rng, unit: Duration, can_pass: bool) -> Self {
+    pub(super) fn new(
+        random: &'a mut Rng,
+        unit: Duration,
+        can_pass: bool,
+        has_index: bool,
+    ) -> Self {
         Self {
             random,
             unit,
             can_pass,
+            has_index,
             commits: Vec::new(),
             tokens: [0; SESSIONS as usize],
             next_token: 1,
@@ -126,7 +135,7 @@ impl<'a> Author<'a> {
         let number = self.random.u8(0..sessions);
         match self.random.u8(0..100) {
             0..20 => Step::Load(session(number)),
-            20..25 => Step::List(principal(self.random.u8(0..PRINCIPALS))),
+            20..25 if self.has_index => Step::List(principal(self.random.u8(0..PRINCIPALS))),
             // Only one task, because a test's clock need not be moved by two at once.
             25..35 if self.can_pass && task == 0 => Step::Pass(self.duration() / 2),
             35..45 if self.repeatable().next().is_some() => {
@@ -202,7 +211,7 @@ impl<'a> Author<'a> {
             commit.label = Some(format!("label {}", self.commits.len()).into());
         }
         commit.end_grace = self.one_in(20);
-        if self.one_in(6) {
+        if self.has_index && self.one_in(6) {
             commit.index.push(self.index_change());
         }
         if self.one_in(4) {
