@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fantoccini::elements::Element;
 use fantoccini::wd::WindowHandle;
@@ -171,13 +171,21 @@ impl Browser {
 
     /// Waits until the visitor can read this there.
     pub(crate) async fn wait_for_text(&self, selector: &str, text: &str) {
-        let read = async {
-            while self.text(selector).await != text {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+        self.wait_until(selector, |it| it == text).await;
+    }
+
+    /// Waits until what the visitor can read there is as it should be.
+    pub(crate) async fn wait_until(&self, selector: &str, is_right: impl Fn(&str) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let text = self.text(selector).await;
+            if is_right(&text) {
+                return;
             }
-        };
-        let in_time = tokio::time::timeout(PATIENCE, read).await;
-        in_time.unwrap_or_else(|_| panic!("`{selector}` does not come to say `{text}`"));
+            let waits = Instant::now() < deadline;
+            assert!(waits, "`{selector}` still says `{text}`");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Runs a script in the page.

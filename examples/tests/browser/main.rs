@@ -92,8 +92,12 @@ async fn a_code_runs_out_on_the_screen() {
     browser.click("form[action='/code'] button").await;
     let code = browser.text("#code").await;
     assert_eq!(code.len(), 6, "{code}");
-    let left = browser.text("#left").await;
-    assert!(left.starts_with("0:"), "{left}");
+    browser
+        .wait_until("#left", |left| left.starts_with("0:1"))
+        .await;
+    browser
+        .wait_until("#left", |left| left.starts_with("0:0"))
+        .await;
     browser.picture("code").await;
 
     // Without a visit to the server.
