@@ -144,12 +144,25 @@ impl Browser {
 
     /// What the visitor reads there; nothing where it is hidden.
     pub(crate) async fn text(&self, selector: &str) -> String {
-        self.element(selector).await.text().await.expect("a text")
+        loop {
+            match self.element(selector).await.text().await {
+                Ok(text) => return text,
+                // Another page came between finding the element and using it.
+                Err(error) if error.is_stale_element_reference() => {}
+                Err(error) => panic!("`{selector}` cannot be read: {error}"),
+            }
+        }
     }
 
     pub(crate) async fn click(&self, selector: &str) {
-        let clicked = self.element(selector).await.click().await;
-        clicked.unwrap_or_else(|error| panic!("`{selector}` cannot be clicked: {error}"));
+        loop {
+            match self.element(selector).await.click().await {
+                Ok(()) => return,
+                // Another page came between finding the element and using it.
+                Err(error) if error.is_stale_element_reference() => {}
+                Err(error) => panic!("`{selector}` cannot be clicked: {error}"),
+            }
+        }
     }
 
     /// Presses keys in whatever has the focus.
