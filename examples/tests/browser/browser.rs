@@ -88,6 +88,7 @@ impl Driver {
             &profile,
         ];
         let mut capabilities = Map::new();
+        capabilities.insert("acceptInsecureCerts".into(), json!(true));
         capabilities.insert("goog:chromeOptions".into(), json!({ "args": arguments }));
         capabilities
     }
@@ -107,6 +108,11 @@ impl Drop for Driver {
 
 impl Browser {
     pub(crate) async fn of(program: &Program) -> Self {
+        Self::at(format!("http://{}", program.address())).await
+    }
+
+    /// For the site of this origin.
+    pub(crate) async fn at(origin: String) -> Self {
         let mut driver = Driver::start();
         let mut builder = ClientBuilder::new(HttpConnector::new());
         builder.capabilities(driver.capabilities());
@@ -115,7 +121,7 @@ impl Browser {
         driver.session = client.session_id().await.expect("a session");
         Self {
             client,
-            origin: format!("http://{}", program.address()),
+            origin,
             _driver: driver,
         }
     }
