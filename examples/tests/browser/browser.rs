@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fantoccini::elements::Element;
 use fantoccini::wd::WindowHandle;
@@ -88,6 +88,7 @@ impl Driver {
             &profile,
         ];
         let mut capabilities = Map::new();
+        capabilities.insert("acceptInsecureCerts".into(), json!(true));
         capabilities.insert("goog:chromeOptions".into(), json!({ "args": arguments }));
         capabilities
     }
@@ -107,6 +108,11 @@ impl Drop for Driver {
 
 impl Browser {
     pub(crate) async fn of(program: &Program) -> Self {
+        Self::at(format!("http://{}", program.address())).await
+    }
+
+    /// For the site of this origin.
+    pub(crate) async fn at(origin: String) -> Self {
         let mut driver = Driver::start();
         let mut builder = ClientBuilder::new(HttpConnector::new());
         builder.capabilities(driver.capabilities());
@@ -115,7 +121,7 @@ impl Browser {
         driver.session = client.session_id().await.expect("a session");
         Self {
             client,
-            origin: format!("http://{}", program.address()),
+            origin,
             _driver: driver,
         }
     }
@@ -144,12 +150,25 @@ impl Browser {
 
     /// What the visitor reads there; nothing where it is hidden.
     pub(crate) async fn text(&self, selector: &str) -> String {
-        self.element(selector).await.text().await.expect("a text")
+        loop {
+            match self.element(selector).await.text().await {
+                Ok(text) => return text,
+                // Another page came between finding the element and using it.
+                Err(error) if error.is_stale_element_reference() => {}
+                Err(error) => panic!("`{selector}` cannot be read: {error}"),
+            }
+        }
     }
 
     pub(crate) async fn click(&self, selector: &str) {
-        let clicked = self.element(selector).await.click().await;
-        clicked.unwrap_or_else(|error| panic!("`{selector}` cannot be clicked: {error}"));
+        loop {
+            match self.element(selector).await.click().await {
+                Ok(()) => return,
+                // Another page came between finding the element and using it.
+                Err(error) if error.is_stale_element_reference() => {}
+                Err(error) => panic!("`{selector}` cannot be clicked: {error}"),
+            }
+        }
     }
 
     /// Presses keys in whatever has the focus.
@@ -171,13 +190,21 @@ impl Browser {
 
     /// Waits until the visitor can read this there.
     pub(crate) async fn wait_for_text(&self, selector: &str, text: &str) {
-        let read = async {
-            while self.text(selector).await != text {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+        self.wait_until(selector, |it| it == text).await;
+    }
+
+    /// Waits until what the visitor can read there is as it should be.
+    pub(crate) async fn wait_until(&self, selector: &str, is_right: impl Fn(&str) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let text = self.text(selector).await;
+            if is_right(&text) {
+                return;
             }
-        };
-        let in_time = tokio::time::timeout(PATIENCE, read).await;
-        in_time.unwrap_or_else(|_| panic!("`{selector}` does not come to say `{text}`"));
+            let waits = Instant::now() < deadline;
+            assert!(waits, "`{selector}` still says `{text}`");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Runs a script in the page.

@@ -18,12 +18,16 @@ struct Code<'a> {
     page: Page,
     /// A real shop would send it by mail.
     code: Option<&'a str>,
+    milliseconds: u128,
     milliseconds_left: u128,
     problem: Option<&'static str>,
     done: bool,
 }
 
-pub(crate) async fn show(session: ReadSession<Shop>) -> Result<Response, Failure> {
+pub(crate) async fn show(
+    State(app): State<App>,
+    session: ReadSession<Shop>,
+) -> Result<Response, Failure> {
     if session.customer.is_none() {
         return Ok(Redirect::to("/sign-in").into_response());
     }
@@ -34,6 +38,7 @@ pub(crate) async fn show(session: ReadSession<Shop>) -> Result<Response, Failure
     Ok(render(&Code {
         page: Page::of(&session),
         code: session.otp.as_ref().map(|otp| otp.0.as_str()),
+        milliseconds: app.code_ttl.as_millis(),
         milliseconds_left,
         problem: None,
         done: false,
@@ -85,6 +90,7 @@ pub(crate) async fn redeem(
     let page = render(&Code {
         page: Page::of(&session),
         code: None,
+        milliseconds: 0,
         milliseconds_left: 0,
         problem,
         done: problem.is_none(),
