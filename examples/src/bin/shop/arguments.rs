@@ -18,7 +18,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value = "127.0.0.1:3000")]
     pub(crate) listen: String,
     /// How long a one-time code is good.
-    #[arg(long, default_value = "2m", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "2m", value_parser = some_time)]
     pub(crate) code_ttl: Duration,
     /// 32 bytes in base64 that seal delivery addresses; random unless given, so that a restart
     /// forgets them.
@@ -38,6 +38,14 @@ impl Arguments {
         };
         Ok(KeyRing::new([key]))
     }
+}
+
+fn some_time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if time.is_zero() {
+        return Err("a code must be good for some time".to_owned());
+    }
+    Ok(time)
 }
 
 /// Where sessions are kept.

@@ -6,10 +6,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use session_runtime::{ReadSession, Session, SessionError, Ttl};
+use session_runtime::{ReadSession, Session, Ttl};
 
 use crate::App;
-use crate::page::{Page, Problem, render};
+use crate::page::{Failure, Page, Problem, render};
 use crate::session::{Otp, Shop};
 
 #[derive(Template)]
@@ -23,7 +23,7 @@ struct Code<'a> {
     done: bool,
 }
 
-pub(crate) async fn show(session: ReadSession<Shop>) -> Result<Response, SessionError> {
+pub(crate) async fn show(session: ReadSession<Shop>) -> Result<Response, Failure> {
     if session.customer.is_none() {
         return Ok(Redirect::to("/sign-in").into_response());
     }
@@ -43,7 +43,7 @@ pub(crate) async fn show(session: ReadSession<Shop>) -> Result<Response, Session
 pub(crate) async fn send(
     State(app): State<App>,
     mut session: Session<Shop>,
-) -> Result<Response, SessionError> {
+) -> Result<Response, Failure> {
     if session.customer.is_none() {
         return Ok(Redirect::to("/sign-in").into_response());
     }
@@ -70,7 +70,7 @@ pub(crate) struct Attempt {
 pub(crate) async fn redeem(
     mut session: Session<Shop>,
     Form(attempt): Form<Attempt>,
-) -> Result<Response, SessionError> {
+) -> Result<Response, Failure> {
     if session.customer.is_none() {
         return Ok(Redirect::to("/sign-in").into_response());
     }
