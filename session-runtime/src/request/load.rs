@@ -5,7 +5,7 @@ use http::HeaderMap;
 use super::RequestSession;
 use super::state::{Live, Visitor};
 use super::tracked::TrackedField;
-use crate::config::{Config, check_schema};
+use crate::config::check_schema;
 use crate::error::SessionError;
 use crate::events;
 use crate::schema::{FieldSpec, Renew, SessionSchema};
@@ -131,7 +131,7 @@ impl RequestSession {
         let opened = loaded.filter(|loaded| {
             let header = &loaded.header;
             let token_age = loaded.now.saturating_since(header.rotated);
-            late = token_age < Config::ROTATION_GRACE;
+            late = token_age < self.shared().config.rotation_grace();
             header.verifier == verifier || header.previous == Some(verifier)
         });
         if opened.is_none() {
