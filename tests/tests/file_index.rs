@@ -11,13 +11,17 @@ use std::path::PathBuf;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use http::StatusCode;
 use session_runtime::store::{Action, Commit, IndexChange, Outcome, PrincipalKey, StoreErrorKind};
 use session_runtime::test_kit::ManualClock;
-use session_runtime::{FileStore, SessionId, SessionStore};
+use session_runtime::{
+    FileStore, ReadSession, Session, SessionId, SessionLayer, SessionStore, Sessions,
+};
 use tempfile::TempDir;
 use tests::sessions::{
     IDLE, LIFETIME, apply, commit, create, destroy, id, listed_under, load, set, sign_in, update,
 };
+use tests::visitor::Visitor;
 
 const NAMES: [&str; 2] = ["7", "8"];
 
@@ -135,6 +139,47 @@ async fn the_index_survives_a_restart_and_is_the_same_for_all_stores_of_a_folder
     );
     apply(&other, &sign_in(second, "7", Some(2))).await;
     assert_eq!(fixture.listed("7").await, sessions([first, second]));
+}
+
+#[derive(Session, Debug, Default)]
+struct Shop {
+    #[session(principal)]
+    customer: Option<u32>,
+}
+
+#[tokio::test]
+async fn who_is_signed_in_where_is_known_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = || SessionLayer::new(FileStore::open(folder.path()).unwrap());
+    let layer = site();
+    let mut visitors = [Visitor::new(&layer), Visitor::new(&layer)];
+    for visitor in &mut visitors {
+        let page = |mut session: Session<Shop>| async move { session.customer = Some(7) };
+        assert_eq!(visitor.visit(page).await.status, StatusCode::OK);
+    }
+    drop(layer);
+
+    let layer = site();
+    let list = layer.sessions().list(Shop::CUSTOMER, &7).await;
+    assert_eq!(list.unwrap().len(), 2);
+    for visitor in &mut visitors {
+        visitor.move_to(&layer);
+    }
+    let page = |sessions: Sessions| async move {
+        let revoked = sessions.revoke_others(Shop::CUSTOMER, &7).await;
+        revoked.map(|revoked| revoked.to_string())
+    };
+    assert_eq!(visitors[0].visit(page).await.body, "1");
+    let whoami = |session: ReadSession<Shop>| async move { format!("{:?}", session.customer) };
+    assert_eq!(visitors[0].visit(whoami).await.body, "Some(7)");
+    assert_eq!(visitors[1].visit(whoami).await.body, "None");
+    let left = layer.sessions().list(Shop::CUSTOMER, &7).await.unwrap();
+    assert_eq!(left.len(), 1);
+    let revoked = layer.sessions().revoke_all(Shop::CUSTOMER, &7).await;
+    assert_eq!(revoked.unwrap(), 1);
+    let folders = fs::read_dir(folder.path().join("index")).unwrap();
+    let files = folders.flat_map(|shard| fs::read_dir(shard.unwrap().path()).unwrap());
+    assert_eq!(files.count(), 1, "the lock stays");
 }
 
 /// A session that nobody lists cannot be revoked by its principal, so an empty list will not do.

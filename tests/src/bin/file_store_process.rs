@@ -16,7 +16,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use fastrand::Rng;
-use session_runtime::store::{Action, Commit, IndexChange, Outcome, PrincipalKey, StoreError};
+use session_runtime::store::{
+    Action, Commit, Durability, IndexChange, Outcome, PrincipalKey, StoreError,
+};
 use session_runtime::{FileStore, SessionId, SessionStore};
 use tests::sessions::{
     apply, commit, count, create, destroy, id, load, remove, set, sign_in, update,
@@ -63,7 +65,9 @@ async fn run(arguments: &[&str]) -> Result<(), StoreError> {
             Ok(())
         }
         ["sign-in", folder, seed] => {
-            let store = Arc::new(FileStore::open(folder)?);
+            // Waiting for the disk between any two steps, so that each is likely to be the last.
+            let durable = FileStore::builder().durability(Durability::PowerLoss);
+            let store = Arc::new(durable.open(folder)?);
             let seed: u64 = seed.parse().expect("a seed");
             let tasks = (0..TASKS).map(|task| {
                 let random = Rng::with_seed(seed + task as u64);

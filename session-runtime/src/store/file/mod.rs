@@ -108,17 +108,20 @@ const SHARDS_PER_CALL: usize = 16;
 ///
 /// # Principals
 ///
-/// The sessions of a principal are a text file as well, with one line for each, in a folder of its
-/// own below `index/`. A sign-in writes the file again, so it costs in proportion to the
-/// principal's own sessions. Sign-ins and lists of one principal wait for each other; those of
-/// another one only wait if both are among the same 4,096th of all principals.
+/// The sessions of a principal are a text file as well, with one line for each, below `index/`. A
+/// sign-in writes this file again, so it costs in proportion to the principal's own sessions.
+/// Sign-ins and lists of one principal wait for each other; those of two principals do so only if
+/// both are in the same one of 4,096 folders.
 ///
-/// Whatever dies when, the list has every session that it should have, and at most one too many,
-/// which goes when the list is read or swept. A list that is damaged is moved to `damaged/` by the
-/// first call that needs it, and made anew from all records, which takes about half a minute for a
-/// million; an event reports it. A list of a later format, and anything in a list's place that is
-/// no file, is an error ([`StoreErrorKind::Corrupt`]), because a session that is not listed cannot
-/// be revoked by its principal. For the same reason nobody should remove a file below `index/`.
+/// Whatever dies when, every session that should be listed is. There may be an entry too many,
+/// which goes when the layer reads the list, or by a sweep.
+///
+/// A session that is not listed cannot be revoked by its principal, so no list is taken for empty
+/// because it is damaged: the first call that needs it moves it to `damaged/`, makes it anew from
+/// all records and reports that by an event. This reads every record once, which may take longer
+/// than the layer waits; it goes on nevertheless, and later calls find it done. A list that a later
+/// version of the format wrote, and anything in a list's place that is no regular file, is left
+/// alone and is an error ([`StoreErrorKind::Corrupt`]). Nobody should remove a file below `index/`.
 ///
 /// # Counting
 ///
@@ -144,7 +147,7 @@ struct Shared {
 pub enum Durability {
     /// The end of the process, however it ends. After a power cut or a crash of the system the last
     /// seconds may be missing, logouts among them, and a record written in them may be damaged. A
-    /// session of somebody who signed in in them may be there and not be listed.
+    /// session whose visitor signed in during them may be there and not be listed.
     #[default]
     ProcessCrash,
     /// A power cut as well. Each commit waits until the disk has the file and its name.
