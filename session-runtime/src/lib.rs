@@ -45,6 +45,8 @@ pub use self::session::{ReadSession, Session, Ttl};
 #[cfg(all(unix, feature = "file"))]
 pub use self::store::FileStore;
 pub use self::store::{MemoryStore, SessionStore, StoreError};
+#[cfg(feature = "redis")]
+pub use self::store::{RedisStore, Tier};
 pub use self::token::{
     CommitId, ParseCommitIdError, ParseSessionIdError, ParseVerifierError, RandomError, SessionId,
     Verifier,

@@ -15,6 +15,8 @@ mod file;
 mod index;
 mod memory;
 mod record;
+#[cfg(feature = "redis")]
+mod redis;
 mod steps;
 
 use std::sync::Arc;
@@ -35,6 +37,8 @@ pub use self::index::{
 };
 pub use self::memory::{CapacityPolicy, MemoryStore, MemoryStoreBuilder};
 pub use self::record::{Record, Taken};
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisConnectError, RedisStore, RedisStoreBuilder, Tier};
 pub use self::steps::{AddStep, NewEntry, SessionStep, SteppedStore, commit_in_steps};
 use crate::clock::Timestamp;
 use crate::token::{CommitId, SessionId, Verifier};

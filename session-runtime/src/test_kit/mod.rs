@@ -87,6 +87,12 @@ pub trait Harness: Send + Sync + 'static {
 
     /// Returns when so much time has passed on the store's clock, or more if the pace is real.
     fn pass(&self, time: Duration) -> BoxFuture<'_, ()>;
+
+    /// Why this machine cannot run the suite, such as a missing server; `None` when it can. The
+    /// reason is printed, and nothing is checked.
+    fn skip(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What time is for a store under test.
@@ -157,6 +163,10 @@ where
 /// Panics at the first check that fails.
 pub async fn run(harness: impl Harness) {
     let harness: Arc<dyn Harness> = Arc::new(harness);
+    if let Some(reason) = harness.skip() {
+        eprintln!("NOT CHECKED: {reason}");
+        return;
+    }
     for check in CHECKS {
         check.run(&harness).await;
     }
@@ -206,6 +216,10 @@ pub fn __run_one<H: Harness>(part: &str, name: &str, harness: impl FnOnce() -> H
         .expect("a Tokio runtime starts");
     runtime.block_on(async {
         let harness: Arc<dyn Harness> = Arc::new(harness());
+        if let Some(reason) = harness.skip() {
+            eprintln!("NOT CHECKED: {reason}");
+            return;
+        }
         check.run(&harness).await;
     });
 }

@@ -1,0 +1,363 @@
+//! Requests over a connection that may fail at any moment.
+//!
+//! 1. Every request ends within the connect deadline and the command deadline together.
+//! 2. A connection is opened by the first request that needs it, by one task however many wait.
+//! 3. It is replaced when it is lost, when the server says that it is the wrong one (a replica after
+//!    a failover), and after several requests in a row without an answer: a connection through a
+//!    dead path, or a wedged Cluster client, would not answer ever again.
+//! 4. A request is sent again only after the connection was lost or the server refused it. That is
+//!    sound for every request of this driver: loads read, and a commit takes effect once as long as
+//!    no more than seven others of the same session come between.
+//! 5. No lock is held over an await, and nothing is global.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use redis::aio::ConnectionLike;
+use redis::{Cmd, Pipeline, RedisFuture, Value};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout_at};
+
+use super::endpoint::Endpoint;
+use super::error::{Failure, NO_ANSWER_IN_TIME, Reason, Refusal};
+
+/// How many requests in a row may stay without an answer before the connection is replaced.
+const UNANSWERED_LIMIT: u32 = 3;
+/// How often one request is sent at most.
+const ATTEMPTS: u32 = 5;
+/// The pause before a request is sent a third time, doubled each time after. The second time there
+/// is none: the sooner a commit arrives again, the fewer others can have come between.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// The pause after a connection could not be opened.
+const REOPEN_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long the parts of a request may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadlines {
+    /// Opening a connection.
+    pub(super) connect: Duration,
+    /// All attempts to get an answer.
+    pub(super) command: Duration,
+}
+
+/// One command, or several in one trip.
+pub(super) enum Request<'a> {
+    One(&'a Cmd),
+    /// Errors come as values.
+    Several(&'a Pipeline),
+}
+
+/// Connections to one server or Cluster, used in turn.
+pub(super) struct Connections {
+    slots: Vec<Arc<Slot>>,
+    next: AtomicUsize,
+    deadlines: Deadlines,
+}
+
+impl Connections {
+    pub(super) fn new(endpoint: Endpoint, deadlines: Deadlines) -> Self {
+        let endpoint = Arc::new(endpoint);
+        let (connections, in_flight) = endpoint.concurrency();
+        let slot = |_| {
+            Arc::new(Slot {
+                endpoint: Arc::clone(&endpoint),
+                deadline: deadlines.connect,
+                state: watch::Sender::new(State::Closed(None)),
+                permits: Semaphore::new(in_flight),
+            })
+        };
+        Self {
+            slots: (0..connections).map(slot).collect(),
+            next: AtomicUsize::new(0),
+            deadlines,
+        }
+    }
+
+    /// Sends a single command and answers what the server did.
+    pub(super) async fn command(&self, command: &Cmd) -> Result<Value, Failure> {
+        let mut values = self.request(&Request::One(command)).await?;
+        values.pop().ok_or(Failure::NONSENSE)
+    }
+
+    /// Sends several commands in one trip; a refusal of one of them comes as its value.
+    pub(super) async fn pipeline(&self, pipeline: &Pipeline) -> Result<Vec<Value>, Failure> {
+        self.request(&Request::Several(pipeline)).await
+    }
+
+    /// Whether there are several servers, each with keys of its own.
+    pub(super) fn is_cluster(&self) -> bool {
+        self.slots.iter().any(|slot| slot.endpoint.is_cluster())
+    }
+
+    /// Waits until there is a connection.
+    pub(super) async fn connect(&self) -> Result<(), Failure> {
+        let deadline = Instant::now() + self.deadlines.connect;
+        self.slots[0].connection(deadline).await.map(drop)
+    }
+
+    async fn request(&self, request: &Request<'_>) -> Result<Vec<Value>, Failure> {
+        let start = Instant::now();
+        let connected_by = start + self.deadlines.connect;
+        let mut answered_by = None;
+        let mut unanswered = None;
+        let mut pause = Duration::ZERO;
+        let mut attempt = 1;
+        loop {
+            let turn = self.next.fetch_add(1, Ordering::Relaxed);
+            let slot = &self.slots[turn % self.slots.len()];
+            let connection_by = answered_by.unwrap_or(connected_by);
+            let opened = match slot.connection(connection_by).await {
+                Ok(opened) => opened,
+                // An earlier attempt may have reached the server all the same.
+                Err(failure) => return Err(unanswered.unwrap_or(failure)),
+            };
+            // Waiting for a connection does not count, sending again does.
+            let deadline =
+                *answered_by.get_or_insert_with(|| Instant::now() + self.deadlines.command);
+            let failure = match slot.send(opened, request, deadline).await {
+                Ok(values) => return Ok(values),
+                Err(failure) => failure,
+            };
+            match &failure {
+                Failure::NoAnswer(reason) if *reason != NO_ANSWER_IN_TIME => {
+                    unanswered = Some(failure.clone());
+                }
+                Failure::Refused(Refusal::Elsewhere(_)) => {}
+                _ => return Err(failure),
+            }
+            if attempt == ATTEMPTS || Instant::now() + pause >= deadline {
+                return Err(unanswered.unwrap_or(failure));
+            }
+            tokio::time::sleep(pause).await;
+            pause = FIRST_PAUSE.max(2 * pause);
+            attempt += 1;
+        }
+    }
+}
+
+/// A place for one connection.
+struct Slot {
+    endpoint: Arc<Endpoint>,
+    deadline: Duration,
+    state: watch::Sender<State>,
+    permits: Semaphore,
+}
+
+enum State {
+    /// There is none; why the last attempt failed, and when.
+    Closed(Option<(Failure, Instant)>),
+    /// A task is opening one.
+    Opening,
+    Open(Opened),
+}
+
+/// An open connection.
+#[derive(Clone)]
+struct Opened {
+    connection: SharedConnection,
+    /// Set when the client library finds that it is lost.
+    lost: Arc<AtomicBool>,
+    /// How many requests in a row had no answer.
+    unanswered: Arc<std::sync::atomic::AtomicU32>,
+}
+
+impl Slot {
+    /// The open connection, or a new one.
+    async fn connection(self: &Arc<Self>, deadline: Instant) -> Result<Opened, Failure> {
+        let mut state = self.state.subscribe();
+        let mut waited = false;
+        loop {
+            let failed = {
+                match &*state.borrow_and_update() {
+                    State::Open(opened) if !opened.lost.load(Ordering::Acquire) => {
+                        return Ok(opened.clone());
+                    }
+                    State::Closed(Some((failure, _))) if waited => Some(failure.clone()),
+                    _ => None,
+                }
+            };
+            if let Some(failure) = failed {
+                return Err(failure);
+            }
+            self.begin_opening();
+            waited = true;
+            let changed = async {
+                while matches!(&*state.borrow_and_update(), State::Opening) {
+                    // Fails only without a sender, and `self` has it.
+                    let _ = state.changed().await;
+                }
+            };
+            timeout_at(deadline, changed)
+                .await
+                .map_err(|_| Failure::NotSent(Reason("no connection in time")))?;
+        }
+    }
+
+    /// Starts the task that opens a connection, unless there is one or it runs already.
+    fn begin_opening(self: &Arc<Self>) {
+        let mut last_failure = None;
+        let begins = self.state.send_if_modified(|state| {
+            match state {
+                State::Open(opened) if !opened.lost.load(Ordering::Acquire) => return false,
+                State::Opening => return false,
+                State::Closed(failed) => last_failure = failed.take().map(|(_, at)| at),
+                State::Open(_) => {}
+            }
+            *state = State::Opening;
+            true
+        });
+        if begins {
+            let opening = Opening(Arc::clone(self));
+            tokio::spawn(async move {
+                if let Some(at) = last_failure {
+                    tokio::time::sleep_until(at + REOPEN_PAUSE).await;
+                }
+                opening.finish().await;
+            });
+        }
+    }
+
+    async fn send(
+        &self,
+        mut opened: Opened,
+        request: &Request<'_>,
+        deadline: Instant,
+    ) -> Result<Vec<Value>, Failure> {
+        let permit = timeout_at(deadline, self.permits.acquire()).await;
+        let Ok(Ok(_permit)) = permit else {
+            return Err(Failure::NotSent(Reason("too many requests at once")));
+        };
+        let connection = &mut opened.connection;
+        let answer = async {
+            match request {
+                Request::One(command) => Ok(vec![connection.req_packed_command(command).await?]),
+                Request::Several(pipeline) => pipeline.query_async(connection).await,
+            }
+        };
+        let answer = match timeout_at(deadline, answer).await {
+            Ok(answer) => answer.map_err(Failure::from).and_then(refused_when_one),
+            Err(_) => Err(Failure::NoAnswer(NO_ANSWER_IN_TIME)),
+        };
+        match &answer {
+            Ok(_) => opened.unanswered.store(0, Ordering::Relaxed),
+            Err(Failure::NoAnswer(reason)) if *reason == NO_ANSWER_IN_TIME => {
+                self.unanswered(&opened);
+            }
+            Err(Failure::NoAnswer(_)) => self.discard(&opened),
+            Err(Failure::Refused(Refusal::Elsewhere(_))) => {
+                // A Cluster's client finds the right node itself.
+                if !self.endpoint.is_cluster() {
+                    self.discard(&opened);
+                }
+            }
+            Err(_) => {}
+        }
+        answer
+    }
+
+    fn unanswered(&self, opened: &Opened) {
+        if opened.unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= UNANSWERED_LIMIT {
+            self.discard(opened);
+        }
+    }
+
+    /// Makes the next request open another connection.
+    fn discard(&self, opened: &Opened) {
+        if self.endpoint.is_replaceable() {
+            opened.lost.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// A command's refusal is a failure; those of a pipeline stay values.
+fn refused_when_one(values: Vec<Value>) -> Result<Vec<Value>, Failure> {
+    match values.as_slice() {
+        [Value::ServerError(error)] => Err(Failure::Refused(error.into())),
+        _ => Ok(values),
+    }
+}
+
+/// The right and the duty to leave [`State::Opening`], also when the task is dropped.
+struct Opening(Arc<Slot>);
+
+impl Opening {
+    async fn finish(self) {
+        let slot = &self.0;
+        let lost = Arc::new(AtomicBool::new(false));
+        let opening = slot.endpoint.open(slot.deadline, Arc::clone(&lost));
+        let opened = match tokio::time::timeout(slot.deadline, opening).await {
+            Ok(Ok(connection)) => Ok(connection),
+            // Whatever was answered to the greeting: no request was sent.
+            Ok(Err(Failure::NoAnswer(reason))) => Err(Failure::NotSent(reason)),
+            Ok(Err(failure)) => Err(failure),
+            Err(_) => Err(Failure::NotSent(Reason("no connection in time"))),
+        };
+        let state = match opened {
+            Ok(connection) => State::Open(Opened {
+                connection,
+                lost,
+                unanswered: Arc::default(),
+            }),
+            Err(failure) => State::Closed(Some((failure, Instant::now()))),
+        };
+        slot.state.send_replace(state);
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.state.send_if_modified(|state| {
+            let abandoned = matches!(state, State::Opening);
+            if abandoned {
+                *state = State::Closed(None);
+            }
+            abandoned
+        });
+    }
+}
+
+/// Any connection of the client library.
+pub(super) struct SharedConnection(Box<dyn CloneConnection>);
+
+impl SharedConnection {
+    pub(super) fn new(connection: impl CloneConnection) -> Self {
+        Self(Box::new(connection))
+    }
+}
+
+impl Clone for SharedConnection {
+    fn clone(&self) -> Self {
+        self.0.clone_connection()
+    }
+}
+
+/// A connection that can be cloned, as a trait object.
+pub(super) trait CloneConnection: ConnectionLike + Send + Sync + 'static {
+    fn clone_connection(&self) -> SharedConnection;
+}
+
+impl<C: ConnectionLike + Clone + Send + Sync + 'static> CloneConnection for C {
+    fn clone_connection(&self) -> SharedConnection {
+        SharedConnection::new(self.clone())
+    }
+}
+
+impl ConnectionLike for SharedConnection {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        self.0.req_packed_command(command)
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        self.0.req_packed_commands(pipeline, offset, count)
+    }
+
+    fn get_db(&self) -> i64 {
+        self.0.get_db()
+    }
+}

@@ -1,0 +1,148 @@
+//! What the server can and the user may do, and which layout the sessions already have.
+//!
+//! The commands themselves are tried, on a key that never exists: versions and `COMMAND INFO` say
+//! nothing about the user's rights, and both lie behind proxies. Nothing is written but the record
+//! of the layout, `<prefix>:@layout`.
+
+use redis::{Cmd, Pipeline, Value};
+
+use super::connection::Connections;
+use super::error::{Failure, Refusal};
+use super::{RedisConnectError, Tier};
+
+/// The field of `<prefix>:@layout`.
+const RECORD: &str = "\
+local recorded = redis.call('HGET', KEYS[1], 'tier')
+if not recorded then
+  recorded = ARGV[1]
+  redis.call('HSET', KEYS[1], 'tier', recorded)
+end
+return recorded
+";
+
+/// Arguments with which `HSETEX` writes nothing.
+const HSETEX_PROBE: [&str; 7] = ["FXX", "PXAT", "1", "FIELDS", "1", "field", "value"];
+
+/// Decides the tier, and records it where none is recorded yet.
+///
+/// What is recorded wins where the server can keep it, so that all programs that share the sessions
+/// agree, whatever is upgraded first.
+pub(super) async fn tier(
+    connections: &Connections,
+    prefix: &str,
+    required: Option<Tier>,
+) -> Result<Tier, RedisConnectError> {
+    let offered = offered(connections, prefix).await?;
+    if required == Some(Tier::Native) && offered == Tier::Compatible {
+        return Err(RedisConnectError::NoFieldDeadlines);
+    }
+    let mut record = Cmd::new();
+    record.arg("EVAL").arg(RECORD).arg(1);
+    record.arg(format!("{prefix}:@layout"));
+    record.arg(required.unwrap_or(offered).name());
+    let recorded = match connections.command(&record).await {
+        Ok(Value::BulkString(name)) => Tier::ALL
+            .into_iter()
+            .find(|tier| tier.name().as_bytes() == name),
+        Ok(_) => None,
+        Err(Failure::Refused(Refusal::Forbidden)) => {
+            return Err(RedisConnectError::MissingRight { command: "HSET" });
+        }
+        Err(failure) => return Err(failure.into()),
+    };
+    match recorded {
+        None => Err(RedisConnectError::UnknownLayout {
+            key: format!("{prefix}:@layout"),
+        }),
+        Some(tier) if required.is_some_and(|required| required != tier) => {
+            Err(RedisConnectError::OtherLayout {
+                key: format!("{prefix}:@layout"),
+                recorded: tier,
+            })
+        }
+        Some(Tier::Native) if offered == Tier::Compatible => Err(RedisConnectError::OtherLayout {
+            key: format!("{prefix}:@layout"),
+            recorded: Tier::Native,
+        }),
+        Some(tier) => Ok(tier),
+    }
+}
+
+/// The best tier that the server and the user's rights allow.
+async fn offered(connections: &Connections, prefix: &str) -> Result<Tier, RedisConnectError> {
+    let key = format!("{prefix}:@probe");
+    let mut probes = Pipeline::new();
+    probes.ignore_errors();
+    let mut commands = Vec::new();
+    let mut probe = |command: &'static str, arguments: &[&str]| {
+        probes.cmd(command);
+        for argument in arguments {
+            probes.arg(argument);
+        }
+        commands.push(command);
+    };
+    // What both tiers need, then what the native one needs besides.
+    probe("HMGET", &[&key, "field"]);
+    probe("HGET", &[&key, "field"]);
+    probe("HGETALL", &[&key]);
+    probe("HDEL", &[&key, "field"]);
+    probe("EXISTS", &[&key]);
+    probe("DEL", &[&key]);
+    probe("PEXPIREAT", &[&key, "1"]);
+    probe("PERSIST", &[&key]);
+    probe("TIME", &[]);
+    probe("EVAL", &["return 1", "1", &key]);
+    probe(
+        "EVALSHA",
+        &["0000000000000000000000000000000000000000", "1", &key],
+    );
+    probe("HPEXPIRETIME", &[&key, "FIELDS", "1", "field"]);
+    probe("HSETEX", &[&[key.as_str()], &HSETEX_PROBE[..]].concat());
+
+    let answers = connections.pipeline(&probes).await?;
+    let mut tier = Tier::Native;
+    for (command, answer) in commands.into_iter().zip(answers) {
+        let Value::ServerError(error) = answer else {
+            continue;
+        };
+        let is_native_only = matches!(command, "HPEXPIRETIME" | "HSETEX");
+        match Refusal::from(&error) {
+            Refusal::NoScript if command == "EVALSHA" => {}
+            Refusal::UnknownCommand if is_native_only => tier = Tier::Compatible,
+            Refusal::UnknownCommand => {
+                return Err(RedisConnectError::MissingCommand { command });
+            }
+            // Not a reason for the other tier: a program with more rights would use this one.
+            Refusal::Forbidden => return Err(RedisConnectError::MissingRight { command }),
+            refusal => return Err(Failure::Refused(refusal).into()),
+        }
+    }
+    if tier == Tier::Native && connections.is_cluster() {
+        return offered_by_all_nodes(connections, prefix).await;
+    }
+    Ok(tier)
+}
+
+/// How many keys are tried to meet every node of a Cluster.
+const CLUSTER_PROBES: usize = 128;
+
+/// The tier of a Cluster, whose nodes may be of different versions during an upgrade.
+async fn offered_by_all_nodes(
+    connections: &Connections,
+    prefix: &str,
+) -> Result<Tier, RedisConnectError> {
+    for number in 0..CLUSTER_PROBES {
+        let mut probe = Cmd::new();
+        probe.arg("HSETEX").arg(format!("{prefix}:@probe{number}"));
+        probe.arg(&HSETEX_PROBE);
+        match connections.command(&probe).await {
+            Ok(_) => {}
+            Err(Failure::Refused(Refusal::UnknownCommand)) => return Ok(Tier::Compatible),
+            Err(Failure::Refused(Refusal::Forbidden)) => {
+                return Err(RedisConnectError::MissingRight { command: "HSETEX" });
+            }
+            Err(failure) => return Err(failure.into()),
+        }
+    }
+    Ok(Tier::Native)
+}

@@ -1,0 +1,235 @@
+//! The scripts that run on the server, and their arguments and answers.
+
+use bytes::Bytes;
+use redis::{Cmd, Value};
+
+use super::Tier;
+use super::connection::Connections;
+use super::error::{Failure, Refusal};
+use super::layout;
+use crate::store::{
+    Action, Applied, Change, Commit, Condition, FieldTtl, MergeOperation, Outcome, Timeouts,
+};
+
+const COMMIT_NATIVE: &str = concat!(
+    include_str!("scripts/start.lua"),
+    include_str!("scripts/native.lua"),
+    include_str!("scripts/decimal.lua"),
+    include_str!("scripts/commit.lua"),
+);
+const COMMIT_COMPATIBLE: &str = concat!(
+    include_str!("scripts/start.lua"),
+    include_str!("scripts/compatible.lua"),
+    include_str!("scripts/decimal.lua"),
+    include_str!("scripts/commit.lua"),
+);
+const LOAD: &str = include_str!("scripts/load.lua");
+
+/// Durations beyond this are as good as none: servers keep deadlines in 46 bits.
+const LONGEST: u128 = (1 << 46) - 1;
+
+/// A script, called by its hash and sent whole when the server does not have it.
+pub(super) struct Script {
+    source: &'static str,
+    hash: String,
+}
+
+impl Script {
+    pub(super) fn commit(tier: Tier) -> Self {
+        Self::new(match tier {
+            Tier::Native => COMMIT_NATIVE,
+            Tier::Compatible => COMMIT_COMPATIBLE,
+        })
+    }
+
+    pub(super) fn load() -> Self {
+        Self::new(LOAD)
+    }
+
+    fn new(source: &'static str) -> Self {
+        let hash = redis::Script::new(source).get_hash().to_owned();
+        Self { source, hash }
+    }
+
+    /// Runs the script on one key. `arguments` appends its arguments to the command.
+    pub(super) async fn run(
+        &self,
+        connections: &Connections,
+        key: &str,
+        arguments: impl Fn(&mut Cmd),
+    ) -> Result<Value, Failure> {
+        let command = |name: &str, script: &str| {
+            let mut command = Cmd::new();
+            command.arg(name).arg(script).arg(1).arg(key);
+            arguments(&mut command);
+            command
+        };
+        let by_hash = command("EVALSHA", &self.hash);
+        match connections.command(&by_hash).await {
+            // `EVAL` keeps the script too, and needs no right of its own beyond it.
+            Err(Failure::Refused(Refusal::NoScript)) => {
+                connections.command(&command("EVAL", self.source)).await
+            }
+            answer => answer,
+        }
+    }
+}
+
+/// Appends a commit in the order that `commit.lua` reads.
+pub(super) fn append_commit(command: &mut Cmd, commit: &Commit) {
+    let none = "";
+    let (action, verifier, rotation) = match &commit.action {
+        Action::Create { verifier } => ("create", verifier, None),
+        Action::Update { verifier, rotation } => ("update", verifier, rotation.as_ref()),
+        Action::Destroy { verifier } => ("destroy", verifier, None),
+    };
+    command.arg(commit.id.to_string());
+    command.arg(action).arg(verifier.to_string());
+    match rotation {
+        Some(rotation) => {
+            command.arg(rotation.verifier.to_string());
+            command.arg(rotation.grace.map(millis).unwrap_or_default());
+        }
+        None => {
+            command.arg(none).arg(none);
+        }
+    }
+    command.arg(flag(!commit.is_touch()));
+    match commit.timeouts {
+        Some(Timeouts { idle, lifetime }) => {
+            for limit in [idle, lifetime] {
+                command.arg(limit.map_or_else(|| "none".to_owned(), millis));
+            }
+        }
+        None => {
+            command.arg(none).arg(none);
+        }
+    }
+    command.arg(match commit.persistent {
+        Some(true) => "true",
+        Some(false) => "false",
+        None => none,
+    });
+    match &commit.label {
+        Some(label) => command.arg(format!("={label}")),
+        None => command.arg(none),
+    };
+    command.arg(commit.conditions.len());
+    for condition in &commit.conditions {
+        match condition {
+            Condition::Field { name, value } => {
+                command.arg(name.as_bytes()).arg(flag(value.is_some()));
+                command.arg(value.as_deref().unwrap_or_default());
+            }
+            Condition::LastCommit(id) => {
+                command.arg("@commits").arg(flag(id.is_some()));
+                command.arg(id.map(|id| id.to_string()).unwrap_or_default());
+            }
+        }
+    }
+    command.arg(commit.changes.len());
+    for change in &commit.changes {
+        append_change(command, change);
+    }
+}
+
+fn append_change(command: &mut Cmd, change: &Change) {
+    let kind = match change {
+        Change::Set {
+            only_if_absent: false,
+            ..
+        } => "set",
+        Change::Set { .. } => "set if absent",
+        Change::Remove { .. } => "remove",
+        Change::Merge { .. } => "merge",
+        Change::Renew { .. } => "renew",
+        Change::Take { .. } => "take",
+    };
+    command.arg(kind).arg(change.name().as_bytes());
+    match change {
+        Change::Set { value, ttl, .. } => {
+            command.arg(value.as_ref());
+            append_ttl(command, *ttl);
+        }
+        Change::Merge {
+            operation,
+            operand,
+            initial,
+            range,
+            ttl,
+            ..
+        } => {
+            command.arg(match operation {
+                MergeOperation::Add => "add",
+                MergeOperation::Max => "max",
+                MergeOperation::Min => "min",
+            });
+            command.arg(operand).arg(initial);
+            command.arg(range.min).arg(range.max);
+            command.arg(flag(range.stop_at_min));
+            append_ttl(command, *ttl);
+        }
+        Change::Renew { ttl, .. } => append_ttl(command, Some(FieldTtl::restarting(*ttl))),
+        Change::Remove { .. } | Change::Take { .. } => {}
+    }
+}
+
+fn append_ttl(command: &mut Cmd, ttl: Option<FieldTtl>) {
+    command.arg(ttl.map(|ttl| millis(ttl.duration)).unwrap_or_default());
+    command.arg(flag(ttl.is_some_and(|ttl| ttl.restart)));
+}
+
+fn millis(duration: std::time::Duration) -> String {
+    duration.as_millis().min(LONGEST).to_string()
+}
+
+fn flag(is_set: bool) -> &'static str {
+    if is_set { "1" } else { "" }
+}
+
+/// What `commit.lua` answered.
+pub(super) enum Answer {
+    Outcome(Outcome),
+    /// The key holds something that is no session.
+    Foreign,
+}
+
+/// Reads the answer of `commit.lua` to this commit.
+pub(super) fn answer(commit: &Commit, value: Value) -> Result<Answer, Failure> {
+    let Value::Array(parts) = value else {
+        return Err(Failure::NONSENSE);
+    };
+    let mut parts = parts.into_iter();
+    let mut next = || {
+        let part = parts.next().ok_or(Failure::NONSENSE)?;
+        layout::bytes(part).map_err(|_| Failure::NONSENSE)
+    };
+    let place = |place: Option<Bytes>| {
+        let text = place.as_deref().map(std::str::from_utf8);
+        let place: Option<usize> = text.and_then(|text| text.ok()?.parse().ok());
+        place.ok_or(Failure::NONSENSE)
+    };
+    let outcome = match next()?.as_deref() {
+        Some(b"applied") => {
+            let values = commit.changes.iter().map(|_| next());
+            Outcome::Applied(Applied::new(values.collect::<Result<_, _>>()?))
+        }
+        Some(b"gone") => Outcome::Gone,
+        Some(b"foreign") => return Ok(Answer::Foreign),
+        Some(b"conflict") => {
+            let condition = commit.conditions.get(place(next()?)?);
+            let field = match condition.ok_or(Failure::NONSENSE)? {
+                Condition::Field { name, .. } => Some(name.clone()),
+                Condition::LastCommit(_) => None,
+            };
+            Outcome::Conflict { field }
+        }
+        Some(b"out of range") => {
+            let change = commit.changes.get(place(next()?)?);
+            let field = change.ok_or(Failure::NONSENSE)?.name().clone();
+            Outcome::OutOfRange { field }
+        }
+        _ => return Err(Failure::NONSENSE),
+    };
+    Ok(Answer::Outcome(outcome))
+}

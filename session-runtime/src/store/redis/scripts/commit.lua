@@ -1,0 +1,234 @@
+-- Applies a commit to one session, or does nothing at all. It does what `Record::commit` does.
+--
+-- Everything that can be refused is decided before the first write: what a script has written stays
+-- written when a later command of it fails.
+--
+-- KEYS[1] is the session. ARGV, in this order: commit id; action and its verifier; new verifier and
+-- grace of a rotation; whether the commit is remembered; idle timeout and lifetime; persistent;
+-- label; how many conditions, and for each its field, whether it is present, and its value; how many
+-- changes, and for each its kind, its field, and what the kind needs: 'set' and 'set if absent' a
+-- value, a time to live and whether that restarts; 'merge' operation, operand, initial value, least
+-- and greatest result, whether to stop at the least, and then the same two about time; 'renew' only
+-- these two; 'remove' and 'take' nothing. '' means that there is none, or no. Times are milliseconds.
+-- Answers: 'applied' and one value per change; 'gone'; 'foreign' for a key that is no session;
+-- 'conflict' or 'out of range' and the place in the list of conditions or changes.
+
+local id, action, verifier, new_verifier, grace, remembered, new_idle, new_lifetime, persistent, label =
+  unpack(ARGV, 1, 10)
+
+local position = 12
+local conditions = {}
+for i = 1, tonumber(ARGV[11]) do
+  local name, present, value = unpack(ARGV, position, position + 2)
+  conditions[i] = { name = name, present = present ~= '', value = value }
+  position = position + 3
+end
+
+-- What each kind needs after its name.
+local needed = { set = 3, ['set if absent'] = 3, remove = 0, merge = 8, renew = 2, take = 0 }
+local changes = {}
+local count = tonumber(ARGV[position])
+position = position + 1
+for i = 1, count do
+  local kind, name = ARGV[position], ARGV[position + 1]
+  changes[i] = { kind = kind, name = name, at = position + 2 }
+  position = position + 2 + needed[kind]
+end
+
+-- The session as it is.
+
+local header = redis.pcall('HMGET', key, '@verifier', '@commits', '@created', '@seen', '@idle', '@end')
+if header.err then
+  if string.sub(header.err, 1, 9) == 'WRONGTYPE' then return { 'foreign' } end
+  return header
+end
+local current, commits = header[1], header[2] or ''
+
+-- A number of the header, nil where there is none; what is not a number ruins the session.
+local ruined = false
+local function number(kept)
+  if not kept then return nil end
+  if #kept > 14 or not string.find(kept, '^%d+$') then
+    ruined = true
+    return nil
+  end
+  return tonumber(kept)
+end
+
+local created, seen = number(header[3]), number(header[4])
+local idle, last = number(header[5]), number(header[6])
+
+-- When the session ends if it was seen at that moment, nil for never.
+local function ends(seen_at)
+  local idle_end = idle and math.min(seen_at + idle, LATEST)
+  return idle_end and last and math.min(idle_end, last) or idle_end or last
+end
+
+local exists = false
+if current and created and seen and not ruined then
+  local at = ends(seen)
+  if at and at <= now then
+    redis.call('DEL', key)
+    header = nil
+  else
+    exists = true
+  end
+end
+
+local function is_recent()
+  for first = 1, #commits, 8 do
+    if string.sub(commits, first, first + 7) == id then return true end
+  end
+  return false
+end
+
+local function answer_again()
+  local answer = { 'applied' }
+  for i, change in ipairs(changes) do
+    local value
+    if change.kind == 'take' then
+      local taken = fetch('@taken:' .. change.name)
+      if taken and string.sub(taken, 1, 8) == id then value = string.sub(taken, 9) end
+    elseif change.kind == 'merge' then
+      value = fetch(change.name)
+    end
+    answer[i + 1] = value or false
+  end
+  return answer
+end
+
+-- Guards.
+
+if exists and is_recent() then return answer_again() end
+if action == 'create' then
+  -- A key that is there without being a session is not ours to replace.
+  if exists or redis.call('EXISTS', key) == 1 then return { exists and 'gone' or 'foreign' } end
+  created, idle, last, commits = now, nil, nil, ''
+elseif not exists then
+  return { header and header[1] and 'foreign' or 'gone' }
+elseif current ~= verifier then
+  if new_verifier ~= '' or fetch('@previous') ~= verifier then return { 'gone' } end
+end
+
+if action == 'destroy' then
+  redis.call('DEL', key)
+  local answer = { 'applied' }
+  for i = 1, #changes do answer[i + 1] = false end
+  return answer
+end
+
+for i, condition in ipairs(conditions) do
+  local value
+  if condition.name == '@commits' then
+    if commits ~= '' then value = string.sub(commits, -8) end
+  else
+    value = action ~= 'create' and fetch(condition.name) or nil
+  end
+  if condition.present ~= (value ~= nil) or (value and value ~= condition.value) then
+    return { 'conflict', i - 1 }
+  end
+end
+
+-- The fields as they will be.
+
+-- In the order in which they were named; the value of each, false for a removal; and the deadlines.
+local names, staged, deadlines = {}, {}, {}
+
+-- Stages a value, or a removal where there is none or its deadline has come.
+local function stage(name, value, deadline)
+  if staged[name] == nil then names[#names + 1] = name end
+  staged[name] = value and not (deadline and deadline <= now) and value or false
+  deadlines[name] = deadline
+end
+
+local function get(name)
+  local value = staged[name]
+  if value == nil then return fetch(name) end
+  return value or nil
+end
+
+local function get_deadline(name)
+  local value = staged[name]
+  if value == nil then return fetch_deadline(name) end
+  return value and deadlines[name] or nil
+end
+
+-- Stages a value whose time to live and whether it restarts are the arguments at `at`.
+local function put(name, value, at)
+  local ttl, deadline = ARGV[at], nil
+  if ttl ~= '' then
+    deadline = ARGV[at + 1] == '' and get_deadline(name) or math.min(now + ttl, LATEST)
+  end
+  stage(name, value, deadline)
+end
+
+-- The combined integer, or nil where it is not in the range.
+local function merged(name, at)
+  local operation, operand, initial, min, max, stop_at_min = unpack(ARGV, at, at + 5)
+  local stored = get(name)
+  if not stored or not is_integer(stored) then stored = initial end
+  local result = stored
+  if operation == 'add' then
+    result = add(stored, operand)
+  elseif compare(operand, stored) == (operation == 'max' and 1 or -1) then
+    result = operand
+  end
+  if compare(result, min) < 0 then return stop_at_min ~= '' and min or nil end
+  if compare(result, max) > 0 then return nil end
+  return result
+end
+
+local answer = { 'applied' }
+for i, change in ipairs(changes) do
+  local kind, name, at, value = change.kind, change.name, change.at, nil
+  if kind == 'set' then
+    put(name, ARGV[at], at + 1)
+  elseif kind == 'set if absent' then
+    if not get(name) then put(name, ARGV[at], at + 1) end
+  elseif kind == 'remove' then
+    stage(name)
+  elseif kind == 'merge' then
+    value = merged(name, at)
+    if not value then return { 'out of range', i - 1 } end
+    put(name, value, at + 6)
+  elseif kind == 'renew' then
+    local present = get(name)
+    if present then put(name, present, at) end
+  elseif kind == 'take' then
+    value = get(name)
+    stage(name)
+    -- Kept for a while, so that a commit that arrives again can answer again.
+    if value then stage('@taken:' .. name, id .. value, now + 30000) end
+  end
+  answer[i + 1] = value or false
+end
+
+-- The header as it will be.
+
+if action == 'create' then
+  stage('@verifier', verifier)
+  stage('@created', text(now))
+end
+if new_verifier ~= '' then
+  stage('@verifier', new_verifier)
+  stage('@previous', grace ~= '' and current or nil, grace ~= '' and math.min(now + grace, LATEST) or nil)
+end
+if new_idle ~= '' then
+  idle = tonumber(new_idle)
+  last = new_lifetime ~= 'none' and math.min(created + new_lifetime, LATEST) or nil
+  stage('@idle', idle and text(idle))
+  stage('@end', last and text(last))
+end
+if persistent ~= '' then stage('@persistent', persistent) end
+if label ~= '' then stage('@label', string.sub(label, 2)) end
+if remembered ~= '' then stage('@commits', string.sub(commits .. id, -64)) end
+stage('@seen', text(now))
+
+write(names, staged, deadlines)
+local at = ends(now)
+if at then
+  redis.call('PEXPIREAT', key, text(at))
+elseif action ~= 'create' then
+  redis.call('PERSIST', key)
+end
+return answer
