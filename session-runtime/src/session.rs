@@ -161,6 +161,10 @@ impl<T: SessionSchema> Session<T> {
     /// long in all, counted from its creation. `None` is no limit.
     ///
     /// Recorded in the session, so that later commits keep it. It waits until there is a session.
+    ///
+    /// A longer lifetime must be known to the index of principals too: a program that lengthens the
+    /// lives of sessions names every schema with a `principal` to its layer
+    /// ([`schema`](crate::SessionLayerBuilder::schema)), also those that its handlers do not use.
     pub fn set_timeouts(
         &mut self,
         idle: impl Into<Option<Duration>>,

@@ -62,7 +62,11 @@ async fn stored(store: &Store, session: &SessionId, names: &[&str]) -> Vec<Optio
         .iter()
         .map(|name| Selected { name, deadline })
         .collect();
-    let loaded = store.inner().load(session, &selected).await.unwrap();
+    let loaded = store
+        .inner()
+        .load(session, &selected)
+        .await
+        .expect("the store works");
     let text = |field: StoredField| String::from_utf8_lossy(&field.value).into_owned();
     let fields = loaded.expect("the session lives").fields;
     fields.into_iter().map(|field| field.map(text)).collect()
@@ -71,15 +75,27 @@ async fn stored(store: &Store, session: &SessionId, names: &[&str]) -> Vec<Optio
 /// Changes the record past the layer, as another version of the program would.
 async fn plant(store: &Store, session: &SessionId, changes: Vec<Change>) {
     let nothing: [Selected<'_>; 0] = [];
-    let loaded = store.inner().load(session, &nothing).await.unwrap();
+    let loaded = store
+        .inner()
+        .load(session, &nothing)
+        .await
+        .expect("the store works");
     let verifier = loaded.expect("the session lives").header.verifier;
     let update = Action::Update {
         verifier,
         rotation: None,
     };
-    let mut commit = Commit::new(*session, CommitId::generate().unwrap(), update);
+    let mut commit = Commit::new(
+        *session,
+        CommitId::generate().expect("random bytes"),
+        update,
+    );
     commit.changes = changes;
-    store.inner().commit(&commit).await.unwrap();
+    store
+        .inner()
+        .commit(&commit)
+        .await
+        .expect("the store works");
 }
 
 fn set(name: &'static str, value: &'static str) -> Change {
@@ -124,7 +140,7 @@ async fn race(
     }
     for (task, gate) in tasks.into_iter().zip(&gates) {
         gate.open();
-        statuses.push(task.await.unwrap());
+        statuses.push(task.await.expect("the request ends"));
     }
     let page =
         |session: ReadSession<Merged>| async move { format!("{:?}", Merged::clone(&session)) };

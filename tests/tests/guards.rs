@@ -8,7 +8,7 @@ use axum::routing::{get, post};
 use http::StatusCode;
 use session_runtime::store::StoreErrorKind;
 use session_runtime::{
-    MemoryStore, ReadSession, Session, SessionError, SessionLayer, SessionRejection,
+    MemoryStore, ReadSession, Session, SessionError, SessionLayer, SessionRejection, SessionStore,
 };
 use tests::browser::Browser;
 use tests::counting::CountingStore;
@@ -685,4 +685,33 @@ where
 {
     let answer = Browser::new(&page(layer, handler)).get("/").await;
     (answer.status, answer.body)
+}
+
+#[tokio::test]
+async fn labels_are_cut_at_a_character_and_survive_rotation() {
+    use session_runtime::store::Selected;
+    let (layer, store) = site();
+    let mut visitor = Visitor::new(&layer);
+    let page = |mut session: Session<Shop>| async move {
+        session.set_label("é".repeat(64) + "cut");
+        session.visits = 1;
+    };
+    visitor.visit(page).await;
+    let page = |mut session: Session<Shop>| async move {
+        session.rotate();
+        session.id().map(|id| id.to_string()).unwrap_or_default()
+    };
+    let id = visitor.visit(page).await.body.parse().unwrap();
+    let nothing: [Selected<'_>; 0] = [];
+    let loaded = store.load(&id, &nothing).await.unwrap().unwrap();
+    assert_eq!(
+        loaded.header.label.as_deref(),
+        Some("é".repeat(64).as_str())
+    );
+    let page = |mut session: Session<Shop>| async move {
+        session.set_label("x".to_owned() + &"é".repeat(64));
+    };
+    visitor.visit(page).await;
+    let loaded = store.load(&id, &nothing).await.unwrap().unwrap();
+    assert_eq!(loaded.header.label.map(|label| label.len()), Some(127));
 }

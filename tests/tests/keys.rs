@@ -315,6 +315,8 @@ async fn a_session_can_begin_with_a_sealed_field() {
 struct Ledger {
     #[session(encrypt, merge = "reject")]
     entry: Option<String>,
+    #[session(encrypt, merge = "first")]
+    opened_by: Option<String>,
 }
 
 /// What a `reject` field was loaded as is compared as it is stored, in later commits of the same
@@ -358,19 +360,29 @@ async fn reject_compares_what_is_stored() {
 }
 
 #[tokio::test]
-async fn reject_replaces_what_does_not_open() {
+async fn merges_replace_what_does_not_open() {
     let store = store();
     let mut visitor = Visitor::new(&sealing(&store, [1]));
     let write = |mut session: Session<Ledger>| async move {
         session.entry = Some("a".to_owned());
+        session.opened_by = Some("b".to_owned());
         session.save().await?;
         Ok::<_, SessionError>(session.id().unwrap().to_string())
     };
     let session = visitor.visit(write).await.body.parse().unwrap();
-    put(&store, &session, "ledger.entry", "nonsense".into()).await;
-    assert_eq!(visitor.visit(write).await.status, StatusCode::OK);
-    let sealed = stored(&store, &session, "ledger.entry").await.unwrap();
-    assert!(sealed.starts_with(b"v1."));
+    for name in ["ledger.entry", "ledger.opened_by"] {
+        put(&store, &session, name, "nonsense".into()).await;
+        assert_eq!(visitor.visit(write).await.status, StatusCode::OK);
+        let sealed = stored(&store, &session, name).await.unwrap();
+        assert!(sealed.starts_with(b"v1."), "{name}");
+    }
+    // What is there already stays, though a new sealing of it differs.
+    let sealed = stored(&store, &session, "ledger.opened_by").await;
+    let late = |mut session: Session<Ledger>| async move {
+        session.opened_by = Some("too late".to_owned());
+    };
+    assert_eq!(visitor.visit(late).await.status, StatusCode::OK);
+    assert_eq!(stored(&store, &session, "ledger.opened_by").await, sealed);
 }
 
 #[derive(Session, Default)]
@@ -441,8 +453,10 @@ async fn without_keys_nothing_is_stored() {
     let write = |mut session: Session<Lasting>| async move {
         session.secret = Some("secret".to_owned());
     };
-    let answer = visitor.visit(write).await;
-    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+    let read = |session: Session<Lasting>| async move { session.secret.is_some().to_string() };
+    for answer in [visitor.visit(write).await, visitor.visit(read).await] {
+        assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+    }
     assert_eq!(store.take_counts(), (0, 0));
 }
 

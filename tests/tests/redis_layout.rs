@@ -270,6 +270,7 @@ async fn damaged_sessions_are_absent_or_whole() {
     ];
     let header = [
         "@verifier",
+        "@rotated",
         "@previous",
         "@created",
         "@seen",

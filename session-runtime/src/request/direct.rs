@@ -58,7 +58,7 @@ impl RequestSession {
             let answer = change(&mut value);
             let changes = changes_since(&value, &before);
             let changed: Vec<_> = changes.changed().collect();
-            fresh.record(T::FIELDS, &before, changes, Some(&defaults::<T>()));
+            fresh.record(T::FIELDS, &before, &changes, Some(&defaults::<T>()));
             let config = &self.shared().config;
             if let Some(mut plan) = fresh
                 .plan(config, Moment::Asked)

@@ -117,7 +117,7 @@ impl RequestSession {
             .any(|index| matches!(T::FIELDS[index].merge, Merge::Integer { .. }))
             .then(defaults::<T>);
         self.state()
-            .record(T::FIELDS, baseline, changes, defaults.as_ref());
+            .record(T::FIELDS, baseline, &changes, defaults.as_ref());
         true
     }
 

@@ -242,15 +242,16 @@ impl State {
         &mut self,
         specs: &'static [FieldSpec],
         baseline: &Encoded,
-        changes: Encoded,
+        changes: &Encoded,
         defaults: Option<&Encoded>,
     ) {
-        let (buffer, slots) = changes.into_parts();
-        for (index, (spec, slot)) in specs.iter().zip(slots).enumerate() {
+        for (index, (spec, slot)) in specs.iter().zip(changes.slots()).enumerate() {
             let value = match slot {
                 Slot::Unchanged => continue,
                 Slot::Absent => None,
-                Slot::Present(range) => Some(buffer.slice(range)),
+                // A copy, because a store may keep it for long: a part of the buffer would keep
+                // all of it, and with it the room that unchanged fields took.
+                Slot::Present(_) => changes.value(index).map(Bytes::copy_from_slice),
                 Slot::Failed => {
                     self.error = Some(SessionError::Encode { field: spec.name });
                     continue;

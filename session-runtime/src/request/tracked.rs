@@ -161,6 +161,17 @@ impl TrackedField {
         self.written
     }
 
+    /// Whether a change that waits is a difference, whatever the store holds by then.
+    fn adds(&self) -> bool {
+        matches!(
+            self.spec.merge,
+            Merge::Integer {
+                operation: MergeOperation::Add,
+                ..
+            }
+        )
+    }
+
     pub(super) fn is_pending(&self) -> bool {
         self.written || self.renewed
     }
@@ -180,7 +191,12 @@ impl TrackedField {
         if !self.written {
             self.before = from.map(Bytes::copy_from_slice);
         }
-        if let (None, Some(from), Some(default)) = (self.counted, integer(from), integer(default)) {
+        if let (Merge::Integer { .. }, None, Some(from), Some(default)) = (
+            self.spec.merge,
+            self.counted,
+            integer(from),
+            integer(default),
+        ) {
             self.counted = Some(Counted { from, default });
         }
         // Where the stored value does not decode it counts as absent, for a merge in the store
@@ -219,8 +235,9 @@ impl TrackedField {
 
     /// The store holds this now; a change that the handler made meanwhile stays.
     pub(super) fn settle(&mut self, value: Option<Bytes>) {
+        let adds = self.adds();
         match (&mut self.counted, integer(value.as_deref())) {
-            (Some(counted), Some(now)) if self.written => {
+            (Some(counted), Some(now)) if self.written && adds => {
                 let pending = i128::from(integer(self.current.as_deref()).unwrap_or(now))
                     - i128::from(counted.from);
                 let sum = i128::from(now) + pending;
@@ -262,7 +279,8 @@ impl TrackedField {
     /// As [`settle`](Self::settle), for a field that an update brought to the store, past the
     /// change that waits: of that one only a difference to be added is left.
     pub(super) fn adopt(&mut self, other: &Self) {
-        if self.counted.is_none() {
+        self.reset = false;
+        if self.counted.is_none() || !self.adds() {
             self.forget();
         }
         self.settle(other.stored.clone());

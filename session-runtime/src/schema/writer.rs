@@ -12,8 +12,10 @@ pub struct FieldWriter<'a> {
     baseline: Option<&'a Encoded>,
 }
 
+/// Bytes that a baseline has room for at first: those of an ordinary schema.
+const USUAL_SIZE: usize = 256;
+
 /// All fields of one schema, encoded into one buffer.
-#[derive(Default)]
 pub(crate) struct Encoded {
     buffer: Vec<u8>,
     slots: Vec<Slot>,
@@ -36,7 +38,7 @@ impl<'a> FieldWriter<'a> {
     /// Encodes everything, to compare with later.
     pub(crate) fn baseline() -> Self {
         Self {
-            encoded: Encoded::default(),
+            encoded: Encoded::with_capacity(USUAL_SIZE, 0),
             baseline: None,
         }
     }
@@ -44,7 +46,7 @@ impl<'a> FieldWriter<'a> {
     /// Encodes what differs from `baseline`.
     pub(crate) fn changes_since(baseline: &'a Encoded) -> Self {
         Self {
-            encoded: Encoded::default(),
+            encoded: Encoded::with_capacity(baseline.buffer.len(), baseline.slots.len()),
             baseline: Some(baseline),
         }
     }
@@ -96,6 +98,13 @@ impl<'a> FieldWriter<'a> {
 }
 
 impl Encoded {
+    fn with_capacity(bytes: usize, fields: usize) -> Self {
+        Self {
+            buffer: Vec::with_capacity(bytes),
+            slots: Vec::with_capacity(fields),
+        }
+    }
+
     /// The bytes of a field that is present.
     pub(crate) fn value(&self, index: usize) -> Option<&[u8]> {
         match self.slots.get(index)? {
@@ -110,8 +119,8 @@ impl Encoded {
         slots.filter_map(|(index, slot)| (*slot != Slot::Unchanged).then_some(index))
     }
 
-    pub(crate) fn into_parts(self) -> (bytes::Bytes, Vec<Slot>) {
-        (self.buffer.into(), self.slots)
+    pub(crate) fn slots(&self) -> &[Slot] {
+        &self.slots
     }
 }
 

@@ -306,9 +306,11 @@ pub(super) async fn only_the_same_mark_is_forgotten(kit: Kit) {
     let other = signed_in(&kit, "7").await;
     let all = entries(&kit, &principal("7")).await;
     let of = |visitor: &Visitor| {
-        *all.iter()
-            .find(|entry| entry.session == visitor.id)
-            .unwrap()
+        let mut all = all.iter();
+        match all.find(|entry| entry.session == visitor.id) {
+            Some(entry) => *entry,
+            None => kit.broken("expected an entry, found none"),
+        }
     };
     let stale = of(&visitor);
     visitor

@@ -9,10 +9,11 @@ use crate::store::{Header, Selected, StoredField};
 use crate::token::CommitId;
 
 /// The header fields of a session, in the order in which they are read.
-pub(super) const HEADER: [&str; 9] = [
+pub(super) const HEADER: [&str; 10] = [
     "@verifier",
     "@previous",
     "@created",
+    "@rotated",
     "@seen",
     "@idle",
     "@end",
@@ -34,6 +35,7 @@ pub(super) fn header(
         verifier,
         previous,
         created,
+        rotated,
         seen,
         idle,
         end,
@@ -56,6 +58,7 @@ pub(super) fn header(
         verifier: parse(verifier)?,
         previous: value(previous).as_ref().map(parse).transpose()?,
         created: moment(created.as_ref().ok_or(Undecodable)?)?,
+        rotated: moment(rotated.as_ref().ok_or(Undecodable)?)?,
         seen: moment(seen.as_ref().ok_or(Undecodable)?)?,
         idle: idle
             .as_ref()

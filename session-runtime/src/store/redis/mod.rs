@@ -2,7 +2,8 @@
 //!
 //! 1. A session is the hash `<prefix>:<id>`. Header fields begin with `@`; every other field is one
 //!    field of a schema, under its own name and readable as it is.
-//! 2. A load is one trip. A commit is one script and one trip, whatever it does; the script decides
+//! 2. A load is one trip. A commit is one script and one trip, whatever it does to the session (one
+//!    that also changes lists of principals takes one more for each step); the script decides
 //!    everything before it writes anything, and does what [`Record::commit`](super::Record::commit)
 //!    does.
 //! 3. All times are the server's.
@@ -14,6 +15,7 @@ mod builder;
 mod connection;
 mod endpoint;
 mod error;
+mod index;
 mod layout;
 mod probe;
 mod script;
@@ -30,7 +32,10 @@ use self::connection::Connections;
 use self::error::{Failure, Refusal};
 use self::layout::HEADER;
 use self::script::{Answer, Script};
-use super::{Commit, Count, Loaded, Outcome, Selected, SessionStore, StoreError};
+use super::{
+    Commit, Count, IndexEntries, IndexEntry, Loaded, Outcome, PrincipalKey, Selected, SessionStep,
+    SessionStore, StoreError, commit_in_steps,
+};
 use crate::token::SessionId;
 
 /// Keeps sessions in Redis or Valkey: one server, behind Sentinel, or a Cluster.
@@ -64,12 +69,16 @@ use crate::token::SessionId;
 /// A commit that got no answer in time is [`FateUnknown`](super::StoreErrorKind::FateUnknown). After
 /// a lost connection it is sent again within its deadline; the session remembers its last eight
 /// commits, so it takes effect once unless eight others of the same session come first.
+///
+/// A server that evicts keys signs visitors out: `maxmemory-policy noeviction` refuses new data
+/// instead ([`Full`](super::StoreErrorKind::Full)), and logging out still works.
 pub struct RedisStore {
     connections: Connections,
     prefix: String,
     tier: Tier,
     commit: Script,
     load: Script,
+    index: Script,
 }
 
 /// Who removes a field whose time has come.
@@ -130,6 +139,7 @@ impl RedisStore {
             tier,
             commit: Script::commit(tier),
             load: Script::load(),
+            index: Script::index(),
         }
     }
 
@@ -230,15 +240,18 @@ impl RedisStore {
         Ok((now, kept, deadlines))
     }
 
-    async fn apply(&self, commit: &Commit) -> Result<Outcome, Failure> {
+    async fn apply(&self, commit: &Commit) -> Result<SessionStep, Failure> {
         let key = self.key(&commit.session);
         let arguments = |command: &mut Cmd| script::append_commit(command, commit);
         let value = self.commit.run(&self.connections, &key, arguments).await?;
         Ok(match script::answer(commit, value)? {
-            Answer::Outcome(outcome) => outcome,
+            Answer::Step(step) => step,
             Answer::Foreign => {
                 foreign(&commit.session);
-                Outcome::Gone
+                SessionStep {
+                    outcome: Outcome::Gone,
+                    repeated: false,
+                }
             }
         })
     }
@@ -282,7 +295,25 @@ impl SessionStore for RedisStore {
     }
 
     fn commit<'a>(&'a self, commit: &'a Commit) -> BoxFuture<'a, Result<Outcome, StoreError>> {
-        Box::pin(async move { self.apply(commit).await.map_err(Failure::of_commit) })
+        Box::pin(commit_in_steps(self, commit))
+    }
+
+    fn index<'a>(
+        &'a self,
+        principal: &'a PrincipalKey,
+    ) -> BoxFuture<'a, Result<IndexEntries, StoreError>> {
+        Box::pin(async move { self.list(principal).await.map_err(Failure::of_load) })
+    }
+
+    fn forget<'a>(
+        &'a self,
+        principal: &'a PrincipalKey,
+        entry: &'a IndexEntry,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let forgotten = self.forget_entry(principal, entry).await;
+            forgotten.map_err(Failure::of_load)
+        })
     }
 
     /// The number of keys in the database, those of other applications and prefixes included.

@@ -8,7 +8,8 @@ use super::connection::Connections;
 use super::error::{Failure, Refusal};
 use super::layout;
 use crate::store::{
-    Action, Applied, Change, Commit, Condition, FieldTtl, MergeOperation, Outcome, Timeouts,
+    Action, Applied, Change, Commit, Condition, FieldTtl, MergeOperation, Outcome, SessionStep,
+    Timeouts,
 };
 
 const COMMIT_NATIVE: &str = concat!(
@@ -22,6 +23,10 @@ const COMMIT_COMPATIBLE: &str = concat!(
     include_str!("scripts/compatible.lua"),
     include_str!("scripts/decimal.lua"),
     include_str!("scripts/commit.lua"),
+);
+const INDEX: &str = concat!(
+    include_str!("scripts/start.lua"),
+    include_str!("scripts/index.lua"),
 );
 const LOAD: &str = include_str!("scripts/load.lua");
 
@@ -44,6 +49,10 @@ impl Script {
 
     pub(super) fn load() -> Self {
         Self::new(LOAD)
+    }
+
+    pub(super) fn index() -> Self {
+        Self::new(INDEX)
     }
 
     fn new(source: &'static str) -> Self {
@@ -79,12 +88,13 @@ impl Script {
 pub(super) fn append_commit(command: &mut Cmd, commit: &Commit) {
     let none = "";
     let (action, verifier, rotation) = match &commit.action {
-        Action::Create { verifier } => ("create", verifier, None),
-        Action::Update { verifier, rotation } => ("update", verifier, rotation.as_ref()),
-        Action::Destroy { verifier } => ("destroy", verifier, None),
+        Action::Create { verifier } => ("create", Some(verifier), None),
+        Action::Update { verifier, rotation } => ("update", Some(verifier), rotation.as_ref()),
+        Action::Destroy { verifier } => ("destroy", Some(verifier), None),
+        Action::Revoke => ("revoke", None, None),
     };
-    command.arg(commit.id.to_string());
-    command.arg(action).arg(verifier.to_string());
+    command.arg(commit.id.to_string()).arg(action);
+    command.arg(verifier.map(ToString::to_string).unwrap_or_default());
     match rotation {
         Some(rotation) => {
             command.arg(rotation.verifier.to_string());
@@ -114,6 +124,7 @@ pub(super) fn append_commit(command: &mut Cmd, commit: &Commit) {
         Some(label) => command.arg(format!("={label}")),
         None => command.arg(none),
     };
+    command.arg(flag(commit.end_grace));
     command.arg(commit.conditions.len());
     for condition in &commit.conditions {
         match condition {
@@ -179,7 +190,7 @@ fn append_ttl(command: &mut Cmd, ttl: Option<FieldTtl>) {
     command.arg(flag(ttl.is_some_and(|ttl| ttl.restart)));
 }
 
-fn millis(duration: std::time::Duration) -> String {
+pub(super) fn millis(duration: std::time::Duration) -> String {
     duration.as_millis().min(LONGEST).to_string()
 }
 
@@ -189,7 +200,7 @@ fn flag(is_set: bool) -> &'static str {
 
 /// What `commit.lua` answered.
 pub(super) enum Answer {
-    Outcome(Outcome),
+    Step(SessionStep),
     /// The key holds something that is no session.
     Foreign,
 }
@@ -209,8 +220,10 @@ pub(super) fn answer(commit: &Commit, value: Value) -> Result<Answer, Failure> {
         let place: Option<usize> = text.and_then(|text| text.ok()?.parse().ok());
         place.ok_or(Failure::NONSENSE)
     };
-    let outcome = match next()?.as_deref() {
-        Some(b"applied") => {
+    let word = next()?;
+    let repeated = word.as_deref() == Some(b"repeated");
+    let outcome = match word.as_deref() {
+        Some(b"applied" | b"repeated") => {
             let values = commit.changes.iter().map(|_| next());
             Outcome::Applied(Applied::new(values.collect::<Result<_, _>>()?))
         }
@@ -231,5 +244,5 @@ pub(super) fn answer(commit: &Commit, value: Value) -> Result<Answer, Failure> {
         }
         _ => return Err(Failure::NONSENSE),
     };
-    Ok(Answer::Outcome(outcome))
+    Ok(Answer::Step(SessionStep { outcome, repeated }))
 }

@@ -5,20 +5,21 @@
 --
 -- KEYS[1] is the session. ARGV, in this order: commit id; action and its verifier; new verifier and
 -- grace of a rotation; whether the commit is remembered; idle timeout and lifetime; persistent;
--- label; how many conditions, and for each its field, whether it is present, and its value; how many
+-- label; whether the grace ends; how many conditions, and for each its field, whether it is present, and its value; how many
 -- changes, and for each its kind, its field, and what the kind needs: 'set' and 'set if absent' a
 -- value, a time to live and whether that restarts; 'merge' operation, operand, initial value, least
 -- and greatest result, whether to stop at the least, and then the same two about time; 'renew' only
 -- these two; 'remove' and 'take' nothing. '' means that there is none, or no. Times are milliseconds.
--- Answers: 'applied' and one value per change; 'gone'; 'foreign' for a key that is no session;
+-- Answers: 'applied', or 'repeated' for a commit that was applied before, and one value per change; 'gone'; 'foreign' for a key that is no session;
 -- 'conflict' or 'out of range' and the place in the list of conditions or changes.
 
-local id, action, verifier, new_verifier, grace, remembered, new_idle, new_lifetime, persistent, label =
-  unpack(ARGV, 1, 10)
+local id, action, verifier, new_verifier, grace, remembered, new_idle, new_lifetime, persistent, label,
+  end_grace =
+  unpack(ARGV, 1, 11)
 
-local position = 12
+local position = 13
 local conditions = {}
-for i = 1, tonumber(ARGV[11]) do
+for i = 1, tonumber(ARGV[12]) do
   local name, present, value = unpack(ARGV, position, position + 2)
   conditions[i] = { name = name, present = present ~= '', value = value }
   position = position + 3
@@ -83,7 +84,7 @@ local function is_recent()
 end
 
 local function answer_again()
-  local answer = { 'applied' }
+  local answer = { 'repeated' }
   for i, change in ipairs(changes) do
     local value
     if change.kind == 'take' then
@@ -106,16 +107,19 @@ if action == 'create' then
   created, idle, last, commits = now, nil, nil, ''
 elseif not exists then
   return { header and header[1] and 'foreign' or 'gone' }
-elseif current ~= verifier then
+elseif action ~= 'revoke' and current ~= verifier then
   if new_verifier ~= '' or fetch('@previous') ~= verifier then return { 'gone' } end
 end
 
-if action == 'destroy' then
+-- Removes the session.
+local function remove()
   redis.call('DEL', key)
   local answer = { 'applied' }
   for i = 1, #changes do answer[i + 1] = false end
   return answer
 end
+
+if action == 'destroy' then return remove() end
 
 for i, condition in ipairs(conditions) do
   local value
@@ -128,6 +132,8 @@ for i, condition in ipairs(conditions) do
     return { 'conflict', i - 1 }
   end
 end
+
+if action == 'revoke' then return remove() end
 
 -- The fields as they will be.
 
@@ -208,9 +214,12 @@ end
 if action == 'create' then
   stage('@verifier', verifier)
   stage('@created', text(now))
+  stage('@rotated', text(now))
 end
+if end_grace ~= '' then stage('@previous') end
 if new_verifier ~= '' then
   stage('@verifier', new_verifier)
+  stage('@rotated', text(now))
   stage('@previous', grace ~= '' and current or nil, grace ~= '' and math.min(now + grace, LATEST) or nil)
 end
 if new_idle ~= '' then

@@ -1,12 +1,12 @@
-//! The layer's settings and which of them contradict.
+//! Building a layer: every setting, its default, and which of them contradict.
 
-use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use axum_core::response::{IntoResponse, Response};
+use axum_core::response::IntoResponse;
 
+use super::{Config, ConfigError, Limit, OnError, Shared, WhenFull, check_field};
 use crate::cookie::{CookieSettings, LONGEST_MAX_AGE, SameSite};
 use crate::error::SessionError;
 use crate::events;
@@ -15,7 +15,7 @@ use crate::layer::SessionLayer;
 use crate::schema::{Field, FieldSpec, SessionSchema};
 use crate::sealing::Sealer;
 use crate::signature::Signer;
-use crate::store::{SessionStore, StoreError, StoreErrorKind, Timeouts};
+use crate::store::{SessionStore, Timeouts};
 
 const DEFAULT_COOKIE: &str = "__Host-id";
 const DEFAULT_IDLE: Duration = Duration::from_secs(30 * 60);
@@ -24,117 +24,6 @@ const DEFAULT_FIELD_LIMIT: usize = 64 * 1024;
 const DEFAULT_SESSION_LIMIT: usize = 256 * 1024;
 /// A second to connect and a quarter of one for the command.
 const DEFAULT_STORE_DEADLINE: Duration = Duration::from_millis(1250);
-/// The longest that a session goes without being touched while it is used.
-const LONGEST_TOUCH_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Turns an error into the response that replaces the handler's.
-pub(crate) type OnError = Arc<dyn Fn(SessionError) -> Response + Send + Sync>;
-
-/// Everything that requests share.
-pub(crate) struct Shared {
-    pub(crate) store: Box<dyn SessionStore>,
-    pub(crate) config: Config,
-    /// The fields that were warned about, so that each is named once.
-    pub(crate) doubtful: Mutex<BTreeSet<&'static str>>,
-    principals: RwLock<Vec<&'static FieldSpec>>,
-}
-
-pub(crate) struct Config {
-    pub(crate) cookie: CookieSettings,
-    /// What `encrypt` fields are sealed with.
-    pub(crate) sealer: Option<Sealer>,
-    pub(crate) timeouts: Timeouts,
-    pub(crate) field_limit: usize,
-    pub(crate) session_limit: usize,
-    pub(crate) store_deadline: Duration,
-    pub(crate) rotate_every: Option<Duration>,
-    pub(crate) limits: Vec<Limit>,
-    pub(crate) on_error: OnError,
-}
-
-/// How many sessions a principal may have.
-pub(crate) struct Limit {
-    pub(crate) spec: &'static FieldSpec,
-    pub(crate) max: u32,
-    pub(crate) when_full: WhenFull,
-}
-
-/// What happens when a principal that has as many sessions as it may have signs in once more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WhenFull {
-    /// The new sign-in fails with [`SessionError::LimitReached`].
-    Reject,
-    /// The session that was created first ends.
-    EvictOldest,
-}
-
-impl Shared {
-    /// The fields of all schemas seen so far that say whose a session is.
-    pub(crate) fn principals(&self) -> Vec<&'static FieldSpec> {
-        let principals = self.principals.read();
-        principals.unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Notes a field that says whose a session is.
-    pub(crate) fn learn_principal(&self, spec: &'static FieldSpec) {
-        let is_known = |known: &[&FieldSpec]| known.iter().any(|known| known.name == spec.name);
-        // Almost always known: only then is nobody kept waiting.
-        let known = is_known(
-            &self
-                .principals
-                .read()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
-        if !known {
-            let mut principals = self
-                .principals
-                .write()
-                .unwrap_or_else(PoisonError::into_inner);
-            if !is_known(&principals) {
-                principals.push(spec);
-            }
-        }
-    }
-
-    /// Bounds a store call in time. `late` is what it means when the call takes longer.
-    pub(crate) async fn within_deadline<T>(
-        &self,
-        late: StoreErrorKind,
-        call: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, SessionError> {
-        let answer = tokio::time::timeout(self.config.store_deadline, call).await;
-        let answer = answer.unwrap_or_else(|_| Err(StoreError::new(late)));
-        answer.map_err(|error| {
-            events::store_failed(&error);
-            SessionError::Store(error)
-        })
-    }
-}
-
-impl Config {
-    /// How long the token before an automatic rotation still works, for requests on their way: at
-    /// most until the next rotation is due.
-    pub(crate) fn rotation_grace(&self) -> Duration {
-        let longest = Duration::from_secs(30);
-        self.rotate_every
-            .map_or(longest, |interval| interval.min(longest))
-    }
-
-    /// How many sessions a principal named by this field may have.
-    pub(crate) fn limit_of(&self, spec: &FieldSpec) -> Option<&Limit> {
-        self.limits
-            .iter()
-            .find(|limit| limit.spec.name == spec.name)
-    }
-
-    /// How long a session may go without a write before a visit is one.
-    pub(crate) fn touch_interval(idle: Option<Duration>) -> Duration {
-        idle.map_or(LONGEST_TOUCH_INTERVAL, |idle| {
-            (idle / 30).min(LONGEST_TOUCH_INTERVAL)
-        })
-    }
-}
 
 /// What a [`SessionLayer`] is built from.
 ///
@@ -535,54 +424,6 @@ impl fmt::Debug for SessionLayerBuilder {
     }
 }
 
-/// Refuses a schema that the layer's settings cannot serve, where it is first used.
-pub(crate) fn check_schema<T: SessionSchema>(shared: &Shared) -> Result<(), SessionError> {
-    for spec in T::FIELDS {
-        if spec.principal {
-            shared.learn_principal(spec);
-        }
-        let has_keys = shared.config.sealer.is_some();
-        match check_field(spec, shared.config.timeouts, has_keys) {
-            Ok(()) => {}
-            // The field works, only not for as long as it says.
-            Err(problem @ ConfigError::TtlBeyondLifetime { .. }) => {
-                let mut doubtful = shared
-                    .doubtful
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
-                if doubtful.insert(spec.name) {
-                    events::doubtful_schema(&problem);
-                }
-            }
-            Err(problem) => return Err(SessionError::Config(problem)),
-        }
-    }
-    Ok(())
-}
-
-/// What a field asks of the layer's settings.
-fn check_field(
-    spec: &FieldSpec,
-    timeouts: Timeouts,
-    has_encryption_keys: bool,
-) -> Result<(), ConfigError> {
-    // First, because the other problem is only a warning at the first request.
-    if spec.encrypted && !has_encryption_keys {
-        return Err(ConfigError::NoEncryptionKeys { field: spec.name });
-    }
-    if let Some(ttl) = spec.ttl
-        && let Some(lifetime) = timeouts.lifetime
-        && ttl > lifetime
-    {
-        return Err(ConfigError::TtlBeyondLifetime {
-            field: spec.name,
-            ttl,
-            lifetime,
-        });
-    }
-    Ok(())
-}
-
 /// Bytes that a cookie's name may have: a token of RFC 9110, section 5.6.2.
 fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
@@ -591,116 +432,4 @@ fn is_token_byte(byte: u8) -> bool {
 /// Bytes that a host's name may have; other alphabets are written in their ASCII form.
 fn is_host_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)
-}
-
-/// Two settings contradict, or one makes no sense.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// The name is not one that a cookie can have.
-    #[error("`cookie_name` is `{name}`, expected letters, digits and `-`, `_` or `.`")]
-    CookieName {
-        /// What was given.
-        name: String,
-    },
-    /// The domain is not one that a cookie can have.
-    #[error("`domain` is `{domain}`, expected a host name such as `example.com`")]
-    Domain {
-        /// What was given.
-        domain: String,
-    },
-    /// Browsers refuse the pair.
-    #[error(
-        "`domain` contradicts the prefix `__Host-` of `cookie_name`: choose a name without the prefix, or no domain"
-    )]
-    HostPrefixWithDomain,
-    /// Browsers refuse the pair.
-    #[error(
-        "`same_site(SameSite::None)` contradicts `insecure_for_development`: browsers want `Secure` beside it"
-    )]
-    SameSiteNoneInsecure,
-    /// Browsers refuse the pair.
-    #[error(
-        "`partitioned` contradicts `insecure_for_development`: browsers want `Secure` beside it"
-    )]
-    PartitionedInsecure,
-    /// Nothing would ever live that long.
-    #[error(
-        "`idle_timeout` of {idle:?} contradicts `lifetime` of {lifetime:?}: it must not be longer"
-    )]
-    IdleBeyondLifetime {
-        /// The idle timeout.
-        idle: Duration,
-        /// The lifetime.
-        lifetime: Duration,
-    },
-    /// Browsers forget cookies after 400 days.
-    #[error("`persistent` contradicts `{setting}`: browsers keep no cookie longer than 400 days")]
-    CookieTooOld {
-        /// The setting that is longer.
-        setting: &'static str,
-    },
-    /// A duration below one millisecond.
-    #[error("`{setting}` is zero, expected at least a millisecond")]
-    Zero {
-        /// The setting.
-        setting: &'static str,
-    },
-    /// A field would never reach its time to live.
-    #[error(
-        "the ttl of {ttl:?} of the field `{field}` contradicts `lifetime` of {lifetime:?}: it must not be longer"
-    )]
-    TtlBeyondLifetime {
-        /// The field's stored name.
-        field: &'static str,
-        /// Its time to live.
-        ttl: Duration,
-        /// The session's lifetime.
-        lifetime: Duration,
-    },
-    /// A schema has an `encrypt` field.
-    #[error(
-        "the field `{field}` is marked `encrypt`, but the layer has no keys: add `.encryption_keys(…)`, which needs the feature `encryption`"
-    )]
-    NoEncryptionKeys {
-        /// The field's stored name.
-        field: &'static str,
-    },
-    /// Nothing could be signed or sealed.
-    #[error("the key ring of `{setting}` is empty, expected at least one key")]
-    EmptyKeyRing {
-        /// The setting.
-        setting: &'static str,
-    },
-    /// A key is too short to be secret, or of another kind.
-    #[error("key {position} of `{setting}` has {found} bytes, expected 32")]
-    KeySize {
-        /// The setting.
-        setting: &'static str,
-        /// Which key of the ring, counted from one.
-        position: usize,
-        /// How many bytes it has.
-        found: usize,
-    },
-    /// Only a principal can have several sessions.
-    #[error("`max_sessions` names the field `{field}`, which is not marked `principal`")]
-    LimitWithoutPrincipal {
-        /// The field's stored name.
-        field: &'static str,
-    },
-    /// Only of principals a list of sessions is kept.
-    #[error("the field `{field}` is not marked `principal`, so nobody's sessions are listed by it")]
-    NotPrincipal {
-        /// The field's stored name.
-        field: &'static str,
-    },
-    /// Nobody could sign in.
-    #[error("`max_sessions` of the field `{field}` is zero, expected at least one")]
-    LimitOfZero {
-        /// The field's stored name.
-        field: &'static str,
-    },
-    /// No field could ever be as large as its limit.
-    #[error("`max_field_bytes` contradicts `max_session_bytes`: it must not be larger")]
-    FieldLimitBeyondSessionLimit,
 }

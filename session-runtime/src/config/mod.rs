@@ -1,0 +1,179 @@
+//! The layer's settings, and what all requests share.
+
+mod builder;
+mod error;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use axum_core::response::Response;
+
+pub use self::builder::SessionLayerBuilder;
+pub use self::error::ConfigError;
+use crate::cookie::CookieSettings;
+use crate::error::SessionError;
+use crate::events;
+use crate::schema::{FieldSpec, SessionSchema};
+use crate::sealing::Sealer;
+use crate::store::{SessionStore, StoreError, StoreErrorKind, Timeouts};
+
+/// The longest that a session goes without being touched while it is used.
+const LONGEST_TOUCH_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Turns an error into the response that replaces the handler's.
+pub(crate) type OnError = Arc<dyn Fn(SessionError) -> Response + Send + Sync>;
+
+/// Everything that requests share.
+pub(crate) struct Shared {
+    pub(crate) store: Box<dyn SessionStore>,
+    pub(crate) config: Config,
+    /// The fields that were warned about, so that each is named once.
+    pub(crate) doubtful: Mutex<BTreeSet<&'static str>>,
+    principals: RwLock<Vec<&'static FieldSpec>>,
+}
+
+pub(crate) struct Config {
+    pub(crate) cookie: CookieSettings,
+    /// What `encrypt` fields are sealed with.
+    pub(crate) sealer: Option<Sealer>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) field_limit: usize,
+    pub(crate) session_limit: usize,
+    pub(crate) store_deadline: Duration,
+    pub(crate) rotate_every: Option<Duration>,
+    pub(crate) limits: Vec<Limit>,
+    pub(crate) on_error: OnError,
+}
+
+/// How many sessions a principal may have.
+pub(crate) struct Limit {
+    pub(crate) spec: &'static FieldSpec,
+    pub(crate) max: u32,
+    pub(crate) when_full: WhenFull,
+}
+
+/// What happens when a principal that has as many sessions as it may have signs in once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// The new sign-in fails with [`SessionError::LimitReached`].
+    Reject,
+    /// The session that was created first ends.
+    EvictOldest,
+}
+
+impl Shared {
+    /// The fields of all schemas seen so far that say whose a session is.
+    pub(crate) fn principals(&self) -> Vec<&'static FieldSpec> {
+        let principals = self.principals.read();
+        principals.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes a field that says whose a session is.
+    pub(crate) fn learn_principal(&self, spec: &'static FieldSpec) {
+        let is_known = |known: &[&FieldSpec]| known.iter().any(|known| known.name == spec.name);
+        // Almost always known: only then is nobody kept waiting.
+        let known = is_known(
+            &self
+                .principals
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        if !known {
+            let mut principals = self
+                .principals
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            if !is_known(&principals) {
+                principals.push(spec);
+            }
+        }
+    }
+
+    /// Bounds a store call in time. `late` is what it means when the call takes longer.
+    pub(crate) async fn within_deadline<T>(
+        &self,
+        late: StoreErrorKind,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, SessionError> {
+        let answer = tokio::time::timeout(self.config.store_deadline, call).await;
+        let answer = answer.unwrap_or_else(|_| Err(StoreError::new(late)));
+        answer.map_err(|error| {
+            events::store_failed(&error);
+            SessionError::Store(error)
+        })
+    }
+}
+
+impl Config {
+    /// How long the token before an automatic rotation still works, for requests on their way: at
+    /// most until the next rotation is due.
+    pub(crate) fn rotation_grace(&self) -> Duration {
+        let longest = Duration::from_secs(30);
+        self.rotate_every
+            .map_or(longest, |interval| interval.min(longest))
+    }
+
+    /// How many sessions a principal named by this field may have.
+    pub(crate) fn limit_of(&self, spec: &FieldSpec) -> Option<&Limit> {
+        self.limits
+            .iter()
+            .find(|limit| limit.spec.name == spec.name)
+    }
+
+    /// How long a session may go without a write before a visit is one.
+    pub(crate) fn touch_interval(idle: Option<Duration>) -> Duration {
+        idle.map_or(LONGEST_TOUCH_INTERVAL, |idle| {
+            (idle / 30).min(LONGEST_TOUCH_INTERVAL)
+        })
+    }
+}
+
+/// Refuses a schema that the layer's settings cannot serve, where it is first used.
+pub(crate) fn check_schema<T: SessionSchema>(shared: &Shared) -> Result<(), SessionError> {
+    for spec in T::FIELDS {
+        if spec.principal {
+            shared.learn_principal(spec);
+        }
+        let has_keys = shared.config.sealer.is_some();
+        match check_field(spec, shared.config.timeouts, has_keys) {
+            Ok(()) => {}
+            // The field works, only not for as long as it says.
+            Err(problem @ ConfigError::TtlBeyondLifetime { .. }) => {
+                let mut doubtful = shared
+                    .doubtful
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                if doubtful.insert(spec.name) {
+                    events::doubtful_schema(&problem);
+                }
+            }
+            Err(problem) => return Err(SessionError::Config(problem)),
+        }
+    }
+    Ok(())
+}
+
+/// What a field asks of the layer's settings.
+fn check_field(
+    spec: &FieldSpec,
+    timeouts: Timeouts,
+    has_encryption_keys: bool,
+) -> Result<(), ConfigError> {
+    // First, because the other problem is only a warning at the first request.
+    if spec.encrypted && !has_encryption_keys {
+        return Err(ConfigError::NoEncryptionKeys { field: spec.name });
+    }
+    if let Some(ttl) = spec.ttl
+        && let Some(lifetime) = timeouts.lifetime
+        && ttl > lifetime
+    {
+        return Err(ConfigError::TtlBeyondLifetime {
+            field: spec.name,
+            ttl,
+            lifetime,
+        });
+    }
+    Ok(())
+}

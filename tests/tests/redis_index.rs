@@ -1,0 +1,110 @@
+//! Who is signed in where, on real servers.
+
+#![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use session_runtime::store::{Action, Commit, IndexChange, Outcome, PrincipalKey, StoreErrorKind};
+use session_runtime::{CommitId, RedisStore, SessionStore};
+use tests::servers::{Options, Server, available};
+use tests::store_visitor::Visitor;
+
+/// A creation that signs in.
+fn sign_in(visitor: &Visitor, principal: PrincipalKey, limit: Option<u32>) -> Commit {
+    let mut commit = visitor.creation([]);
+    commit.index = vec![IndexChange::Add {
+        principal,
+        keep: Some(Duration::from_secs(3600)),
+        limit,
+    }];
+    commit
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_listed_limited_revoked_and_forgotten() {
+    for generation in available() {
+        let server = Server::start(generation, &Options::default());
+        server.allow_application("shop", "secret", "session");
+        let url = format!("redis://shop:secret@127.0.0.1:{}", server.port());
+        let store = Arc::new(RedisStore::connect(url).await.unwrap());
+        let principal = PrincipalKey::new("shop.customer", b"7");
+
+        // Of many at the same time no more than the limit get in.
+        let mut tasks = Vec::new();
+        for _ in 0..40 {
+            let store = Arc::clone(&store);
+            tasks.push(tokio::spawn(async move {
+                let visitor = Visitor::new();
+                let outcome = store.commit(&sign_in(&visitor, principal, Some(3))).await;
+                (visitor, outcome.unwrap())
+            }));
+        }
+        let mut admitted = Vec::new();
+        for task in tasks {
+            match task.await.unwrap() {
+                (visitor, Outcome::Applied(_)) => admitted.push(visitor),
+                (visitor, Outcome::LimitReached { .. }) => {
+                    assert!(visitor.load(&*store, &[]).await.unwrap().is_none());
+                }
+                (_, other) => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(admitted.len(), 3);
+        let listed = store.index(&principal).await.unwrap();
+        let mut sessions: Vec<_> = listed.entries.iter().map(|entry| entry.session).collect();
+        sessions.sort_unstable();
+        admitted.sort_unstable_by_key(|visitor| visitor.session);
+        let expected: Vec<_> = admitted.iter().map(|visitor| visitor.session).collect();
+        assert_eq!(sessions, expected);
+        assert!(listed.entries.iter().all(|entry| !entry.arriving));
+
+        // A list ends with its last entry.
+        let key = format!("session:@principal:{principal}");
+        let ttl: i64 = server.command(&["PTTL", &key]);
+        assert!((3_500_000..=3_600_000).contains(&ttl), "{ttl}");
+
+        // Revocation needs no token, and takes the session off the list.
+        let id = CommitId::generate().unwrap();
+        let mut revocation = Commit::new(expected[0], id, Action::Revoke);
+        revocation.index = vec![IndexChange::Remove { principal }];
+        let outcome = store.commit(&revocation).await.unwrap();
+        assert!(matches!(outcome, Outcome::Applied(_)));
+        assert!(admitted[0].load(&*store, &[]).await.unwrap().is_none());
+        assert_eq!(store.commit(&revocation).await.unwrap(), Outcome::Gone);
+
+        // An entry is forgotten by its mark only.
+        let entries = store.index(&principal).await.unwrap().entries;
+        assert_eq!(entries.len(), 2);
+        let mut other = entries[0];
+        other.mark = CommitId::generate().unwrap();
+        store.forget(&principal, &other).await.unwrap();
+        assert_eq!(store.index(&principal).await.unwrap().entries.len(), 2);
+        store.forget(&principal, &entries[0]).await.unwrap();
+        assert_eq!(store.index(&principal).await.unwrap().entries.len(), 1);
+
+        // There is room again, and a commit that arrives twice is listed once.
+        let visitor = Visitor::new();
+        let commit = sign_in(&visitor, principal, Some(3));
+        for _ in 0..2 {
+            let outcome = store.commit(&commit).await.unwrap();
+            assert!(matches!(outcome, Outcome::Applied(_)));
+        }
+        assert_eq!(store.index(&principal).await.unwrap().entries.len(), 2);
+
+        // Entries go by themselves.
+        let short = PrincipalKey::new("shop.customer", b"8");
+        let mut commit = sign_in(&Visitor::new(), short, None);
+        if let IndexChange::Add { keep, .. } = &mut commit.index[0] {
+            *keep = Some(Duration::from_millis(50));
+        }
+        store.commit(&commit).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(store.index(&short).await.unwrap().entries.is_empty());
+
+        // A list that is none is an error, not an empty list.
+        let _: String = server.command(&["SET", &key, "precious"]);
+        let error = store.index(&principal).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+    }
+}
