@@ -1,7 +1,10 @@
 //! The lists of principals: one hash each, `<prefix>:@principal:<key>`.
 //!
-//! A list and a session are different keys, on a Cluster even on different nodes, so a commit that
-//! changes both does so [in steps](crate::store::commit_in_steps).
+//! No other prefix leads to such a key, or to that of a session: after the last colon there are 43
+//! characters of the base64url alphabet in a list's key, 22 in a session's, and an `@` in the others.
+//!
+//! A list and a session are different keys. On one server the script that commits changes both. On a
+//! Cluster they may be on different nodes, and change [in steps](crate::store::commit_in_steps).
 
 use futures_core::future::BoxFuture;
 use redis::Value;
@@ -17,17 +20,21 @@ use crate::store::{
 use crate::token::{CommitId, SessionId};
 
 impl RedisStore {
+    pub(super) fn list_key(&self, principal: &PrincipalKey) -> String {
+        format!("{}:@principal:{principal}", self.prefix)
+    }
+
     /// Runs one operation on a principal's list.
     async fn change_list(
         &self,
         principal: &PrincipalKey,
         arguments: &[&str],
     ) -> Result<Value, Failure> {
-        let key = format!("{}:@principal:{principal}", self.prefix);
+        let keys = [self.list_key(principal)];
         let append = |command: &mut redis::Cmd| {
             command.arg(arguments);
         };
-        self.index.run(&self.connections, &key, append).await
+        self.index.run(&self.connections, &keys, append).await
     }
 
     pub(super) async fn list(&self, principal: &PrincipalKey) -> Result<IndexEntries, Failure> {
@@ -49,7 +56,8 @@ impl RedisStore {
         entry: &IndexEntry,
     ) -> Result<(), Failure> {
         let (session, mark) = (entry.session.to_string(), entry.mark.to_string());
-        let arguments = ["forget", session.as_str(), mark.as_str()];
+        let arriving = if entry.arriving { "1" } else { "" };
+        let arguments = ["forget", session.as_str(), mark.as_str(), arriving];
         self.change_list(principal, &arguments).await.map(drop)
     }
 }
@@ -61,10 +69,10 @@ fn entry(value: Value) -> Option<IndexEntry> {
     };
     let added = Timestamp::from_millis(added.parse().ok()?);
     let entry = IndexEntry::new(session.parse().ok()?, mark.parse().ok()?, added);
-    Some(if state == "arriving" {
-        entry.arriving()
-    } else {
+    Some(if state == "listed" {
         entry
+    } else {
+        entry.arriving()
     })
 }
 
@@ -78,7 +86,7 @@ impl SteppedStore for RedisStore {
         &'a self,
         commit: &'a Commit,
     ) -> BoxFuture<'a, Result<SessionStep, StoreError>> {
-        Box::pin(async move { self.apply(commit).await.map_err(Failure::of_commit) })
+        Box::pin(async move { self.apply(commit, &[]).await.map_err(Failure::of_commit) })
     }
 
     fn add_entry<'a>(

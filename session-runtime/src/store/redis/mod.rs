@@ -2,10 +2,10 @@
 //!
 //! 1. A session is the hash `<prefix>:<id>`. Header fields begin with `@`; every other field is one
 //!    field of a schema, under its own name and readable as it is.
-//! 2. A load is one trip. A commit is one script and one trip, whatever it does to the session (one
-//!    that also changes lists of principals takes one more for each step); the script decides
+//! 2. A load is one trip. A commit is one script and one trip, whatever it does; the script decides
 //!    everything before it writes anything, and does what [`Record::commit`](super::Record::commit)
-//!    does.
+//!    does. Only on a Cluster a commit that also changes lists of principals takes several, one for
+//!    each step.
 //! 3. All times are the server's.
 //! 4. The key expires when the session ends, so the server forgets sessions without being asked.
 //! 5. Where a field's deadline is kept is the [`Tier`]. It is a property of the data: recorded in
@@ -33,8 +33,8 @@ use self::error::{Failure, Refusal};
 use self::layout::HEADER;
 use self::script::{Answer, Script};
 use super::{
-    Commit, Count, IndexEntries, IndexEntry, Loaded, Outcome, PrincipalKey, Selected, SessionStep,
-    SessionStore, StoreError, commit_in_steps,
+    Commit, Count, IndexChange, IndexEntries, IndexEntry, Loaded, Outcome, PrincipalKey, Selected,
+    SessionStep, SessionStore, StoreError, commit_in_steps,
 };
 use crate::token::SessionId;
 
@@ -139,7 +139,7 @@ impl RedisStore {
             tier,
             commit: Script::commit(tier),
             load: Script::load(),
-            index: Script::index(),
+            index: Script::index(tier),
         }
     }
 
@@ -228,8 +228,8 @@ impl RedisStore {
                 command.arg(field.name);
             }
         };
-        let key = self.key(session);
-        let answer = self.load.run(&self.connections, &key, arguments).await?;
+        let keys = [self.key(session)];
+        let answer = self.load.run(&self.connections, &keys, arguments).await?;
         let Value::Array(parts) = answer else {
             return Err(Failure::NONSENSE);
         };
@@ -240,10 +240,12 @@ impl RedisStore {
         Ok((now, kept, deadlines))
     }
 
-    async fn apply(&self, commit: &Commit) -> Result<SessionStep, Failure> {
-        let key = self.key(&commit.session);
-        let arguments = |command: &mut Cmd| script::append_commit(command, commit);
-        let value = self.commit.run(&self.connections, &key, arguments).await?;
+    /// Applies a commit to its session and, in the same step, to these lists.
+    async fn apply(&self, commit: &Commit, lists: &[IndexChange]) -> Result<SessionStep, Failure> {
+        let mut keys = vec![self.key(&commit.session)];
+        keys.extend(lists.iter().map(|list| self.list_key(list.principal())));
+        let arguments = |command: &mut Cmd| script::append_commit(command, commit, lists);
+        let value = self.commit.run(&self.connections, &keys, arguments).await?;
         Ok(match script::answer(commit, value)? {
             Answer::Step(step) => step,
             Answer::Foreign => {
@@ -295,7 +297,13 @@ impl SessionStore for RedisStore {
     }
 
     fn commit<'a>(&'a self, commit: &'a Commit) -> BoxFuture<'a, Result<Outcome, StoreError>> {
-        Box::pin(commit_in_steps(self, commit))
+        Box::pin(async move {
+            if self.connections.is_cluster() {
+                return commit_in_steps(self, commit).await;
+            }
+            let step = self.apply(commit, &commit.index).await;
+            step.map(|step| step.outcome).map_err(Failure::of_commit)
+        })
     }
 
     fn index<'a>(

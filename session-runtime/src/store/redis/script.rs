@@ -8,24 +8,36 @@ use super::connection::Connections;
 use super::error::{Failure, Refusal};
 use super::layout;
 use crate::store::{
-    Action, Applied, Change, Commit, Condition, FieldTtl, MergeOperation, Outcome, SessionStep,
-    Timeouts,
+    Action, Applied, Change, Commit, Condition, FieldTtl, IndexChange, MergeOperation, Outcome,
+    SessionStep, Timeouts,
 };
 
 const COMMIT_NATIVE: &str = concat!(
     include_str!("scripts/start.lua"),
     include_str!("scripts/native.lua"),
+    include_str!("scripts/lists.lua"),
+    include_str!("scripts/native_lists.lua"),
     include_str!("scripts/decimal.lua"),
     include_str!("scripts/commit.lua"),
 );
 const COMMIT_COMPATIBLE: &str = concat!(
     include_str!("scripts/start.lua"),
     include_str!("scripts/compatible.lua"),
+    include_str!("scripts/lists.lua"),
+    include_str!("scripts/compatible_lists.lua"),
     include_str!("scripts/decimal.lua"),
     include_str!("scripts/commit.lua"),
 );
-const INDEX: &str = concat!(
+const INDEX_NATIVE: &str = concat!(
     include_str!("scripts/start.lua"),
+    include_str!("scripts/lists.lua"),
+    include_str!("scripts/native_lists.lua"),
+    include_str!("scripts/index.lua"),
+);
+const INDEX_COMPATIBLE: &str = concat!(
+    include_str!("scripts/start.lua"),
+    include_str!("scripts/lists.lua"),
+    include_str!("scripts/compatible_lists.lua"),
     include_str!("scripts/index.lua"),
 );
 const LOAD: &str = include_str!("scripts/load.lua");
@@ -51,8 +63,11 @@ impl Script {
         Self::new(LOAD)
     }
 
-    pub(super) fn index() -> Self {
-        Self::new(INDEX)
+    pub(super) fn index(tier: Tier) -> Self {
+        Self::new(match tier {
+            Tier::Native => INDEX_NATIVE,
+            Tier::Compatible => INDEX_COMPATIBLE,
+        })
     }
 
     fn new(source: &'static str) -> Self {
@@ -60,16 +75,16 @@ impl Script {
         Self { source, hash }
     }
 
-    /// Runs the script on one key. `arguments` appends its arguments to the command.
+    /// Runs the script on these keys. `arguments` appends its arguments to the command.
     pub(super) async fn run(
         &self,
         connections: &Connections,
-        key: &str,
+        keys: &[String],
         arguments: impl Fn(&mut Cmd),
     ) -> Result<Value, Failure> {
         let command = |name: &str, script: &str| {
             let mut command = Cmd::new();
-            command.arg(name).arg(script).arg(1).arg(key);
+            command.arg(name).arg(script).arg(keys.len()).arg(keys);
             arguments(&mut command);
             command
         };
@@ -84,8 +99,8 @@ impl Script {
     }
 }
 
-/// Appends a commit in the order that `commit.lua` reads.
-pub(super) fn append_commit(command: &mut Cmd, commit: &Commit) {
+/// Appends a commit in the order that `commit.lua` reads, with the lists that change with it.
+pub(super) fn append_commit(command: &mut Cmd, commit: &Commit, lists: &[IndexChange]) {
     let none = "";
     let (action, verifier, rotation) = match &commit.action {
         Action::Create { verifier } => ("create", Some(verifier), None),
@@ -141,6 +156,20 @@ pub(super) fn append_commit(command: &mut Cmd, commit: &Commit) {
     command.arg(commit.changes.len());
     for change in &commit.changes {
         append_change(command, change);
+    }
+    for list in lists {
+        match list {
+            IndexChange::Add { keep, limit, .. } => {
+                command.arg("add").arg(keep.map(millis).unwrap_or_default());
+                match limit {
+                    Some(limit) => command.arg(limit),
+                    None => command.arg(none),
+                };
+            }
+            IndexChange::Remove { .. } => {
+                command.arg("remove").arg(none).arg(none);
+            }
+        }
     }
 }
 
@@ -236,6 +265,11 @@ pub(super) fn answer(commit: &Commit, value: Value) -> Result<Answer, Failure> {
                 Condition::LastCommit(_) => None,
             };
             Outcome::Conflict { field }
+        }
+        Some(b"limit reached") => {
+            let change = commit.index.get(place(next()?)?);
+            let principal = *change.ok_or(Failure::NONSENSE)?.principal();
+            Outcome::LimitReached { principal }
         }
         Some(b"out of range") => {
             let change = commit.changes.get(place(next()?)?);

@@ -3,15 +3,18 @@
 -- Everything that can be refused is decided before the first write: what a script has written stays
 -- written when a later command of it fails.
 --
--- KEYS[1] is the session. ARGV, in this order: commit id; action and its verifier; new verifier and
--- grace of a rotation; whether the commit is remembered; idle timeout and lifetime; persistent;
--- label; whether the grace ends; how many conditions, and for each its field, whether it is present, and its value; how many
--- changes, and for each its kind, its field, and what the kind needs: 'set' and 'set if absent' a
--- value, a time to live and whether that restarts; 'merge' operation, operand, initial value, least
--- and greatest result, whether to stop at the least, and then the same two about time; 'renew' only
--- these two; 'remove' and 'take' nothing. '' means that there is none, or no. Times are milliseconds.
--- Answers: 'applied', or 'repeated' for a commit that was applied before, and one value per change; 'gone'; 'foreign' for a key that is no session;
--- 'conflict' or 'out of range' and the place in the list of conditions or changes.
+-- KEYS[1] is the session, the others the lists of principals that change. ARGV, in this order:
+-- commit id; action and its verifier; new verifier and grace of a rotation; whether the commit is
+-- remembered; idle timeout and lifetime; persistent; label; whether the grace ends; how many
+-- conditions, and for each its field, whether it is present, and its value; how many changes, and for
+-- each its kind, its field, and what the kind needs: 'set' and 'set if absent' a value, a time to live
+-- and whether that restarts; 'merge' operation, operand, initial value, least and greatest result,
+-- whether to stop at the least, and then the same two about time; 'renew' only these two; 'remove' and
+-- 'take' nothing; and for each list 'add' or 'remove', how long the entry is kept, and the limit. ''
+-- means that there is none, or no. Times are milliseconds.
+-- Answers: 'applied', or 'repeated' for a commit that was applied before, and one value per change;
+-- 'gone'; 'foreign' for a key that is no session; 'conflict', 'limit reached' or 'out of range' and
+-- the place among the conditions, lists or changes.
 
 local id, action, verifier, new_verifier, grace, remembered, new_idle, new_lifetime, persistent, label,
   end_grace =
@@ -34,6 +37,15 @@ for i = 1, count do
   local kind, name = ARGV[position], ARGV[position + 1]
   changes[i] = { kind = kind, name = name, at = position + 2 }
   position = position + 2 + needed[kind]
+end
+
+-- The session's id is the end of its key.
+local session = string.sub(key, -22)
+local lists = {}
+for i = 2, #KEYS do
+  local operation, keep, limit = unpack(ARGV, position, position + 2)
+  lists[i - 1] = { key = KEYS[i], adds = operation == 'add', keep = keep, limit = limit }
+  position = position + 3
 end
 
 -- The session as it is.
@@ -111,29 +123,43 @@ elseif action ~= 'revoke' and current ~= verifier then
   if new_verifier ~= '' or fetch('@previous') ~= verifier then return { 'gone' } end
 end
 
--- Removes the session.
-local function remove()
+if action ~= 'destroy' then
+  for i, condition in ipairs(conditions) do
+    local value
+    if condition.name == '@commits' then
+      if commits ~= '' then value = string.sub(commits, -8) end
+    else
+      value = action ~= 'create' and fetch(condition.name) or nil
+    end
+    if condition.present ~= (value ~= nil) or (value and value ~= condition.value) then
+      return { 'conflict', i - 1 }
+    end
+  end
+end
+
+for i, list in ipairs(lists) do
+  -- Reading also finds a key that is no list before anything is written.
+  read_entry(list.key, session)
+  if list.adds and is_full(list.key, session, list.limit) then return { 'limit reached', i - 1 } end
+end
+
+local function change_lists()
+  for _, list in ipairs(lists) do
+    if list.adds then
+      write_entry(list.key, session, new_entry(id, list.keep, 'listed'))
+    else
+      drop_entry(list.key, session)
+    end
+  end
+end
+
+if action == 'destroy' or action == 'revoke' then
   redis.call('DEL', key)
+  change_lists()
   local answer = { 'applied' }
   for i = 1, #changes do answer[i + 1] = false end
   return answer
 end
-
-if action == 'destroy' then return remove() end
-
-for i, condition in ipairs(conditions) do
-  local value
-  if condition.name == '@commits' then
-    if commits ~= '' then value = string.sub(commits, -8) end
-  else
-    value = action ~= 'create' and fetch(condition.name) or nil
-  end
-  if condition.present ~= (value ~= nil) or (value and value ~= condition.value) then
-    return { 'conflict', i - 1 }
-  end
-end
-
-if action == 'revoke' then return remove() end
 
 -- The fields as they will be.
 
@@ -240,4 +266,5 @@ if at then
 elseif action ~= 'create' then
   redis.call('PERSIST', key)
 end
+change_lists()
 return answer
