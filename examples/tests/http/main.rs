@@ -11,6 +11,7 @@ mod login;
 mod oauth_state;
 mod shop;
 mod step_up;
+mod stores;
 mod two_apps;
 mod websocket;
 mod wizard;
