@@ -173,7 +173,7 @@ impl Model {
             Action::Destroy { .. } | Action::Revoke => {
                 self.sessions.remove(&commit.session);
                 self.change_lists(commit);
-                return applied(nothing());
+                applied(nothing())
             }
             Action::Create { verifier } => {
                 let mut created = Session::new(*verifier.as_bytes(), self.now);
