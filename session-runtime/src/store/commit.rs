@@ -376,6 +376,7 @@ mod tests {
             Change::Take { name: name() },
         ] {
             assert!(!change.is_write(), "{change:?}");
+            assert_eq!(change.name(), "a");
         }
     }
 }
