@@ -60,6 +60,18 @@ use crate::token::SessionId;
 /// On a server without them, leave out `+hsetex` and `+hpexpiretime`. A Cluster needs
 /// `+cluster|slots` besides, a master behind Sentinel `+role`.
 ///
+/// # Lists of principals
+///
+/// A principal's sessions are one more hash, `<prefix>:@principal:<key>`, named by a digest. One
+/// server changes it in the script that commits to the session, so a sign-in is a load and a commit
+/// like any other. On a Cluster the two may be on different nodes: a sign-in takes two trips more, a
+/// sign-out one. A process that dies in between leaves an entry too many, never one too few, and the
+/// next look at the list removes it; see [`commit_in_steps`](super::commit_in_steps).
+///
+/// Lists clean themselves. In the native tier the server removes each entry when its session can no
+/// longer live; in the compatible tier the next change of the same list does, and the server removes
+/// the list with its last entry. What a list costs depends on its own sessions only.
+///
 /// # Guarantees
 ///
 /// A commit that is acknowledged is on the master. Redis copies to replicas afterwards, so a
