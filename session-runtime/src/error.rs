@@ -1,5 +1,7 @@
 //! What a handler and a visitor are told when a session cannot do what was asked.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use axum_core::response::{IntoResponse, Response};
 use http::StatusCode;
 
@@ -99,10 +101,31 @@ impl SessionError {
     }
 }
 
-/// The body names no field and no cause: those are for the log.
+/// The error that a handler answered with, on its way to the layer, which may have a page for it.
+#[derive(Clone)]
+pub(crate) struct Answered(Arc<Mutex<Option<SessionError>>>);
+
+impl Answered {
+    /// The error, the first time that somebody asks.
+    pub(crate) fn take(&self) -> Option<SessionError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// The body names no field and no cause: those are for the log. Where the layer has
+/// [`on_error`](crate::SessionLayerBuilder::on_error), that answers instead.
 impl IntoResponse for SessionError {
     fn into_response(self) -> Response {
-        let body = match &self {
+        let mut response = self.plain_response();
+        let answered = Answered(Arc::new(Mutex::new(Some(self))));
+        response.extensions_mut().insert(answered);
+        response
+    }
+}
+
+impl SessionError {
+    fn plain_response(&self) -> Response {
+        let body = match self {
             Self::Store(error) if error.kind() == StoreErrorKind::FateUnknown => {
                 "The session store did not answer in time; a change may have been saved."
             }

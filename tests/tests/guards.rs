@@ -551,6 +551,24 @@ async fn on_error_answers_for_loads_and_commits() {
 }
 
 #[tokio::test]
+async fn on_error_answers_for_errors_that_a_handler_passes_on() {
+    let store = FaultyStore::new(MemoryStore::new());
+    let layer = SessionLayer::builder(store.clone())
+        .on_error(|error: SessionError| (StatusCode::IM_A_TEAPOT, error.status().to_string()))
+        .build()
+        .unwrap();
+    let mut visitor = Visitor::new(&layer);
+    store.on_commit(Fault::Fail(StoreErrorKind::Unavailable));
+    let page = |mut session: Session<Shop>| async move {
+        session.visits = 1;
+        session.save().await
+    };
+    let answer = visitor.visit(page).await;
+    assert_eq!(answer.status, StatusCode::IM_A_TEAPOT);
+    assert!(answer.body.starts_with("503"));
+}
+
+#[tokio::test]
 async fn a_missing_layer_says_what_to_add() {
     let recorder = Recorder::start();
     for app in [

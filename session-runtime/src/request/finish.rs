@@ -7,15 +7,22 @@ use super::RequestSession;
 use super::plan::Moment;
 use super::state::CookieChange;
 use crate::cookie::LONGEST_MAX_AGE;
+use crate::error::Answered;
 
 impl RequestSession {
     /// Commits what waits and puts the cookie on the response. If the commit fails, the response
     /// is replaced: what the handler said did not come true.
-    pub(crate) async fn finish(&self, response: Response) -> Response {
-        let (mut response, saved) = match self.save_at(Moment::Response).await {
-            Ok(()) => (response, true),
-            Err(error) => ((self.shared().config.on_error)(error), false),
+    pub(crate) async fn finish(&self, mut response: Response) -> Response {
+        let saved = self.save_at(Moment::Response).await;
+        // An error that the handler itself answered with gets the same page.
+        let answered = response.extensions_mut().remove::<Answered>();
+        let (saved, error) = match saved {
+            Ok(()) => (true, answered.and_then(|answered| answered.take())),
+            Err(error) => (false, Some(error)),
         };
+        if let Some(error) = error {
+            response = (self.shared().config.on_error)(error);
+        }
         let headers = response.headers_mut();
         vary_on_cookie(headers);
         if let Some(cookie) = self.cookie_header(saved) {
