@@ -15,19 +15,27 @@ mod attr;
 mod ctxt;
 mod expand;
 mod fallback;
+#[cfg(test)]
+mod fuzz;
 mod generics;
 mod ttl;
 mod valid;
 
-use proc_macro::TokenStream;
-use syn::{DeriveInput, parse_macro_input};
+use proc_macro2::TokenStream;
 
 #[proc_macro_derive(Session, attributes(session))]
 #[expect(
     missing_docs,
     reason = "documented where session-runtime re-exports it"
 )]
-pub fn derive_session(input: TokenStream) -> TokenStream {
-    let input = parse_macro_input!(input as DeriveInput);
-    expand::derive(&input).into()
+pub fn derive_session(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    derive(input.into()).into()
+}
+
+/// The derive, outside the compiler too.
+fn derive(input: TokenStream) -> TokenStream {
+    match syn::parse2(input) {
+        Ok(input) => expand::derive(&input),
+        Err(error) => error.into_compile_error(),
+    }
 }

@@ -1,4 +1,4 @@
-//! What a call of `FileStore` costs: a load, a touch and a commit, in both durabilities.
+//! What a call of `FileStore` costs: a load, a touch, a commit and a sign-in, in both durabilities.
 //!
 //! The folder is made in the system's temporary folder; `TMPDIR` puts it on another disk.
 
@@ -7,7 +7,8 @@ use std::hint::black_box;
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use session_runtime::store::{
-    Action, Change, Commit, Durability, FileStore, Outcome, Selected, Timeouts,
+    Action, Change, Commit, Durability, FileStore, IndexChange, Outcome, PrincipalKey, Selected,
+    Timeouts,
 };
 use session_runtime::{CommitId, SessionId, SessionStore, Verifier};
 use tokio::runtime::Runtime;
@@ -55,16 +56,25 @@ fn file_store(criterion: &mut Criterion) {
             bencher.to_async(&runtime).iter(|| async {
                 let session = SessionId::generate().expect("an id");
                 apply(&store, &create(session)).await;
-                apply(
-                    &store,
-                    &commit(
-                        session,
-                        Action::Destroy {
-                            verifier: verifier(),
-                        },
-                    ),
-                )
-                .await;
+                let verifier = verifier();
+                apply(&store, &commit(session, Action::Destroy { verifier })).await;
+            });
+        });
+        group.bench_function("sign in and out", |bencher| {
+            bencher.to_async(&runtime).iter(|| async {
+                let session = SessionId::generate().expect("an id");
+                let principal = PrincipalKey::new("shop.customer", session.as_bytes());
+                let mut sign_in = create(session);
+                sign_in.index.push(IndexChange::Add {
+                    principal,
+                    keep: None,
+                    limit: Some(3),
+                });
+                apply(&store, &sign_in).await;
+                let verifier = verifier();
+                let mut sign_out = commit(session, Action::Destroy { verifier });
+                sign_out.index.push(IndexChange::Remove { principal });
+                apply(&store, &sign_out).await;
             });
         });
         group.finish();

@@ -125,6 +125,10 @@ impl<T: SessionSchema> Session<T> {
     ///
     /// Call it whenever a visitor's rights change, unless a field marked `principal` changes, which
     /// rotates by itself. It takes effect with the request's commit, or with [`save`](Self::save).
+    ///
+    /// A request that was on its way meanwhile still shows the old token, and finds no session.
+    /// For 30 seconds it leaves the visitor's new cookie alone, and what it would write is refused
+    /// with [`SessionError::Gone`].
     pub fn rotate(&mut self) {
         self.request.rotate();
     }

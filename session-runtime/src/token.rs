@@ -305,6 +305,19 @@ mod tests {
         assert!(!shown.contains(&token.verifier().to_string()), "{shown}");
     }
 
+    /// How long a comparison takes cannot be measured reliably here; what it is made of can be
+    /// read.
+    #[test]
+    fn secrets_are_compared_in_constant_time() {
+        let source = include_str!("token.rs");
+        for comparison in ["impl PartialEq for Verifier", "impl PartialEq for Token"] {
+            let body = source.split(comparison).nth(1).unwrap();
+            let body = body.split("\n}\n").next().unwrap();
+            assert!(body.contains(".ct_eq("), "{comparison}");
+            assert!(!body.contains("=="), "{comparison}");
+        }
+    }
+
     #[test]
     fn text_forms_round_trip() {
         let id = SessionId::generate().unwrap();

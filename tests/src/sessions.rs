@@ -1,11 +1,12 @@
 //! Commits and loads as the session layer makes them, for tests of a store.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use session_runtime::store::{
-    Action, Change, Commit, IntegerRange, Loaded, MergeOperation, Outcome, Selected, StoreError,
-    Timeouts,
+    Action, Change, Commit, IndexChange, IntegerRange, Loaded, MergeOperation, Outcome,
+    PrincipalKey, Selected, StoreError, Timeouts,
 };
 use session_runtime::{CommitId, SessionId, SessionStore, Verifier};
 
@@ -52,6 +53,24 @@ pub fn create(session: SessionId, changes: impl IntoIterator<Item = Change>) -> 
     commit
 }
 
+/// A creation of a session whose field `owner` is this, listed under it for as long as it lives.
+pub fn sign_in(session: SessionId, owner: &'static str, limit: Option<u32>) -> Commit {
+    let mut commit = create(session, [set("owner", owner)]);
+    commit.index.push(IndexChange::Add {
+        principal: PrincipalKey::new("owner", owner.as_bytes()),
+        keep: Some(LIFETIME),
+        limit,
+    });
+    commit
+}
+
+/// The sessions that are listed under the owner.
+pub async fn listed_under(store: &dyn SessionStore, owner: &str) -> BTreeSet<SessionId> {
+    let principal = PrincipalKey::new("owner", owner.as_bytes());
+    let index = store.index(&principal).await.expect("a list");
+    index.entries.iter().map(|entry| entry.session).collect()
+}
+
 /// An update with these changes; a touch if there are none.
 pub fn update(session: SessionId, changes: impl IntoIterator<Item = Change>) -> Commit {
     let action = Action::Update {
@@ -77,6 +96,11 @@ pub fn set(name: &'static str, value: impl Into<Bytes>) -> Change {
         ttl: None,
         only_if_absent: false,
     }
+}
+
+/// A removal of a field.
+pub fn remove(name: &'static str) -> Change {
+    Change::Remove { name: name.into() }
 }
 
 /// An addition of one.

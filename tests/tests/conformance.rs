@@ -7,9 +7,10 @@ use tests::stepped::SteppedMemory;
 mod memory {
     use super::*;
 
-    conformance!(ManualTime::new(|clock| {
-        MemoryStore::builder().clock(clock).build()
-    }));
+    conformance!(
+        ManualTime::new(|clock| { MemoryStore::builder().clock(clock).build() })
+            .with_atomic_index()
+    );
 }
 
 mod stepped_memory {

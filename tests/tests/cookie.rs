@@ -1,6 +1,7 @@
 //! Which cookies are believed, and what the responses say about ours.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{AppendHeaders, IntoResponse, Redirect};
@@ -14,6 +15,7 @@ use session_runtime::{
     SessionStore,
 };
 use tests::browser::{Answer, send};
+use tests::clock::ManualClock;
 use tests::counting::CountingStore;
 use tests::events::Recorder;
 use tests::visitor::{COOKIE as NAME, Visitor, page};
@@ -385,6 +387,29 @@ async fn s44_at_most_two_tokens_are_looked_up() {
     let answer = read_with(&layer, &[tokens.join("; ").as_bytes()]).await;
     assert_eq!(answer.body, "0");
     assert_eq!(store.take_counts(), (2, 0));
+}
+
+/// The token before was shown by what was on its way while another tab got a new one.
+#[tokio::test]
+async fn a_late_request_leaves_the_new_cookie_alone() {
+    let clock = ManualClock::new();
+    let layer = SessionLayer::new(MemoryStore::builder().clock(clock.clone()).build());
+    let (mut visitor, _) = signed_in(&layer).await;
+    let mut late = visitor.clone();
+    let rotate = |mut session: Session<Shop>| async move { session.rotate() };
+    assert_eq!(visitor.visit(rotate).await.set_cookies().len(), 1);
+
+    let answer = late.visit(read).await;
+    assert_eq!((&*answer.body, answer.set_cookies()), ("0", vec![]));
+    let answer = late.visit(write).await;
+    assert_eq!(answer.status, StatusCode::CONFLICT);
+    assert_eq!(answer.set_cookies(), [""; 0]);
+
+    // Nothing takes that long on its way.
+    clock.advance(Duration::from_secs(30));
+    let answer = late.visit(write).await;
+    assert_eq!((&*answer.body, answer.set_cookies().len()), ("1", 1));
+    assert_eq!(visitor.visit(read).await.body, "1");
 }
 
 #[tokio::test]

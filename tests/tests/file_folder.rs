@@ -7,9 +7,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use session_runtime::store::{Count, StoreErrorKind};
+use session_runtime::store::{Count, IndexChange, PrincipalKey, StoreErrorKind};
 use session_runtime::{FileStore, SessionStore};
-use tests::sessions::{apply, create, destroy, id, load, set, update, value};
+use tests::sessions::{
+    apply, create, destroy, id, listed_under, load, set, sign_in, update, value,
+};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
@@ -272,6 +274,41 @@ async fn a_full_disk_fails_the_commit_and_keeps_the_record() {
         let error = store.commit(&commit).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
     }
+}
+
+#[tokio::test]
+async fn on_a_full_disk_nobody_signs_in_and_everybody_can_sign_out() {
+    let Some(disk) = SmallDisk::mount() else {
+        return;
+    };
+    let store = FileStore::open(disk.path().join("sessions")).unwrap();
+    let (leaving, visitor) = (id(), id());
+    apply(&store, &sign_in(leaving, "7", None)).await;
+    apply(&store, &create(visitor, [])).await;
+    let filler = disk.fill();
+
+    let mut joining = update(visitor, [set("owner", "7")]);
+    joining.index = sign_in(visitor, "7", None).index;
+    for commit in [joining.clone(), sign_in(id(), "7", None)] {
+        let error = store.commit(&commit).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Full);
+    }
+    assert_eq!(value(&store, &visitor, "owner").await, None);
+    assert_eq!(listed_under(&store, "7").await, [leaving].into());
+
+    // The record goes, and where there is no room for a shorter list, its entry is one too many.
+    let mut end = destroy(leaving);
+    let principal = PrincipalKey::new("owner", b"7");
+    end.index.push(IndexChange::Remove { principal });
+    apply(&store, &end).await;
+    assert!(load(&store, &leaving, &[]).await.unwrap().is_none());
+
+    fs::remove_file(filler).unwrap();
+    apply(&store, &joining).await;
+    store.sweep().await.unwrap();
+    assert_eq!(listed_under(&store, "7").await, [visitor].into());
+    let temporary = disk.path().join("sessions").join("tmp");
+    assert_eq!(fs::read_dir(temporary).unwrap().count(), 0);
 }
 
 /// A file system of a megabyte.

@@ -1,5 +1,5 @@
-//! Sign-ins and revocations at the same time, on a store that works in one step and on one that
-//! works in several.
+//! Sign-ins and revocations at the same time, on stores that work in one step, in memory and in
+//! files, and on one that works in several.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,9 +11,10 @@ use rand::{RngExt, SeedableRng};
 use session_runtime::store::{Action, Commit, IndexChange, PrincipalKey, Timeouts};
 use session_runtime::test_kit::ManualClock;
 use session_runtime::{
-    CommitId, MemoryStore, ReadSession, Session, SessionError, SessionId, SessionLayer,
+    CommitId, FileStore, MemoryStore, ReadSession, Session, SessionError, SessionId, SessionLayer,
     SessionStore, Verifier, WhenFull,
 };
+use tempfile::TempDir;
 use tests::faulty::{Fault, FaultyStore};
 use tests::gate::Gate;
 use tests::stepped::SteppedMemory;
@@ -47,9 +48,11 @@ async fn count(layer: &SessionLayer, customer: u32) -> usize {
         .len()
 }
 
-fn stores() -> [(&'static str, Arc<dyn SessionStore>); 2] {
+/// All of them empty; the files are in this folder.
+fn stores(folder: &TempDir) -> [(&'static str, Arc<dyn SessionStore>); 3] {
     [
         ("one step", Arc::new(MemoryStore::new())),
+        ("files", Arc::new(FileStore::open(folder.path()).unwrap())),
         ("steps", Arc::new(SteppedMemory::new(ManualClock::new()))),
     ]
 }
@@ -98,7 +101,8 @@ async fn hundred_sign_ins(layer: &SessionLayer) -> (Vec<StatusCode>, usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn s31_of_a_hundred_simultaneous_sign_ins_three_succeed() {
-    for (name, store) in stores() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, store) in stores(&folder) {
         let layer = SessionLayer::builder(store)
             .max_sessions(Shop::CUSTOMER, 3, WhenFull::Reject)
             .store_deadline(Duration::from_secs(60))
@@ -120,7 +124,8 @@ async fn s31_of_a_hundred_simultaneous_sign_ins_three_succeed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn s31_of_a_hundred_simultaneous_sign_ins_three_stay() {
-    for (name, store) in stores() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, store) in stores(&folder) {
         let layer = SessionLayer::builder(store)
             .max_sessions(Shop::CUSTOMER, 3, WhenFull::EvictOldest)
             .store_deadline(Duration::from_secs(60))
@@ -141,7 +146,8 @@ async fn s31_of_a_hundred_simultaneous_sign_ins_three_stay() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn s24_revoking_all_races_with_sign_ins() {
     for round in 0..40 {
-        for (name, store) in stores() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, store) in stores(&folder) {
             let layer = SessionLayer::builder(store)
                 .store_deadline(Duration::from_secs(60))
                 .build()

@@ -144,6 +144,9 @@ async fn s12_the_grace_ends_when_the_new_token_was_seen() {
     assert_eq!(cart(&mut visitor).await, "1");
     assert_eq!(store.take_counts(), (1, 0), "once");
     let again = old.token();
+    assert_eq!(put(&mut old, 9).await, StatusCode::CONFLICT);
+    assert_eq!(old.token(), again, "the visitor's newer cookie stays");
+    clock.advance(30 * SECOND);
     put(&mut old, 9).await;
     assert_ne!(old.token(), again, "a new visitor");
     assert_eq!(cart(&mut visitor).await, "1");

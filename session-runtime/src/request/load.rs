@@ -110,7 +110,7 @@ impl RequestSession {
             (None, Visitor::Unread) => {
                 state.visitor = Visitor::Anonymous;
                 state.new = true;
-                state.useless_cookie = true;
+                state.useless_cookie = !state.late;
             }
             (None, Visitor::Known(_)) => return Err(SessionError::Gone),
             // Another task of this request was faster, and ended or replaced the session.
@@ -127,10 +127,16 @@ impl RequestSession {
     ) -> Result<Option<(Live, Loaded)>, SessionError> {
         let loaded = self.load_now(&token.id(), selected).await?;
         let verifier = token.verifier();
+        let mut late = false;
         let opened = loaded.filter(|loaded| {
             let header = &loaded.header;
+            let token_age = loaded.now.saturating_since(header.rotated);
+            late = token_age < self.shared().config.rotation_grace();
             header.verifier == verifier || header.previous == Some(verifier)
         });
+        if opened.is_none() {
+            self.state().late |= late;
+        }
         Ok(opened.map(|loaded| (Live::loaded(*token, verifier, &loaded), loaded)))
     }
 

@@ -155,6 +155,8 @@ impl State {
                 let action = Action::Update { verifier, rotation };
                 (live.token.id(), action, token)
             }
+            // A new session's cookie would take the place of the visitor's newer token.
+            None if self.late => return Err(SessionError::Gone),
             None => {
                 let token = Token::generate()?;
                 let verifier = token.verifier();

@@ -30,6 +30,9 @@ pub(super) struct State {
     pub(super) useless_cookie: bool,
     /// Whether a handler asked for the session, or for what its cookie says.
     pub(super) asked: bool,
+    /// The request's token was replaced a moment ago, while the request was on its way. The visitor
+    /// holds a newer one, which the response must neither remove nor replace.
+    pub(super) late: bool,
     /// A handler panicked: nothing is saved.
     pub(super) abandoned: bool,
     /// The response has left.

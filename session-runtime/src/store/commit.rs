@@ -341,3 +341,42 @@ impl fmt::Debug for Applied {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a visitor without a session gets one depends on it.
+    #[test]
+    fn only_what_may_leave_a_field_is_a_write() {
+        let name = || FieldName::from("a");
+        let set = Change::Set {
+            name: name(),
+            value: Bytes::new(),
+            ttl: None,
+            only_if_absent: true,
+        };
+        let merge = Change::Merge {
+            name: name(),
+            operation: MergeOperation::Add,
+            operand: 1,
+            initial: 0,
+            range: IntegerRange {
+                min: 0,
+                max: 1,
+                stop_at_min: false,
+            },
+            ttl: None,
+        };
+        let ttl = Duration::from_secs(1);
+        assert!(set.is_write() && merge.is_write());
+        for change in [
+            Change::Remove { name: name() },
+            Change::Renew { name: name(), ttl },
+            Change::Take { name: name() },
+        ] {
+            assert!(!change.is_write(), "{change:?}");
+            assert_eq!(change.name(), "a");
+        }
+    }
+}

@@ -142,3 +142,27 @@ impl IndexEntries {
         Self { entries, now }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_survives_its_text_form() {
+        let key = PrincipalKey::new("shop.customer", b"7");
+        assert_eq!(key.to_string().len(), 43);
+        assert_eq!(key.to_string().parse(), Ok(key));
+        let as_verifier: Verifier = key.to_string().parse().unwrap();
+        assert_eq!(key.as_bytes(), as_verifier.as_bytes());
+        assert_eq!("".parse::<PrincipalKey>(), Err(ParsePrincipalKeyError));
+    }
+
+    #[test]
+    fn a_name_does_not_run_into_a_value() {
+        let keys = [("ab", "c"), ("a", "bc"), ("abc", ""), ("", "abc")];
+        let keys = keys.map(|(field, value)| PrincipalKey::new(field, value.as_bytes()));
+        for (index, key) in keys.iter().enumerate() {
+            assert!(!keys[..index].contains(key));
+        }
+    }
+}

@@ -485,6 +485,25 @@ mod tests {
     }
 
     #[test]
+    fn a_grace_ends_at_the_millisecond() {
+        let mut record = created(vec![]);
+        let mut rotation = update(vec![]);
+        rotation.action = Action::Update {
+            verifier: verifier(),
+            rotation: Some(crate::store::Rotation {
+                verifier: Verifier::from_bytes([2; 32]),
+                grace: Some(Duration::from_secs(10)),
+            }),
+        };
+        Record::commit(&mut record, &rotation, START);
+        let last = Timestamp::from_millis(after(10).as_millis() - 1);
+        let within = Record::commit(&mut record, &update(vec![]), last);
+        assert!(matches!(within, Outcome::Applied(_)), "{within:?}");
+        let late = Record::commit(&mut record, &update(vec![]), after(10));
+        assert_eq!(late, Outcome::Gone);
+    }
+
+    #[test]
     fn a_commit_purges_ended_fields() {
         let mut record = created(vec![set("a", "1", Some(10)), set("b", "2", None)]);
         Record::commit(&mut record, &update(vec![]), after(9));

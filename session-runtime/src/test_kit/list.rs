@@ -196,6 +196,9 @@ macro_rules! __every_check {
             sequences {
                 random_commits_do_what_a_record_does
             }
+            histories {
+                concurrent_histories_are_linearizable
+            }
         }
     };
 }

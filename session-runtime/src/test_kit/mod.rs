@@ -55,6 +55,7 @@ mod existence;
 mod fields;
 mod foreign_fields;
 mod guards;
+mod histories;
 mod housekeeping;
 mod index;
 mod list;
@@ -71,6 +72,9 @@ use std::time::Duration;
 use futures_core::future::BoxFuture;
 
 pub use self::clock::ManualClock;
+#[cfg(all(test, shuttle))]
+pub(crate) use self::histories::Interleaved;
+pub use self::histories::{CheckedHistories, Counterexample, check_histories};
 use self::list::CHECKS;
 use self::visitor::Kit;
 #[doc(inline)]
@@ -93,6 +97,12 @@ pub trait Harness: Send + Sync + 'static {
     fn skip(&self) -> Option<String> {
         None
     }
+
+    /// Whether a commit changes the index and its session in one step. If not, random histories
+    /// leave the index alone: between two steps there is something to see that no order explains.
+    fn is_index_atomic(&self) -> bool {
+        false
+    }
 }
 
 /// What time is for a store under test.
@@ -113,6 +123,7 @@ pub enum Pace {
 pub struct ManualTime<F> {
     clock: ManualClock,
     open: F,
+    is_index_atomic: bool,
 }
 
 impl<S, F> ManualTime<F>
@@ -125,7 +136,15 @@ where
         Self {
             clock: ManualClock::new(),
             open,
+            is_index_atomic: false,
         }
+    }
+
+    /// For a store whose commits change the index and a session in one step.
+    #[must_use]
+    pub fn with_atomic_index(mut self) -> Self {
+        self.is_index_atomic = true;
+        self
     }
 }
 
@@ -153,6 +172,10 @@ where
     fn pass(&self, time: Duration) -> BoxFuture<'_, ()> {
         self.clock.advance(time);
         Box::pin(async {})
+    }
+
+    fn is_index_atomic(&self) -> bool {
+        self.is_index_atomic
     }
 }
 

@@ -33,6 +33,10 @@ impl Kit {
         }
     }
 
+    pub(super) fn harness(&self) -> &Arc<dyn Harness> {
+        &self.harness
+    }
+
     /// Whether a single millisecond can be told apart.
     pub(super) fn is_exact(&self) -> bool {
         self.harness.pace() == Pace::Manual

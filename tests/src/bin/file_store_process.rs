@@ -4,6 +4,10 @@
 //!   `endless`: mostly additions of one to the `load.count` and `load.echo` of one of the sessions,
 //!   and creations and destructions of others. After each acknowledged addition it prints the index
 //!   of the session as one byte.
+//! - `sign-in FOLDER SEED` signs sessions in under `7` and `8`, moves them, signs them out and ends
+//!   them, without end. Before a session first exists it prints the id on a line.
+//! - `compete FOLDER SIGN-INS LIMIT` signs so many sessions in under `7` at the same time, and prints
+//!   how many were within the limit.
 //! - `open FOLDER`, `load FOLDER SESSION`, `create FOLDER` do that once. A store error is printed as
 //!   its kind, and the process ends with code 1.
 
@@ -12,9 +16,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use fastrand::Rng;
-use session_runtime::store::StoreError;
+use session_runtime::store::{
+    Action, Commit, Durability, IndexChange, Outcome, PrincipalKey, StoreError,
+};
 use session_runtime::{FileStore, SessionId, SessionStore};
-use tests::sessions::{apply, count, create, destroy, id, load, set, update};
+use tests::sessions::{
+    apply, commit, count, create, destroy, id, load, remove, set, sign_in, update,
+};
 
 /// How many commits are under way at the same time.
 const TASKS: usize = 4;
@@ -54,6 +62,39 @@ async fn run(arguments: &[&str]) -> Result<(), StoreError> {
             for task in tasks {
                 task.await.expect("a writer");
             }
+            Ok(())
+        }
+        ["sign-in", folder, seed] => {
+            // Waiting for the disk between any two steps, so that each is likely to be the last.
+            let durable = FileStore::builder().durability(Durability::PowerLoss);
+            let store = Arc::new(durable.open(folder)?);
+            let seed: u64 = seed.parse().expect("a seed");
+            let tasks = (0..TASKS).map(|task| {
+                let random = Rng::with_seed(seed + task as u64);
+                tokio::spawn(sign_in_and_out(Arc::clone(&store), random))
+            });
+            for task in tasks.collect::<Vec<_>>() {
+                task.await.expect("a task without end");
+            }
+            Ok(())
+        }
+        ["compete", folder, sign_ins, limit] => {
+            let store = Arc::new(FileStore::open(folder)?);
+            let limit: u32 = limit.parse().expect("a limit");
+            let sign_ins: usize = sign_ins.parse().expect("a number of sign-ins");
+            let tasks = (0..sign_ins).map(|_| {
+                let store = Arc::clone(&store);
+                tokio::spawn(async move { store.commit(&sign_in(id(), "7", Some(limit))).await })
+            });
+            let mut within = 0;
+            for task in tasks.collect::<Vec<_>>() {
+                match task.await.expect("a sign-in")? {
+                    Outcome::Applied(_) => within += 1,
+                    Outcome::LimitReached { .. } => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+            println!("{within}");
             Ok(())
         }
         ["open", folder] => FileStore::open(folder).map(drop),
@@ -102,6 +143,40 @@ async fn write(store: Arc<FileStore>, mut random: Rng, commits: usize, sessions:
         let mut output = io::stdout().lock();
         output.write_all(&acknowledged).expect("a reader");
         output.flush().expect("a reader");
+    }
+}
+
+async fn sign_in_and_out(store: Arc<FileStore>, mut random: Rng) {
+    const OWNERS: [&str; 2] = ["7", "8"];
+    let mut own: Vec<(SessionId, &str)> = Vec::new();
+    loop {
+        let chosen = OWNERS[random.usize(..2)];
+        let deed = random.u8(..8);
+        if own.is_empty() || deed < 3 {
+            let session = id();
+            println!("{session}");
+            apply(&*store, &sign_in(session, chosen, None)).await;
+            own.push((session, chosen));
+            continue;
+        }
+        let (session, owner) = own.swap_remove(random.usize(..own.len()));
+        let off = |mut commit: Commit| {
+            let principal = PrincipalKey::new("owner", owner.as_bytes());
+            commit.index.push(IndexChange::Remove { principal });
+            commit
+        };
+        let commit = match deed {
+            3..=5 => {
+                let mut commit = off(update(session, [set("owner", chosen)]));
+                commit.index.extend(sign_in(session, chosen, None).index);
+                own.push((session, chosen));
+                commit
+            }
+            6 => off(update(session, [remove("owner")])),
+            _ => off(commit(session, Action::Revoke)),
+        };
+        // Gone, if the test has ended the session.
+        store.commit(&commit).await.expect("a commit");
     }
 }
 

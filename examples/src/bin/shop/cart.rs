@@ -4,10 +4,10 @@ use askama::Template;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use session_runtime::{ReadSession, Session, SessionError};
+use session_runtime::{ReadSession, Session};
 
 use crate::catalogue::{self, Product, euros};
-use crate::page::{Page, Problem, render};
+use crate::page::{Failure, Page, Problem, render};
 use crate::session::{Shop, Sku};
 
 /// More of one product than anybody carries home.
@@ -52,7 +52,7 @@ pub(crate) async fn show(session: ReadSession<Shop>) -> Response {
 pub(crate) async fn add(
     mut session: Session<Shop>,
     Path(sku): Path<Sku>,
-) -> Result<Response, SessionError> {
+) -> Result<Response, Failure> {
     if catalogue::find(&sku).is_none() {
         let page = Problem::page("We do not sell that.");
         return Ok((StatusCode::NOT_FOUND, page).into_response());
@@ -69,11 +69,11 @@ pub(crate) async fn add(
 pub(crate) async fn remove(
     mut session: Session<Shop>,
     Path(sku): Path<Sku>,
-) -> Result<Redirect, SessionError> {
+) -> Result<Redirect, Failure> {
     session
         .update(|shop| {
             if let Some(count) = shop.cart.get_mut(&sku) {
-                *count -= 1;
+                *count = count.saturating_sub(1);
             }
             shop.cart.retain(|_, count| *count > 0);
         })

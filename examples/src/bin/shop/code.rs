@@ -6,10 +6,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use session_runtime::{ReadSession, Session, SessionError, Ttl};
+use session_runtime::{ReadSession, Session, Ttl};
 
 use crate::App;
-use crate::page::{Page, Problem, render};
+use crate::page::{Failure, Page, Problem, render};
 use crate::session::{Otp, Shop};
 
 #[derive(Template)]
@@ -18,12 +18,16 @@ struct Code<'a> {
     page: Page,
     /// A real shop would send it by mail.
     code: Option<&'a str>,
+    milliseconds: u128,
     milliseconds_left: u128,
     problem: Option<&'static str>,
     done: bool,
 }
 
-pub(crate) async fn show(session: ReadSession<Shop>) -> Result<Response, SessionError> {
+pub(crate) async fn show(
+    State(app): State<App>,
+    session: ReadSession<Shop>,
+) -> Result<Response, Failure> {
     if session.customer.is_none() {
         return Ok(Redirect::to("/sign-in").into_response());
     }
@@ -34,6 +38,7 @@ pub(crate) async fn show(session: ReadSession<Shop>) -> Result<Response, Session
     Ok(render(&Code {
         page: Page::of(&session),
         code: session.otp.as_ref().map(|otp| otp.0.as_str()),
+        milliseconds: app.code_ttl.as_millis(),
         milliseconds_left,
         problem: None,
         done: false,
@@ -43,7 +48,7 @@ pub(crate) async fn show(session: ReadSession<Shop>) -> Result<Response, Session
 pub(crate) async fn send(
     State(app): State<App>,
     mut session: Session<Shop>,
-) -> Result<Response, SessionError> {
+) -> Result<Response, Failure> {
     if session.customer.is_none() {
         return Ok(Redirect::to("/sign-in").into_response());
     }
@@ -70,7 +75,7 @@ pub(crate) struct Attempt {
 pub(crate) async fn redeem(
     mut session: Session<Shop>,
     Form(attempt): Form<Attempt>,
-) -> Result<Response, SessionError> {
+) -> Result<Response, Failure> {
     if session.customer.is_none() {
         return Ok(Redirect::to("/sign-in").into_response());
     }
@@ -85,6 +90,7 @@ pub(crate) async fn redeem(
     let page = render(&Code {
         page: Page::of(&session),
         code: None,
+        milliseconds: 0,
         milliseconds_left: 0,
         problem,
         done: problem.is_none(),

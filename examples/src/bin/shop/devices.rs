@@ -6,9 +6,9 @@ use askama::Template;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use session_runtime::{ReadSession, SessionError, SessionId, SessionInfo, Sessions};
+use session_runtime::{ReadSession, SessionId, SessionInfo, Sessions};
 
-use crate::page::{Page, Problem, render};
+use crate::page::{Failure, Page, Problem, render};
 use crate::session::Shop;
 
 #[derive(Template)]
@@ -31,7 +31,7 @@ impl Devices {
 pub(crate) async fn show(
     session: ReadSession<Shop>,
     sessions: Sessions,
-) -> Result<Response, SessionError> {
+) -> Result<Response, Failure> {
     let Some(customer) = session.customer else {
         return Ok(Redirect::to("/sign-in").into_response());
     };
@@ -45,7 +45,7 @@ pub(crate) async fn revoke(
     session: ReadSession<Shop>,
     sessions: Sessions,
     Path(id): Path<String>,
-) -> Result<Response, SessionError> {
+) -> Result<Response, Failure> {
     let Some(customer) = session.customer else {
         return Ok(Redirect::to("/sign-in").into_response());
     };
@@ -63,7 +63,7 @@ pub(crate) async fn revoke(
 pub(crate) async fn revoke_others(
     session: ReadSession<Shop>,
     sessions: Sessions,
-) -> Result<Redirect, SessionError> {
+) -> Result<Redirect, Failure> {
     let Some(customer) = session.customer else {
         return Ok(Redirect::to("/sign-in"));
     };

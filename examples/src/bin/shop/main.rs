@@ -11,9 +11,7 @@
 //! curl -c jar -b jar -L -d "" http://127.0.0.1:3000/sign-out
 //! ```
 //!
-//! `session.rs` is what this example is about: the struct that every handler works with. There is
-//! no protection against forged posts besides the cookie's `SameSite=Lax`, which keeps other sites'
-//! forms from sending it.
+//! `session.rs` is what this example is about: the struct that every handler works with.
 
 mod account;
 mod arguments;
@@ -27,36 +25,50 @@ mod session;
 mod sign_in;
 
 use std::error::Error;
+use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use clap::Parser;
-use session_runtime::{SessionError, SessionLayer, SessionStore};
+use session_runtime::{SessionLayer, SessionStore};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tower_http::csrf::CsrfLayer;
 
 use self::account::Accounts;
 use self::arguments::Arguments;
-use self::page::Problem;
+use self::page::{Failure, Problem};
 use self::session::Shop;
 
 /// What handlers share besides the session.
 #[derive(Clone)]
 struct App {
     accounts: Arc<Accounts>,
-    code_ttl: std::time::Duration,
+    code_ttl: Duration,
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .init();
-    let arguments = Arguments::parse();
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let store = arguments.store.open().await?;
-    let listener = TcpListener::bind(&arguments.listen).await?;
+    let listen = &arguments.listen;
+    let listener = TcpListener::bind(listen).await;
+    let listener = listener.map_err(|error| format!("cannot listen on `{listen}`: {error}"))?;
     let address = listener.local_addr()?;
     let sessions = sessions(store, &arguments, address.ip().is_loopback())?;
     let app = App {
@@ -80,15 +92,7 @@ fn sessions(
     let mut layer = SessionLayer::builder(store)
         .schema::<Shop>()
         .encryption_keys(arguments.keys()?)
-        .on_error(|error: SessionError| {
-            let status = error.status();
-            let text = match status {
-                StatusCode::CONFLICT => "Your session has ended or changed. Please go back.",
-                StatusCode::SERVICE_UNAVAILABLE => "We cannot reach our memory right now.",
-                _ => "Something went wrong with your session.",
-            };
-            (status, Problem::page(text))
-        });
+        .on_error(Failure);
     if is_loopback {
         println!("plain http on a loopback address: using the insecure development cookie");
         layer = layer.insecure_for_development();
@@ -120,6 +124,9 @@ fn router(app: App, sessions: SessionLayer) -> Router {
         })
         .with_state(app)
         .layer(sessions)
+        // The cookie's `SameSite=Lax` keeps it out of other sites' posts. This refuses posts of
+        // other hosts of the same site too, and those that would sign a visitor in.
+        .layer(CsrfLayer::new())
 }
 
 /// Returns when somebody presses ctrl-c or the system asks the program to end.

@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
+use session_runtime::SessionError;
 
 use crate::session::Shop;
 
@@ -24,21 +25,37 @@ impl Page {
     }
 }
 
-/// A page that says what went wrong.
+/// A page that says what went wrong. It needs no session, which may be what went wrong.
 #[derive(Template)]
 #[template(path = "problem.html")]
 pub(crate) struct Problem {
-    page: Page,
     text: &'static str,
 }
 
 impl Problem {
     pub(crate) fn page(text: &'static str) -> Response {
-        let page = Page {
-            items: 0,
-            signed_in: false,
+        render(&Self { text })
+    }
+}
+
+/// What handlers and the session layer answer when a session cannot do what was asked.
+pub(crate) struct Failure(pub(crate) SessionError);
+
+impl From<SessionError> for Failure {
+    fn from(error: SessionError) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let status = self.0.status();
+        let text = match status {
+            StatusCode::CONFLICT => "Your session has ended or changed. Please go back.",
+            StatusCode::SERVICE_UNAVAILABLE => "We cannot reach our memory right now.",
+            _ => "Something went wrong with your session.",
         };
-        render(&Self { page, text })
+        (status, Problem::page(text)).into_response()
     }
 }
 

@@ -10,10 +10,11 @@ use session_runtime::{ReadSession, Session};
 
 use crate::App;
 use crate::account::Accounts;
-use crate::page::{Page, render};
+use crate::page::{Failure, Page, render};
 use crate::session::Shop;
 
-/// So many wrong passwords in ten minutes are enough.
+/// So many wrong passwords in ten minutes are enough. A visitor can come without the cookie: what
+/// has to hold against more than slips counts for each account too.
 const ATTEMPTS: u32 = 5;
 
 #[derive(Template)]
@@ -51,14 +52,17 @@ pub(crate) async fn submit(
     mut session: Session<Shop>,
     headers: HeaderMap,
     Form(credentials): Form<Credentials>,
-) -> Response {
-    if session.failed_logins >= ATTEMPTS {
+) -> Result<Response, Failure> {
+    // Counted before the password is looked at, and at once: of any number of simultaneous attempts
+    // no more are looked at than are allowed.
+    let attempts = session.add(Shop::FAILED_LOGINS, 1).await?;
+    if attempts > ATTEMPTS {
         let problem = "Too many attempts. Try again in ten minutes.".to_owned();
         let page = SignIn::page(&session, Some(problem));
-        return (StatusCode::TOO_MANY_REQUESTS, page).into_response();
+        return Ok((StatusCode::TOO_MANY_REQUESTS, page).into_response());
     }
     let Credentials { name, password } = credentials;
-    match app.accounts.check(name, password).await {
+    Ok(match app.accounts.check(name, password).await {
         Some(customer) => {
             session.customer = Some(customer);
             session.remove(Shop::FAILED_LOGINS);
@@ -66,13 +70,12 @@ pub(crate) async fn submit(
             Redirect::to("/account").into_response()
         }
         None => {
-            session.failed_logins += 1;
-            let left = ATTEMPTS.saturating_sub(session.failed_logins);
+            let left = ATTEMPTS - attempts;
             let problem = format!("That is not right. Attempts left: {left}.");
             let page = SignIn::page(&session, Some(problem));
             (StatusCode::UNAUTHORIZED, page).into_response()
         }
-    }
+    })
 }
 
 pub(crate) async fn sign_out(session: Session<Shop>) -> Redirect {

@@ -2,9 +2,10 @@
 //!
 //! 1. A file is always named relative to an open folder, and neither the folder nor the file may
 //!    be a symbolic link.
-//! 2. Whoever changes or removes a file holds its lock, and has checked after locking that the name
-//!    still means this file ([`Folder::lock`]). A file is never written in place: a new one takes
-//!    its name, so readers need no lock.
+//! 2. Whoever changes or removes a record holds its lock, and has checked after locking that the
+//!    name still means this file ([`Folder::lock`]). Lists of the index have one lock for all in
+//!    their folder ([`Folder::lock_all`]). A file is never written in place: a new one takes its
+//!    name, so readers need no lock.
 //! 3. The locks are `flock` locks, so they hold between threads as well as between processes, and
 //!    end with the process that holds them, however it ends.
 
@@ -21,6 +22,9 @@ use crate::store::StoreError;
 
 const FOLDER_MODE: Mode = Mode::RWXU;
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+/// The file whose lock stands for a whole folder. It is empty and stays.
+const LOCK: &str = "lock";
 
 /// A folder below the store's, held open.
 pub(super) struct Folder {
@@ -70,11 +74,11 @@ impl Folder {
             Err(Errno::NOENT) => return Ok(Entry::Absent),
             // A symbolic link; a socket.
             Err(Errno::LOOP | Errno::MLINK | Errno::NXIO) => return Ok(Entry::NotAFile),
-            Err(error) => return Err(failed("open a record", &self.path)(error)),
+            Err(error) => return Err(failed("open a file", &self.path)(error)),
         };
         let metadata = file
             .metadata()
-            .map_err(failed("examine a record", &self.path))?;
+            .map_err(failed("examine a file", &self.path))?;
         Ok(if metadata.is_file() {
             Entry::File(file)
         } else {
@@ -105,6 +109,36 @@ impl Folder {
         let locked = self.lock_file(&file, FlockOperation::NonBlockingLockExclusive)?
             && self.is_named(&file, name)?;
         Ok(locked.then_some(file))
+    }
+
+    /// Waits for the lock of the folder, and holds it until the file that this answers is closed.
+    pub(super) fn lock_all(&self) -> Result<File, StoreError> {
+        loop {
+            match self.lock(LOCK)? {
+                Entry::File(file) => return Ok(file),
+                Entry::NotAFile => {
+                    let error = io::Error::new(
+                        io::ErrorKind::AlreadyExists,
+                        "something that is no regular file has the name of the lock; remove it",
+                    );
+                    return Err(failed("lock the folder", &self.path)(error));
+                }
+                Entry::Absent => self.make_lock()?,
+            }
+        }
+    }
+
+    /// The same without waiting; `None` when somebody else holds the lock or it was never made.
+    pub(super) fn try_lock_all(&self) -> Result<Option<File>, StoreError> {
+        self.try_lock(LOCK)
+    }
+
+    fn make_lock(&self) -> Result<(), StoreError> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        match rustix::fs::openat(&self.fd, LOCK, flags, FILE_MODE) {
+            Ok(_) | Err(Errno::EXIST) => Ok(()),
+            Err(error) => Err(failed("make a file", &self.path)(error)),
+        }
     }
 
     /// Makes a file that did not exist, locked by us, that only its owner may use.

@@ -46,7 +46,8 @@ use crate::store::{FieldName, Header, Record, StoredField, Taken};
 use crate::token::{CommitId, Verifier};
 
 const FIRST_LINE: &str = "session-record ";
-const VERSION: u64 = 1;
+/// Of records and of lists.
+pub(super) const VERSION: u64 = 1;
 const LAST_LINE: &str = "@check ";
 
 /// What one file holds.
@@ -64,7 +65,7 @@ pub(super) enum FormatError {
     #[error("{0}")]
     Damaged(&'static str),
     /// It is whole, and a later version wrote it.
-    #[error("the record has format {0}, and this program reads format {VERSION}; update it")]
+    #[error("the file has format {0}, and this program reads format {VERSION}; update it")]
     Newer(u64),
 }
 
@@ -119,29 +120,14 @@ impl Document {
             // Writing to a string cannot fail.
             let _ = writeln!(text.0, "{}", Field(name, field));
         }
-        let check = check(text.0.as_bytes());
-        let _ = writeln!(text.0, "{LAST_LINE}{check}");
-        text.0
+        with_check(text.0)
     }
 
     /// Reads the file of this name.
     pub(super) fn parse(name: &RecordName, bytes: &[u8]) -> Result<Self, FormatError> {
-        if bytes.is_empty() {
-            return Err(Damaged("the file is empty"));
-        }
-        let text = std::str::from_utf8(bytes).map_err(|_| Damaged("the file is not text"))?;
-        let mut lines = checked(text)?.split_terminator('\n');
-        let version = lines.next().and_then(|line| line.strip_prefix(FIRST_LINE));
-        match version.and_then(|version| version.parse().ok()) {
-            Some(VERSION) => {}
-            Some(newer) if newer > VERSION => return Err(Newer(newer)),
-            _ => return Err(Damaged("the first line names no known format")),
-        }
         let mut document = Lines::default();
-        for line in lines {
-            document
-                .read(name, line)
-                .ok_or(Damaged("a line has not the form that it should have"))?;
+        for line in lines_of(bytes, FIRST_LINE)? {
+            document.read(name, line).ok_or(BAD_LINE)?;
         }
         if !document.is_for_this_session {
             return Err(Damaged(
@@ -242,6 +228,26 @@ impl Lines {
     }
 }
 
+pub(super) const BAD_LINE: FormatError = Damaged("a line has not the form that it should have");
+
+/// The lines between the first, which must name this format, and the last, the check.
+pub(super) fn lines_of<'a>(
+    bytes: &'a [u8],
+    first_line: &str,
+) -> Result<impl Iterator<Item = &'a str>, FormatError> {
+    if bytes.is_empty() {
+        return Err(Damaged("the file is empty"));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| Damaged("the file is not text"))?;
+    let mut lines = checked(text)?.split_terminator('\n');
+    let version = lines.next().and_then(|line| line.strip_prefix(first_line));
+    match version.and_then(|version| version.parse().ok()) {
+        Some(VERSION) => Ok(lines),
+        Some(newer) if newer > VERSION => Err(Newer(newer)),
+        _ => Err(Damaged("the first line names no known format")),
+    }
+}
+
 /// The lines before the last one, if the last one is the right check over them.
 fn checked(text: &str) -> Result<&str, FormatError> {
     const TRUNCATED: FormatError = Damaged("the file does not end with a check");
@@ -253,6 +259,14 @@ fn checked(text: &str) -> Result<&str, FormatError> {
         Some(found) if found == check(body.as_bytes()) => Ok(body),
         Some(_) => Err(Damaged("the check does not match")),
     }
+}
+
+/// The text and its last line.
+pub(super) fn with_check(mut text: String) -> String {
+    let check = check(text.as_bytes());
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "{LAST_LINE}{check}");
+    text
 }
 
 /// Half of what is needed against an adversary, and far more than is needed against a bad disk.
@@ -340,7 +354,7 @@ fn parse_value(text: &str) -> Option<Bytes> {
 }
 
 /// A moment as people write it, or as milliseconds where it is beyond the year 9999.
-struct Time(Timestamp);
+pub(super) struct Time(pub(super) Timestamp);
 
 impl Time {
     /// The last moment that has four digits for its year.
@@ -356,7 +370,7 @@ impl fmt::Display for Time {
     }
 }
 
-fn parse_time(text: &str) -> Option<Timestamp> {
+pub(super) fn parse_time(text: &str) -> Option<Timestamp> {
     if let Ok(millis) = text.parse() {
         return Some(Timestamp::from_millis(millis));
     }

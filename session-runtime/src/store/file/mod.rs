@@ -1,18 +1,22 @@
 //! Sessions in files, one each, that survive a restart and need no server.
 //!
 //! 1. What a commit means is [`Record`](super::Record)'s business, and how a record is written is
-//!    `format`'s. `records` reads, changes and writes one record; `root` knows the folder as a
-//!    whole; `folder` holds the rules for locks and names; `sweep` removes what has ended.
+//!    `format`'s. `records` reads, changes and writes one record; `lists` does the same for the
+//!    lists of principals, written as `list` says; `root` knows the folder as a whole; `folder`
+//!    holds the rules for locks and names; `sweep` removes what has ended.
 //! 2. All of these block. This module hands their work to Tokio's blocking threads, no more than
 //!    the store's concurrency at a time.
 //! 3. Commits of one session wait for each other in `turns` before they get a thread, and between
-//!    processes at the lock of the record's file. No session waits for another one, except for a
-//!    thread.
+//!    processes at the lock of the record's file. The same holds for calls that need the lists of
+//!    one folder. Whoever needs several turns waits for lists, in the order of their folders, then
+//!    for the session, then for a thread; the locks are taken in the same order.
 //! 4. Once handed over, work runs to its end, even if the future that waits for it is dropped.
 
 mod error;
 mod folder;
 mod format;
+mod list;
+mod lists;
 mod name;
 mod new_file;
 mod records;
@@ -20,6 +24,7 @@ mod root;
 mod sweep;
 mod turns;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -29,12 +34,13 @@ use futures_core::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use self::name::ListName;
 use self::records::Records;
 use self::sweep::BackgroundSweep;
-use self::turns::Turns;
+use self::turns::{Turn, Turns};
 use super::{
-    Commit, Count, IndexEntries, IndexEntry, Loaded, Outcome, PrincipalKey, Selected, SessionStore,
-    StoreError, StoreErrorKind,
+    Commit, Count, IndexChange, IndexEntries, IndexEntry, Loaded, Outcome, PrincipalKey, Selected,
+    SessionStore, StoreError, StoreErrorKind,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::token::SessionId;
@@ -94,16 +100,28 @@ const SHARDS_PER_CALL: usize = 16;
 ///
 /// # Reclaiming
 ///
-/// Sessions and fields that have ended are absent at once. Their data is removed from the disk
-/// afterwards by a sweep in the background: a pass over the folder takes ten minutes unless
+/// Sessions and fields that have ended are absent at once. Their data, and their entries in the
+/// index, are removed from the disk afterwards by a sweep in the background: a pass over the folder takes ten minutes unless
 /// [`sweep_every`](FileStoreBuilder::sweep_every) says otherwise, and is cut into 256 steps, which
 /// commits start when they are due. [`sweep`](SessionStore::sweep) makes a whole pass at once.
 /// Leftovers of processes that were killed are removed when the store is opened and in each step.
 ///
 /// # Principals
 ///
-/// There is no index of principals yet: a commit that changes it and a call that asks for it fail
-/// with [`StoreErrorKind::Misconfigured`], so a schema with a `principal` field needs another store.
+/// The sessions of a principal are a text file as well, with one line for each, below `index/`. A
+/// sign-in writes this file again, so it costs in proportion to the principal's own sessions.
+/// Sign-ins and lists of one principal wait for each other; those of two principals do so only if
+/// both are in the same one of 4,096 folders.
+///
+/// Whatever dies when, every session that should be listed is. There may be an entry too many,
+/// which goes when the layer reads the list, or by a sweep.
+///
+/// A session that is not listed cannot be revoked by its principal, so no list is taken for empty
+/// because it is damaged: the first call that needs it moves it to `damaged/`, makes it anew from
+/// all records and reports that by an event. This reads every record once, which may take longer
+/// than the layer waits; it goes on nevertheless, and later calls find it done. A list that a later
+/// version of the format wrote, and anything in a list's place that is no regular file, is left
+/// alone and is an error ([`StoreErrorKind::Corrupt`]). Nobody should remove a file below `index/`.
 ///
 /// # Counting
 ///
@@ -116,7 +134,9 @@ pub struct FileStore {
 
 struct Shared {
     records: Records,
-    turns: Turns,
+    /// At the lists of one folder.
+    list_turns: Turns<String>,
+    session_turns: Turns<SessionId>,
     threads: Arc<Semaphore>,
     background: BackgroundSweep,
 }
@@ -126,7 +146,8 @@ struct Shared {
 #[non_exhaustive]
 pub enum Durability {
     /// The end of the process, however it ends. After a power cut or a crash of the system the last
-    /// seconds may be missing, logouts among them, and a record written in them may be damaged.
+    /// seconds may be missing, logouts among them, and a record written in them may be damaged. A
+    /// session whose visitor signed in during them may be there and not be listed.
     #[default]
     ProcessCrash,
     /// A power cut as well. Each commit waits until the disk has the file and its name.
@@ -181,12 +202,28 @@ impl FileStore {
         })
     }
 
-    /// Adds up what `work` answers for each folder that holds records.
+    /// Waits for the lists of these principals.
+    async fn turns_at_lists(
+        &self,
+        principals: impl Iterator<Item = &PrincipalKey>,
+    ) -> Vec<Turn<String>> {
+        let shard = |principal| ListName::of(principal).shard().to_owned();
+        // In order, so that two that wait for the same ones do not wait for each other.
+        let shards: BTreeSet<String> = principals.map(shard).collect();
+        let mut turns = Vec::with_capacity(shards.len());
+        for shard in shards {
+            turns.push(self.shared.list_turns.wait_for(shard).await);
+        }
+        turns
+    }
+
+    /// Adds up what `work` answers for each folder that `shards` names.
     async fn sum_over_shards(
         &self,
+        shards: fn(&Records) -> Result<Vec<String>, StoreError>,
         work: fn(&Records, &str) -> Result<u64, StoreError>,
     ) -> Result<u64, StoreError> {
-        let shards = self.blocking(|records| records.root().shards()).await?;
+        let shards = self.blocking(shards).await?;
         let mut sum = 0;
         for some in shards.chunks(SHARDS_PER_CALL) {
             let some = some.to_vec();
@@ -228,14 +265,13 @@ impl SessionStore for FileStore {
 
     fn commit<'a>(&'a self, commit: &'a Commit) -> BoxFuture<'a, Result<Outcome, StoreError>> {
         Box::pin(async move {
-            if !commit.index.is_empty() {
-                return Err(no_index());
-            }
-            let turn = self.shared.turns.wait_for(commit.session).await;
+            let principals = commit.index.iter().map(IndexChange::principal);
+            let at_lists = self.turns_at_lists(principals).await;
+            let at_session = self.shared.session_turns.wait_for(commit.session).await;
             let commit = commit.clone();
             let outcome = self
                 .blocking(move |records| {
-                    let _turn = turn;
+                    let _turns = (at_lists, at_session);
                     records.commit(&commit)
                 })
                 .await;
@@ -246,22 +282,39 @@ impl SessionStore for FileStore {
 
     fn index<'a>(
         &'a self,
-        _principal: &'a PrincipalKey,
+        principal: &'a PrincipalKey,
     ) -> BoxFuture<'a, Result<IndexEntries, StoreError>> {
-        Box::pin(async { Err(no_index()) })
+        Box::pin(async move {
+            let turns = self.turns_at_lists(std::iter::once(principal)).await;
+            let principal = *principal;
+            self.blocking(move |records| {
+                let _turns = turns;
+                records.index(&principal)
+            })
+            .await
+        })
     }
 
     fn forget<'a>(
         &'a self,
-        _principal: &'a PrincipalKey,
-        _entry: &'a IndexEntry,
+        principal: &'a PrincipalKey,
+        entry: &'a IndexEntry,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async { Err(no_index()) })
+        Box::pin(async move {
+            let turns = self.turns_at_lists(std::iter::once(principal)).await;
+            let (principal, entry) = (*principal, *entry);
+            self.blocking(move |records| {
+                let _turns = turns;
+                records.forget(&principal, &entry)
+            })
+            .await
+        })
     }
 
     fn len(&self) -> BoxFuture<'_, Result<Count, StoreError>> {
         Box::pin(async move {
-            let records = self.sum_over_shards(Records::count_shard).await?;
+            let shards = |records: &Records| records.root().shards();
+            let records = self.sum_over_shards(shards, Records::count_shard).await?;
             Ok(Count::Exact(records))
         })
     }
@@ -269,7 +322,14 @@ impl SessionStore for FileStore {
     fn sweep(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
         Box::pin(async move {
             self.blocking(Records::sweep_leftovers).await?;
-            self.sum_over_shards(Records::sweep_shard).await
+            let shards = |records: &Records| records.root().shards();
+            let removed = self.sum_over_shards(shards, Records::sweep_shard).await?;
+            // After the records, so that their entries go in the same pass.
+            let shards = |records: &Records| records.root().index_shards();
+            let none = self.sum_over_shards(shards, |records, shard| {
+                records.sweep_lists(shard).map(|()| 0)
+            });
+            Ok(removed + none.await?)
         })
     }
 }
@@ -280,14 +340,6 @@ impl fmt::Debug for FileStore {
             .field("folder", &self.shared.records.root().path())
             .finish_non_exhaustive()
     }
-}
-
-/// Refused rather than forgotten: a session that is not listed cannot be revoked by its principal.
-fn no_index() -> StoreError {
-    StoreError::with_source(
-        StoreErrorKind::Misconfigured,
-        "`FileStore` keeps no index of principals yet; take another store for schemas with one",
-    )
 }
 
 fn runtime() -> Result<Handle, StoreError> {
@@ -355,7 +407,8 @@ impl FileStoreBuilder {
         let background = BackgroundSweep::new(self.sweep_interval, records.now());
         let shared = Shared {
             records,
-            turns: Turns::default(),
+            list_turns: Turns::default(),
+            session_turns: Turns::default(),
             threads: Arc::new(Semaphore::new(self.concurrency)),
             background,
         };

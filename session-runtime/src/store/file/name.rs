@@ -1,11 +1,12 @@
-//! The names of a session's file and of the folder it is in.
+//! The names of the files of sessions and principals, and of the folders that they are in.
 
 use std::fmt::Write as _;
 use std::io;
 
+use crate::store::PrincipalKey;
 use crate::token::SessionId;
 
-/// Leading characters of a record's name that name its folder: 4,096 folders, so that of a million
+/// Leading characters of a file's name that name its folder: 4,096 folders, so that of a million
 /// sessions each holds about 250.
 const SHARD_CHARACTERS: usize = 3;
 
@@ -52,7 +53,33 @@ impl RecordName {
     }
 }
 
-/// Whether a folder of this name can hold records.
+/// A principal key in lower-case hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ListName(String);
+
+impl ListName {
+    pub(super) fn of(principal: &PrincipalKey) -> Self {
+        Self(hex(principal.as_bytes()))
+    }
+
+    /// The name, if a file of this name can be a list.
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        let is_name = name.len() == 64 && name.bytes().all(is_hex);
+        is_name.then(|| Self(name.to_owned()))
+    }
+
+    /// The name of the file.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name of the folder that the file is in.
+    pub(super) fn shard(&self) -> &str {
+        &self.0[..SHARD_CHARACTERS]
+    }
+}
+
+/// Whether a folder of this name can hold records or lists.
 pub(super) fn is_shard(name: &str) -> bool {
     name.len() == SHARD_CHARACTERS && name.bytes().all(is_hex)
 }
@@ -88,6 +115,16 @@ mod tests {
         assert_eq!(name.as_str(), "abababababababababababababababab");
         assert_eq!(name.shard(), "aba");
         assert_eq!(RecordName::parse(name.as_str()), Some(name));
+    }
+
+    #[test]
+    fn a_list_has_a_longer_name() {
+        let name = ListName::of(&PrincipalKey::new("shop.customer", b"7"));
+        assert_eq!(name.as_str().len(), 64);
+        assert_eq!(name.shard(), &name.as_str()[..3]);
+        assert_eq!(ListName::parse(name.as_str()), Some(name.clone()));
+        assert_eq!(RecordName::parse(name.as_str()), None);
+        assert_eq!(ListName::parse("lock"), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::Durability;
 use super::error::{failed, fate_unknown};
 use super::folder::{Entry, Folder};
 use super::format::{Document, FormatError};
+use super::lists::Lists;
 use super::name::{RecordName, random_name};
 use super::new_file::NewFile;
 use super::root::Root;
@@ -19,7 +20,7 @@ use crate::store::{Action, Commit, Outcome, Record, StoreError, StoreErrorKind};
 use crate::token::SessionId;
 
 /// No file larger than this is read or written: many times what the layer lets a session grow to.
-const LARGEST_RECORD: u64 = 16 << 20;
+pub(super) const LARGEST_FILE: u64 = 16 << 20;
 
 /// What the time of modification has below the millisecond when it is a record's `seen`.
 ///
@@ -30,7 +31,7 @@ const SEEN_MARK_NANOS: u32 = 173_200;
 /// The records below one folder.
 pub(super) struct Records {
     root: Root,
-    durability: Durability,
+    pub(super) durability: Durability,
     clock: Arc<dyn Clock>,
 }
 
@@ -86,15 +87,20 @@ impl Records {
     }
 
     pub(super) fn commit(&self, commit: &Commit) -> Result<Outcome, StoreError> {
+        let lists = self.lock_lists(commit)?;
         loop {
-            if let Some(outcome) = self.try_commit(commit)? {
+            if let Some(outcome) = self.try_commit(commit, &lists)? {
                 return Ok(outcome);
             }
         }
     }
 
     /// `None` when a session was created while this tried the same.
-    fn try_commit(&self, commit: &Commit) -> Result<Option<Outcome>, StoreError> {
+    fn try_commit(
+        &self,
+        commit: &Commit,
+        lists: &Lists<'_>,
+    ) -> Result<Option<Outcome>, StoreError> {
         let name = RecordName::of(&commit.session);
         let shard = match &commit.action {
             Action::Create { .. } => self.root.make_shard(&name)?,
@@ -133,28 +139,42 @@ impl Records {
             Some(document) => (Some(document.record), document.unknown),
             None => (None, Vec::new()),
         };
+        if let Some(outcome) = lists.refuse(record.as_ref(), commit, now) {
+            return Ok(Some(outcome));
+        }
         let outcome = Record::commit(&mut record, commit, now);
         if !matches!(outcome, Outcome::Applied(_)) {
             return Ok(Some(outcome));
         }
-        match (record, &file) {
-            (Some(record), Some(file)) => {
-                let moves_only_seen = commit.is_touch() && commit.changes.is_empty();
-                if !(moves_only_seen && self.touch(&shard, file, record.header.seen)?) {
-                    self.replace(&shard, &name, &Document { record, unknown })?;
-                }
-            }
-            (Some(record), None) => {
-                if !self.create(&shard, &name, &Document { record, unknown })? {
+        if let (Some(record), Some(file)) = (&record, &file)
+            && commit.is_touch()
+            && commit.changes.is_empty()
+            && self.touch(&shard, file, record.header.seen)?
+        {
+            return Ok(Some(outcome));
+        }
+
+        // All is written before anything gets its name, so that a full disk changes nothing.
+        let temporary = self.root.temporary()?;
+        let listed = lists.stage(commit, now, &temporary)?;
+        let new = match record {
+            Some(record) => Some(self.write(&temporary, &name, &Document { record, unknown })?),
+            None => None,
+        };
+        listed.publish()?;
+        match (new, &file) {
+            (Some(new), Some(_)) => new.replace(&shard, name.as_str())?,
+            (Some(new), None) => {
+                if !new.link(&shard, name.as_str())? {
+                    lists.restore()?;
                     return Ok(None);
                 }
             }
-            (None, Some(_)) => {
-                shard.remove(name.as_str())?;
-                self.sync_names(&shard)?;
-            }
+            (None, Some(_)) => shard.remove(name.as_str())?,
             (None, None) => {}
         }
+        self.sync_names(&shard)?;
+        lists.take_off(commit, now);
         Ok(Some(outcome))
     }
 
@@ -167,8 +187,8 @@ impl Records {
     ) -> Result<Result<Document, FormatError>, StoreError> {
         let failed = || failed("read a record", self.root.path());
         let mut bytes = Vec::new();
-        let read = file.take(LARGEST_RECORD + 1).read_to_end(&mut bytes);
-        if read.map_err(failed())? as u64 > LARGEST_RECORD {
+        let read = file.take(LARGEST_FILE + 1).read_to_end(&mut bytes);
+        if read.map_err(failed())? as u64 > LARGEST_FILE {
             return Ok(Err(FormatError::Damaged("the file is too large")));
         }
         let mut document = match Document::parse(name, &bytes) {
@@ -209,23 +229,6 @@ impl Records {
         self.sync_names(shard)
     }
 
-    /// Writes a record where there was none; `false` when there is one by now.
-    fn create(
-        &self,
-        shard: &Folder,
-        name: &RecordName,
-        document: &Document,
-    ) -> Result<bool, StoreError> {
-        let temporary = self.root.temporary()?;
-        let created = self
-            .write(&temporary, name, document)?
-            .link(shard, name.as_str())?;
-        if created {
-            self.sync_names(shard)?;
-        }
-        Ok(created)
-    }
-
     fn write<'a>(
         &self,
         temporary: &'a Folder,
@@ -233,7 +236,7 @@ impl Records {
         document: &Document,
     ) -> Result<NewFile<'a>, StoreError> {
         let text = document.to_text(name);
-        if text.len() as u64 > LARGEST_RECORD {
+        if text.len() as u64 > LARGEST_FILE {
             return Err(StoreError::with_source(
                 StoreErrorKind::Full,
                 "the record is larger than 16 MiB",
@@ -298,7 +301,7 @@ fn seen_of(metadata: &Metadata) -> Option<Timestamp> {
     Some(Timestamp::from_millis(millis))
 }
 
-fn corrupt(error: FormatError) -> StoreError {
+pub(super) fn corrupt(error: FormatError) -> StoreError {
     StoreError::with_source(StoreErrorKind::Corrupt, error)
 }
 

@@ -3,8 +3,10 @@
 //! ```text
 //! sessions/.session-store    says that the folder is a session store's, and which layout it has
 //! sessions/3fa/3fa85f64…     one record; there are up to 4,096 such folders
-//! sessions/tmp/…             records that are being written
-//! sessions/damaged/…         files that were found in a record's place and are none
+//! sessions/index/1a7/1a79a4… one principal's list of sessions; there are up to 4,096 such folders
+//! sessions/index/1a7/lock    whoever reads or changes a list in this folder holds its lock
+//! sessions/tmp/…             records and lists that are being written
+//! sessions/damaged/…         files that were found in the place of a record or list and are none
 //! ```
 
 use std::fs;
@@ -15,13 +17,14 @@ use std::path::{Path, PathBuf};
 use super::Durability;
 use super::error::failed;
 use super::folder::{Entry, Folder};
-use super::name::{RecordName, is_shard};
+use super::name::{ListName, RecordName, is_shard};
 use super::new_file::NewFile;
 use crate::store::{StoreError, StoreErrorKind};
 
 const MARKER: &str = ".session-store";
 const TEMPORARY: &str = "tmp";
 const DAMAGED: &str = "damaged";
+const INDEX: &str = "index";
 
 const LAYOUT: &str = "session-store 1\n";
 const LAYOUT_NAME: &str = "session-store ";
@@ -64,26 +67,44 @@ impl Root {
 
     /// The folder of this record, made where it is missing.
     pub(super) fn make_shard(&self, name: &RecordName) -> Result<Folder, StoreError> {
-        self.open_or_make(name.shard())
+        self.open_or_make(&self.path.join(name.shard()))
     }
 
     /// The names of the folders that hold records.
     pub(super) fn shards(&self) -> Result<Vec<String>, StoreError> {
         self.check_presence()?;
-        let mut names = self.folder()?.names()?;
-        names.retain(|name| is_shard(name));
-        names.sort_unstable();
-        Ok(names)
+        self.folder()?.names().map(only_shards)
+    }
+
+    /// The folder of this name that holds lists, if there is one.
+    pub(super) fn index_shard(&self, shard: &str) -> Result<Option<Folder>, StoreError> {
+        Folder::open(self.path.join(INDEX).join(shard))
+    }
+
+    /// The folder of this list, made where it is missing.
+    pub(super) fn make_index_shard(&self, name: &ListName) -> Result<Folder, StoreError> {
+        let index = self.path.join(INDEX);
+        self.open_or_make(&index)?;
+        self.open_or_make(&index.join(name.shard()))
+    }
+
+    /// The names of the folders that hold lists.
+    pub(super) fn index_shards(&self) -> Result<Vec<String>, StoreError> {
+        self.check_presence()?;
+        match Folder::open(self.path.join(INDEX))? {
+            Some(index) => index.names().map(only_shards),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Where files are written before they get their name.
     pub(super) fn temporary(&self) -> Result<Folder, StoreError> {
-        self.open_or_make(TEMPORARY)
+        self.open_or_make(&self.path.join(TEMPORARY))
     }
 
-    /// Where files go that are no records.
+    /// Where files go that are neither records nor lists.
     pub(super) fn damaged(&self) -> Result<Folder, StoreError> {
-        self.open_or_make(DAMAGED)
+        self.open_or_make(&self.path.join(DAMAGED))
     }
 
     /// Fails when the folder is gone, or when something else is in its place, such as the empty
@@ -108,18 +129,19 @@ impl Root {
         Folder::open(self.path.clone())?.ok_or_else(gone)
     }
 
-    fn open_or_make(&self, name: &str) -> Result<Folder, StoreError> {
-        let path = self.path.join(name);
+    /// Opens a folder below the store's. What is above it must exist.
+    fn open_or_make(&self, path: &Path) -> Result<Folder, StoreError> {
         loop {
-            if let Some(folder) = Folder::open(path.clone())? {
+            if let Some(folder) = Folder::open(path.to_path_buf())? {
                 return Ok(folder);
             }
             self.check_presence()?;
-            Folder::create(&path)?;
-            if self.durability == Durability::PowerLoss {
-                self.folder()?
-                    .sync()
-                    .map_err(failed("sync the folder", &self.path))?;
+            Folder::create(path)?;
+            if self.durability == Durability::PowerLoss
+                && let Some(above) = path.parent()
+                && let Some(folder) = Folder::open(above.to_path_buf())?
+            {
+                folder.sync().map_err(failed("sync the folder", above))?;
             }
         }
     }
@@ -187,6 +209,12 @@ impl Root {
             },
         )
     }
+}
+
+fn only_shards(mut names: Vec<String>) -> Vec<String> {
+    names.retain(|name| is_shard(name));
+    names.sort_unstable();
+    names
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,8 @@
 //!    a sweep never removes what a commit just renewed, and any number of processes may sweep.
 //! 2. In the background a pass over the folder takes as long as the store's sweep interval. It is
 //!    cut into steps, each after some commit, of which there is never more than one at a time.
-//! 3. One file that cannot be swept is reported and does not keep the others.
+//! 3. A list of the index is treated likewise, with the lock of its folder.
+//! 4. One file that cannot be swept is reported and does not keep the others.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -140,10 +141,16 @@ pub(super) struct BackgroundSweep {
     pass: Mutex<Pass>,
 }
 
+/// A folder that holds records or lists of the index.
+enum Shard {
+    Records(String),
+    Lists(String),
+}
+
 struct Pass {
     next_step: Timestamp,
     /// What is left of the present pass.
-    shards: VecDeque<String>,
+    shards: VecDeque<Shard>,
     shards_per_step: usize,
 }
 
@@ -189,15 +196,21 @@ impl BackgroundSweep {
     fn try_step(&self, records: &Records) -> Result<(), StoreError> {
         records.sweep_leftovers()?;
         for shard in self.next_shards(records)? {
-            records.sweep_shard(&shard)?;
+            match shard {
+                Shard::Records(shard) => records.sweep_shard(&shard).map(drop)?,
+                Shard::Lists(shard) => records.sweep_lists(&shard)?,
+            }
         }
         Ok(())
     }
 
-    fn next_shards(&self, records: &Records) -> Result<Vec<String>, StoreError> {
+    fn next_shards(&self, records: &Records) -> Result<Vec<Shard>, StoreError> {
         let lock = || self.pass.lock().unwrap_or_else(PoisonError::into_inner);
         if lock().shards.is_empty() {
-            let mut shards = VecDeque::from(records.root().shards()?);
+            // The records before the lists, which lose the entries of sessions that are gone.
+            let own = records.root().shards()?.into_iter().map(Shard::Records);
+            let index = records.root().index_shards()?.into_iter().map(Shard::Lists);
+            let mut shards: VecDeque<Shard> = own.chain(index).collect();
             if !shards.is_empty() {
                 // A program that is restarted often must not begin with the same ones every time.
                 let first = records.now().as_millis() % shards.len() as u64;

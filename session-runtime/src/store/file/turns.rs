@@ -1,37 +1,44 @@
-//! Commits of one session wait for each other here, without a thread.
+//! Calls that need the same lock wait for each other here, without a thread.
 //!
-//! The lock on a session's file would make them wait as well, but on threads, of which there are
-//! few: many commits of one session would keep those of all others waiting.
+//! The lock itself would make them wait as well, but on threads, of which there are few: many
+//! commits of one session would keep those of all others waiting.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OwnedMutexGuard;
 
-use crate::token::SessionId;
-
 type Queue = Arc<tokio::sync::Mutex<()>>;
+type Queues<K> = Mutex<HashMap<K, Queue>>;
 
-/// The sessions that are being committed in this process.
-#[derive(Default)]
-pub(super) struct Turns {
-    queues: Arc<Mutex<HashMap<SessionId, Queue>>>,
+/// What is being worked on in this process.
+pub(super) struct Turns<K: Eq + Hash> {
+    queues: Arc<Queues<K>>,
 }
 
-/// The right to commit one session. It goes along into the blocking work, so that a future which is
+/// The right to work on one thing. It goes along into the blocking work, so that a future which is
 /// dropped meanwhile does not let the next one in too early.
-pub(super) struct Turn {
+pub(super) struct Turn<K: Eq + Hash> {
     // Dropped in this order: the next in the queue goes ahead before the queue is given up.
     _guard: OwnedMutexGuard<()>,
-    _place: Place,
+    _place: Place<K>,
 }
 
-impl Turns {
-    /// Waits until all that asked earlier for this session are done.
-    pub(super) async fn wait_for(&self, session: SessionId) -> Turn {
-        let queue = lock(&self.queues).entry(session).or_default().clone();
+impl<K: Eq + Hash> Default for Turns<K> {
+    fn default() -> Self {
+        Self {
+            queues: Arc::default(),
+        }
+    }
+}
+
+impl<K: Eq + Hash + Clone> Turns<K> {
+    /// Waits until all that asked earlier for this are done.
+    pub(super) async fn wait_for(&self, key: K) -> Turn<K> {
+        let queue = lock(&self.queues).entry(key.clone()).or_default().clone();
         let place = Place {
-            session,
+            key,
             queues: Arc::clone(&self.queues),
             queue: Some(Arc::clone(&queue)),
         };
@@ -42,27 +49,27 @@ impl Turns {
     }
 }
 
-/// A place in a session's queue. The last one to leave removes the queue.
-struct Place {
-    session: SessionId,
-    queues: Arc<Mutex<HashMap<SessionId, Queue>>>,
+/// A place in a queue. The last one to leave removes the queue.
+struct Place<K: Eq + Hash> {
+    key: K,
+    queues: Arc<Queues<K>>,
     queue: Option<Queue>,
 }
 
-impl Drop for Place {
+impl<K: Eq + Hash> Drop for Place<K> {
     fn drop(&mut self) {
         let mut queues = lock(&self.queues);
         // Every other place holds the queue too, and lets go of it only under this lock.
         drop(self.queue.take());
-        if let Some(queue) = queues.get(&self.session)
+        if let Some(queue) = queues.get(&self.key)
             && Arc::strong_count(queue) == 1
         {
-            queues.remove(&self.session);
+            queues.remove(&self.key);
         }
     }
 }
 
-fn lock(queues: &Mutex<HashMap<SessionId, Queue>>) -> MutexGuard<'_, HashMap<SessionId, Queue>> {
+fn lock<K>(queues: &Queues<K>) -> MutexGuard<'_, HashMap<K, Queue>> {
     // No code that could panic runs under the lock.
     queues.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -72,9 +79,9 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn one_session_waits_others_do_not_and_nothing_stays() {
+    async fn one_waits_others_do_not_and_nothing_stays() {
         let turns = Turns::default();
-        let first = SessionId::from_bytes([1; 16]);
+        let first = 1;
         let turn = turns.wait_for(first).await;
 
         let mut waiting = Box::pin(turns.wait_for(first));
@@ -82,7 +89,7 @@ mod tests {
             std::task::Poll::Ready(waiting.as_mut().poll(context).is_pending())
         });
         assert!(poll.await);
-        drop(turns.wait_for(SessionId::from_bytes([2; 16])).await);
+        drop(turns.wait_for(2).await);
 
         drop(turn);
         drop(waiting.await);

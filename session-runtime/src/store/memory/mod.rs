@@ -5,23 +5,27 @@
 //!    changes the index of principals holds the index first and then a shard.
 //! 2. What a commit means is [`Record`](super::Record)'s business; this module holds the locks,
 //!    bounds the number of records and reclaims them.
-//! 3. Each shard keeps its records in the order in which they end, so that expired ones are found
+//! 3. A load or commit reads the clock when it holds the lock, so that what takes effect later has
+//!    a later time: a call that waited must not see what ended meanwhile.
+//! 4. Each shard keeps its records in the order in which they end, so that expired ones are found
 //!    without a scan. Every call tends one shard, in turn, and reclaims a few; no task is spawned.
 
 mod index;
+#[cfg(all(test, shuttle))]
+mod interleavings;
 mod shard;
+mod sync;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
-};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, TryLockError};
 
 use futures_core::future::BoxFuture;
 
 use self::index::Index;
 use self::shard::{Place, Shard};
+use self::sync::{AtomicUsize, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use super::{
     Action, Commit, Count, IndexEntries, IndexEntry, Loaded, Outcome, PrincipalKey, Selected,
     SessionStore, StoreError, StoreErrorKind,
@@ -103,39 +107,45 @@ impl MemoryStore {
     }
 
     fn load_now(&self, session: &SessionId, fields: &[Selected<'_>]) -> Option<Loaded> {
-        let now = self.clock.now();
         // Before the tending, which could reclaim the record that the event is about.
-        let loaded = read(self.shard_of(session)).load(session, fields, now);
+        let shard = read(self.shard_of(session));
+        let now = self.clock.now();
+        let loaded = shard.load(session, fields, now);
+        drop(shard);
         self.tend_next(now);
         loaded
     }
 
     fn commit_now(&self, commit: &Commit) -> Result<Outcome, StoreError> {
-        let now = self.clock.now();
-        self.tend_next(now);
+        self.tend_next(self.clock.now());
         if commit.index.is_empty() {
-            return self.commit_record(commit, now);
+            return Ok(self.commit_record(commit)?.0);
         }
         // Held to the end: what the index and the sessions say changes in one step.
         let mut index = self.index();
-        index.reclaim(now, RECLAIMED_PER_CALL);
-        if let Some(outcome) = read(self.shard_of(&commit.session)).precheck(commit, now) {
+        index.reclaim(self.clock.now(), RECLAIMED_PER_CALL);
+        let shard = read(self.shard_of(&commit.session));
+        let now = self.clock.now();
+        if let Some(outcome) = shard.precheck(commit, now) {
             return Ok(outcome);
         }
+        drop(shard);
         if let Some(principal) = index.exceeded(commit, now) {
             return Ok(Outcome::LimitReached { principal });
         }
-        let outcome = self.commit_record(commit, now)?;
+        let (outcome, now) = self.commit_record(commit)?;
         if matches!(outcome, Outcome::Applied(_)) {
             index.apply(commit, now);
         }
         Ok(outcome)
     }
 
-    fn commit_record(&self, commit: &Commit, now: Timestamp) -> Result<Outcome, StoreError> {
+    /// What became of the commit, and when.
+    fn commit_record(&self, commit: &Commit) -> Result<(Outcome, Timestamp), StoreError> {
         let creates = matches!(commit.action, Action::Create { .. });
         loop {
             let mut shard = write(self.shard_of(&commit.session));
+            let now = self.clock.now();
             let needs_slot = creates && !shard.holds(&commit.session);
             if needs_slot && !self.reserve() {
                 drop(shard);
@@ -145,7 +155,7 @@ impl MemoryStore {
             let before = shard.len() + usize::from(needs_slot);
             let outcome = shard.commit(commit, now);
             self.release(before - shard.len());
-            return Ok(outcome);
+            return Ok((outcome, now));
         }
     }
 
@@ -268,8 +278,9 @@ impl SessionStore for MemoryStore {
         principal: &'a PrincipalKey,
     ) -> BoxFuture<'a, Result<IndexEntries, StoreError>> {
         Box::pin(async {
+            let index = self.index();
             let now = self.clock.now();
-            let entries = self.index().list(principal, now);
+            let entries = index.list(principal, now);
             Ok(IndexEntries::new(entries, now))
         })
     }

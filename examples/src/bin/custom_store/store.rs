@@ -1,0 +1,133 @@
+//! Everything in maps behind one lock.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use futures_core::future::BoxFuture;
+use session_runtime::store::{
+    Commit, Count, IndexChange, IndexEntries, IndexEntry, Loaded, Outcome, PrincipalKey, Record,
+    Selected,
+};
+use session_runtime::{Clock, SessionId, SessionStore, StoreError, Timestamp};
+
+/// A session of a principal, and until when it is listed.
+type Listed = (IndexEntry, Option<Timestamp>);
+type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// A store that holds one lock for all that it does.
+pub(crate) struct OneLock<C> {
+    clock: C,
+    kept: Mutex<Kept>,
+}
+
+impl<C> OneLock<C> {
+    pub(crate) fn new(clock: C) -> Self {
+        let kept = Mutex::default();
+        Self { clock, kept }
+    }
+}
+
+#[derive(Default)]
+struct Kept {
+    records: HashMap<SessionId, Record>,
+    index: HashMap<PrincipalKey, Vec<Listed>>,
+}
+
+impl Kept {
+    fn commit(&mut self, commit: &Commit, now: Timestamp) -> Outcome {
+        for change in &commit.index {
+            let listed = self.listed(change.principal(), now).iter();
+            let others = listed
+                .filter(|(entry, _)| entry.session != commit.session)
+                .count();
+            if let IndexChange::Add {
+                principal, limit, ..
+            } = *change
+                && limit.is_some_and(|limit| others >= limit as usize)
+            {
+                return Outcome::LimitReached { principal };
+            }
+        }
+        // What a commit means is ready-made: the stores of the library use it too.
+        let mut record = self.records.remove(&commit.session);
+        let outcome = Record::commit(&mut record, commit, now);
+        self.records
+            .extend(record.map(|record| (commit.session, record)));
+        if matches!(outcome, Outcome::Applied(_)) {
+            for change in &commit.index {
+                let listed = self.listed(change.principal(), now);
+                listed.retain(|(entry, _)| entry.session != commit.session);
+                if let IndexChange::Add { keep, .. } = change {
+                    let entry = IndexEntry::new(commit.session, commit.id, now);
+                    listed.push((entry, keep.map(|keep| now + keep)));
+                }
+            }
+        }
+        outcome
+    }
+
+    /// A principal's sessions, without those whose time is over.
+    fn listed(&mut self, principal: &PrincipalKey, now: Timestamp) -> &mut Vec<Listed> {
+        let listed = self.index.entry(*principal).or_default();
+        listed.retain(|(_, until)| until.is_none_or(|until| now < until));
+        listed
+    }
+}
+
+impl<C: Clock> OneLock<C> {
+    /// What `work` makes of everything kept, at this moment. The lock is never held over an await.
+    fn with<'a, T: Send>(
+        &'a self,
+        work: impl FnOnce(&mut Kept, Timestamp) -> T + Send + 'a,
+    ) -> Answer<'a, T> {
+        Box::pin(async move {
+            let mut kept = self.kept.lock().expect("nobody panics with the lock");
+            Ok(work(&mut kept, self.clock.now()))
+        })
+    }
+}
+
+impl<C: Clock> SessionStore for OneLock<C> {
+    fn load<'a>(
+        &'a self,
+        session: &'a SessionId,
+        fields: &'a [Selected<'a>],
+    ) -> Answer<'a, Option<Loaded>> {
+        self.with(|kept, now| kept.records.get(session)?.load(session, fields, now))
+    }
+
+    fn commit<'a>(&'a self, commit: &'a Commit) -> Answer<'a, Outcome> {
+        self.with(|kept, now| kept.commit(commit, now))
+    }
+
+    fn index<'a>(&'a self, principal: &'a PrincipalKey) -> Answer<'a, IndexEntries> {
+        self.with(|kept, now| {
+            let listed = kept.listed(principal, now).iter();
+            IndexEntries::new(listed.map(|(entry, _)| *entry).collect(), now)
+        })
+    }
+
+    // An entry that has been written again has another mark, and stays.
+    fn forget<'a>(&'a self, principal: &'a PrincipalKey, stale: &'a IndexEntry) -> Answer<'a, ()> {
+        self.with(|kept, now| {
+            let listed = kept.listed(principal, now);
+            listed.retain(|(entry, _)| entry.mark != stale.mark);
+        })
+    }
+
+    fn len(&self) -> Answer<'_, Count> {
+        self.with(|kept, _| Count::Estimated(kept.records.len() as u64))
+    }
+
+    fn sweep(&self) -> Answer<'_, u64> {
+        self.with(|kept, now| {
+            let before = kept.records.len();
+            kept.records.retain(|_, record| !record.is_expired(now));
+            kept.index.retain(|_, listed| {
+                listed.retain(|(_, until)| until.is_none_or(|until| now < until));
+                !listed.is_empty()
+            });
+            (before - kept.records.len()) as u64
+        })
+    }
+}

@@ -1,0 +1,17 @@
+//! Every example program, as its visitors meet it: over http.
+
+mod program;
+mod visitor;
+
+mod cart;
+mod counter;
+mod csrf;
+mod custom_store;
+mod login;
+mod oauth_state;
+mod shop;
+mod step_up;
+mod stores;
+mod two_apps;
+mod websocket;
+mod wizard;

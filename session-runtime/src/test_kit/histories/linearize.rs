@@ -1,0 +1,117 @@
+//! Whether some order of the calls explains all answers (Wing and Gong 1993, with Lowe's memory of
+//! what was tried).
+//!
+//! The order must respect real time: a call that was answered before another one began comes
+//! first. A call that nobody waited for may come at any time after it began, or never.
+
+use std::collections::HashSet;
+
+use super::model::Model;
+use super::run::{Answer, Call, History};
+
+/// The longest explanation that was found, where none explains everything.
+#[derive(Debug)]
+pub(super) struct Unexplained {
+    /// Indices of calls, in the order that explains them.
+    pub(super) explained: Vec<usize>,
+}
+
+/// Looks for an order of the calls in which the model gives the same answers.
+pub(super) fn explain(history: &History) -> Result<(), Unexplained> {
+    assert!(history.calls.len() <= 128, "a set of calls fits 128 bits");
+    let answered = |call: &Call| call.answered.is_some();
+    let mut search = Search {
+        history,
+        must: set(history.calls.iter().map(answered)),
+        tried: HashSet::new(),
+        order: Vec::new(),
+        longest: Vec::new(),
+    };
+    let model = Model::new(history.start, history.is_exact);
+    if search.extend(0, model) {
+        return Ok(());
+    }
+    let explained = search.longest;
+    Err(Unexplained { explained })
+}
+
+struct Search<'a> {
+    history: &'a History,
+    /// The calls that must be in the order.
+    must: u128,
+    /// The states that were reached and lead nowhere.
+    tried: HashSet<(u128, Model)>,
+    order: Vec<usize>,
+    longest: Vec<usize>,
+}
+
+impl Search<'_> {
+    /// Whether the calls that are not `done` can follow each other from this state of the store.
+    fn extend(&mut self, done: u128, model: Model) -> bool {
+        if done & self.must == self.must {
+            return true;
+        }
+        if self.order.len() > self.longest.len() {
+            self.longest.clone_from(&self.order);
+        }
+        if !self.tried.insert((done, model.clone())) {
+            return false;
+        }
+        let waiting = |index: &usize| done & (1 << index) == 0;
+        let history = self.history;
+        let calls = || {
+            history
+                .calls
+                .iter()
+                .enumerate()
+                .filter(move |(index, _)| waiting(index))
+        };
+        // Whatever begins after the first of these answers cannot come before it.
+        let horizon = calls().filter_map(|(_, call)| call.answered).min();
+        for (index, call) in calls() {
+            if horizon.is_some_and(|horizon| horizon < call.began) {
+                continue;
+            }
+            for next in after(history, &model, call) {
+                self.order.push(index);
+                if self.extend(done | (1 << index), next) {
+                    return true;
+                }
+                self.order.pop();
+            }
+        }
+        false
+    }
+}
+
+/// The states of the store in which a call may leave it; none if its answer is wrong.
+fn after(history: &History, model: &Model, call: &Call) -> Vec<Model> {
+    let same_if = |allowed: bool| {
+        if allowed {
+            vec![model.clone()]
+        } else {
+            Vec::new()
+        }
+    };
+    match &call.answer {
+        Answer::Committed(commit, outcome) => {
+            model.after_commit(&history.commits[*commit], outcome.as_ref())
+        }
+        Answer::Loaded(session, loaded) => {
+            same_if(model.allows_load(session, &super::program::NAMES, loaded.as_ref()))
+        }
+        Answer::Listed(principal, sessions) => same_if(model.allows_list(principal, sessions)),
+        Answer::Passed(time) => {
+            let mut later = model.clone();
+            later.pass(*time);
+            vec![later]
+        }
+    }
+}
+
+fn set(members: impl Iterator<Item = bool>) -> u128 {
+    members
+        .enumerate()
+        .map(|(index, is_member)| u128::from(is_member) << index)
+        .sum()
+}

@@ -1,0 +1,522 @@
+//! What a store means, one call after the other, as plainly as it can be written.
+//!
+//! It shares no code with [`Record`](crate::store::Record), on purpose: drivers are built on that
+//! one, and a driver compared with itself would always be right.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::clock::Timestamp;
+use crate::store::{
+    Action, Change, Commit, Condition, FieldName, FieldTtl, IndexChange, IntegerRange, Loaded,
+    MergeOperation, Outcome, PrincipalKey,
+};
+use crate::token::{CommitId, SessionId};
+
+/// How many commits a store has to remember; it may remember more.
+const REMEMBERED: usize = 8;
+
+/// How long a store has to remember what was taken; it may remember longer.
+const TAKEN_REMEMBERED: Duration = Duration::from_secs(30);
+
+/// Everything that a store holds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Model {
+    now: Timestamp,
+    /// Whether the store's time is the model's, so that moments can be compared.
+    is_exact: bool,
+    sessions: BTreeMap<SessionId, Session>,
+    listed: BTreeSet<(PrincipalKey, SessionId)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Session {
+    verifier: [u8; 32],
+    previous: Option<([u8; 32], Timestamp)>,
+    created: Timestamp,
+    rotated: Timestamp,
+    seen: Timestamp,
+    idle: Option<Duration>,
+    end: Option<Timestamp>,
+    persistent: Option<bool>,
+    label: Option<String>,
+    fields: BTreeMap<FieldName, Field>,
+    /// Every commit that changed more than `seen`, oldest first.
+    commits: Vec<CommitId>,
+    /// Every value that was taken, oldest first.
+    taken: Vec<Taken>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Field {
+    value: Bytes,
+    deadline: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Taken {
+    commit: CommitId,
+    field: FieldName,
+    value: Bytes,
+    at: Timestamp,
+}
+
+impl Model {
+    /// An empty store at this moment. If it is not exact, time is not compared and stands still.
+    pub(super) fn new(now: Timestamp, is_exact: bool) -> Self {
+        Self {
+            now,
+            is_exact,
+            sessions: BTreeMap::new(),
+            listed: BTreeSet::new(),
+        }
+    }
+
+    /// Time passes, and what it ends goes.
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.now = self.now + time;
+        self.end_what_is_over();
+    }
+
+    /// The store after a commit that was answered like this; several where the contract leaves a
+    /// choice, none where the answer is wrong. `None` for a commit whose answer nobody saw.
+    pub(super) fn after_commit(&self, commit: &Commit, answer: Option<&Outcome>) -> Vec<Self> {
+        let mut possible = Vec::new();
+        let known = self
+            .sessions
+            .get(&commit.session)
+            .and_then(|session| session.commits.iter().rev().position(|id| *id == commit.id));
+        if let Some(commits_since) = known {
+            if self.is_repeated_answer(commit, answer) {
+                possible.push(self.clone());
+            }
+            if commits_since < REMEMBERED {
+                return possible;
+            }
+        }
+        let mut after = self.clone();
+        let expected = after.commit(commit);
+        after.end_what_is_over();
+        match answer {
+            // A list may hold more than there is, so a limit may be reached early, if all that
+            // comes before it allows the commit.
+            Some(Outcome::LimitReached { principal }) => {
+                if self.may_be_refused_by_limit(commit, principal) {
+                    possible.push(self.clone());
+                }
+            }
+            Some(answer) if *answer == expected => possible.push(after),
+            Some(_) => {}
+            None => possible.push(after),
+        }
+        possible
+    }
+
+    /// Whether a load may answer this.
+    pub(super) fn allows_load(
+        &self,
+        session: &SessionId,
+        names: &[&str],
+        answer: Option<&Loaded>,
+    ) -> bool {
+        let (session, loaded) = match (self.sessions.get(session), answer) {
+            (Some(session), Some(loaded)) => (session, loaded),
+            (expected, found) => return expected.is_none() && found.is_none(),
+        };
+        let header = &loaded.header;
+        let same = |one: Timestamp, other: Timestamp| one == other || !self.is_exact;
+        let same_option = |one: Option<Timestamp>, other: Option<Timestamp>| match (one, other) {
+            (Some(one), Some(other)) => same(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        let previous = session.previous.map(|(verifier, _)| verifier);
+        header.verifier.as_bytes() == &session.verifier
+            && header.previous.map(|previous| *previous.as_bytes()) == previous
+            && same(header.created, session.created)
+            && same(header.rotated, session.rotated)
+            && same(header.seen, session.seen)
+            && header.idle == session.idle
+            && same_option(header.end, session.end)
+            && header.persistent == session.persistent
+            && header.label.as_deref() == session.label.as_deref()
+            && header.last_commit.as_ref() == session.commits.last()
+            && same(loaded.now, self.now)
+            && loaded.fields.len() == names.len()
+            && names.iter().zip(&loaded.fields).all(|(name, found)| {
+                match (session.fields.get(*name), found) {
+                    (Some(field), Some(found)) => {
+                        field.value == found.value && same_option(field.deadline, found.deadline)
+                    }
+                    (expected, found) => expected.is_none() && found.is_none(),
+                }
+            })
+    }
+
+    /// Whether a principal's list may be this one: everybody who is listed and alive, and more.
+    pub(super) fn allows_list(&self, principal: &PrincipalKey, answer: &[SessionId]) -> bool {
+        self.listed
+            .iter()
+            .filter(|(listed, session)| listed == principal && self.sessions.contains_key(session))
+            .all(|(_, session)| answer.contains(session))
+    }
+
+    /// What a commit does that was not applied before.
+    fn commit(&mut self, commit: &Commit) -> Outcome {
+        let applied = |values| Outcome::Applied(crate::store::Applied::new(values));
+        let nothing = || vec![None; commit.changes.len()];
+        if let Some(refused) = self.refusal(commit) {
+            return refused;
+        }
+        match &commit.action {
+            Action::Destroy { .. } | Action::Revoke => {
+                self.sessions.remove(&commit.session);
+                self.change_lists(commit);
+                applied(nothing())
+            }
+            Action::Create { verifier } => {
+                let mut created = Session::new(*verifier.as_bytes(), self.now);
+                match created.change(commit, self.now) {
+                    Ok(values) => {
+                        self.sessions.insert(commit.session, created);
+                        self.change_lists(commit);
+                        applied(values)
+                    }
+                    Err(refused) => refused,
+                }
+            }
+            Action::Update { .. } => {
+                let mut changed = self.sessions[&commit.session].clone();
+                match changed.change(commit, self.now) {
+                    Ok(values) => {
+                        self.sessions.insert(commit.session, changed);
+                        self.change_lists(commit);
+                        applied(values)
+                    }
+                    Err(refused) => refused,
+                }
+            }
+        }
+    }
+
+    /// What refuses a commit before any of its changes is looked at.
+    fn refusal(&self, commit: &Commit) -> Option<Outcome> {
+        self.refusal_by_session(commit)
+            .or_else(|| self.refusal_by_limit(commit))
+    }
+
+    fn refusal_by_session(&self, commit: &Commit) -> Option<Outcome> {
+        let session = self.sessions.get(&commit.session);
+        let is_admitted = match &commit.action {
+            Action::Create { .. } => session.is_none(),
+            Action::Update {
+                verifier,
+                rotation: Some(_),
+            } => session.is_some_and(|session| session.verifier == *verifier.as_bytes()),
+            Action::Update {
+                verifier,
+                rotation: None,
+            }
+            | Action::Destroy { verifier } => session.is_some_and(|session| {
+                let previous = session.previous.map(|(verifier, _)| verifier);
+                session.verifier == *verifier.as_bytes() || previous == Some(*verifier.as_bytes())
+            }),
+            Action::Revoke => session.is_some(),
+        };
+        if !is_admitted {
+            return Some(Outcome::Gone);
+        }
+        // Whoever destroys their own session need not agree on what is in it.
+        if matches!(commit.action, Action::Destroy { .. }) {
+            return None;
+        }
+        for condition in &commit.conditions {
+            match condition {
+                Condition::Field { name, value } => {
+                    let field = session.and_then(|session| session.fields.get(name));
+                    if field.map(|field| &field.value) != value.as_ref() {
+                        let field = Some(name.clone());
+                        return Some(Outcome::Conflict { field });
+                    }
+                }
+                Condition::LastCommit(id) => {
+                    if session.and_then(|session| session.commits.last()) != id.as_ref() {
+                        return Some(Outcome::Conflict { field: None });
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn refusal_by_limit(&self, commit: &Commit) -> Option<Outcome> {
+        for change in &commit.index {
+            if let IndexChange::Add {
+                principal,
+                limit: Some(limit),
+                ..
+            } = change
+            {
+                let others = self.listed.iter().filter(|(listed, session)| {
+                    listed == principal
+                        && *session != commit.session
+                        && self.sessions.contains_key(session)
+                });
+                if others.count() >= *limit as usize {
+                    let principal = *principal;
+                    return Some(Outcome::LimitReached { principal });
+                }
+            }
+        }
+        None
+    }
+
+    fn may_be_refused_by_limit(&self, commit: &Commit, named: &PrincipalKey) -> bool {
+        let limits = |change: &IndexChange| matches!(change, IndexChange::Add { principal, limit: Some(_), .. } if principal == named);
+        self.refusal_by_session(commit).is_none() && commit.index.iter().any(limits)
+    }
+
+    fn change_lists(&mut self, commit: &Commit) {
+        for change in &commit.index {
+            let entry = (*change.principal(), commit.session);
+            match change {
+                IndexChange::Add { .. } => self.listed.insert(entry),
+                IndexChange::Remove { .. } => self.listed.remove(&entry),
+            };
+        }
+    }
+
+    /// Whether a commit that was applied before may be answered like this now.
+    fn is_repeated_answer(&self, commit: &Commit, answer: Option<&Outcome>) -> bool {
+        let session = &self.sessions[&commit.session];
+        let applied = match answer {
+            None => return true,
+            Some(Outcome::Applied(applied)) => applied,
+            Some(_) => return false,
+        };
+        let right = |(change, answered): (&Change, &Option<Bytes>)| match change {
+            Change::Merge { name, .. } => {
+                session.fields.get(name).map(|field| &field.value) == answered.as_ref()
+            }
+            Change::Take { name } => {
+                let taken = session.taken.iter().enumerate();
+                let taken = taken
+                    .rev()
+                    .find(|(_, taken)| (taken.commit, &taken.field) == (commit.id, name));
+                let Some((index, taken)) = taken else {
+                    return answered.is_none();
+                };
+                let is_old = self.now >= taken.at + TAKEN_REMEMBERED;
+                let was_taken_again = session.taken[index + 1..]
+                    .iter()
+                    .any(|later| later.field == *name);
+                match answered {
+                    Some(value) => *value == taken.value,
+                    None => is_old || was_taken_again,
+                }
+            }
+            _ => answered.is_none(),
+        };
+        commit.changes.len() == applied.values.len()
+            && commit.changes.iter().zip(&applied.values).all(right)
+    }
+
+    fn end_what_is_over(&mut self) {
+        let now = self.now;
+        self.sessions.retain(|_, session| {
+            let idle_end = session.idle.map(|idle| session.seen + idle);
+            [idle_end, session.end]
+                .into_iter()
+                .flatten()
+                .all(|end| now < end)
+        });
+        for session in self.sessions.values_mut() {
+            session.end_what_is_over(now);
+        }
+        let sessions = &self.sessions;
+        self.listed
+            .retain(|(_, session)| sessions.contains_key(session));
+    }
+}
+
+impl Session {
+    fn new(verifier: [u8; 32], now: Timestamp) -> Self {
+        Self {
+            verifier,
+            previous: None,
+            created: now,
+            rotated: now,
+            seen: now,
+            idle: None,
+            end: None,
+            persistent: None,
+            label: None,
+            fields: BTreeMap::new(),
+            commits: Vec::new(),
+            taken: Vec::new(),
+        }
+    }
+
+    fn end_what_is_over(&mut self, now: Timestamp) {
+        self.fields
+            .retain(|_, field| field.deadline.is_none_or(|deadline| now < deadline));
+        self.previous = self.previous.filter(|(_, until)| now < *until);
+    }
+
+    /// Applies everything, or says why nothing may be. A refusal leaves `self` half changed.
+    fn change(&mut self, commit: &Commit, now: Timestamp) -> Result<Vec<Option<Bytes>>, Outcome> {
+        let mut values = Vec::new();
+        for change in &commit.changes {
+            values.push(self.change_field(commit.id, change, now)?);
+            self.end_what_is_over(now);
+        }
+        if commit.end_grace {
+            self.previous = None;
+        }
+        if let Action::Update {
+            rotation: Some(rotation),
+            ..
+        } = &commit.action
+        {
+            self.previous = rotation.grace.map(|grace| (self.verifier, now + grace));
+            self.verifier = *rotation.verifier.as_bytes();
+            self.rotated = now;
+        }
+        if let Some(timeouts) = commit.timeouts {
+            self.idle = timeouts.idle;
+            self.end = timeouts.lifetime.map(|lifetime| self.created + lifetime);
+        }
+        if let Some(persistent) = commit.persistent {
+            self.persistent = Some(persistent);
+        }
+        if let Some(label) = &commit.label {
+            self.label = Some(label.to_string());
+        }
+        self.seen = now;
+        if changes_more_than_seen(commit) {
+            self.commits.push(commit.id);
+        }
+        Ok(values)
+    }
+
+    fn change_field(
+        &mut self,
+        commit: CommitId,
+        change: &Change,
+        now: Timestamp,
+    ) -> Result<Option<Bytes>, Outcome> {
+        match change {
+            Change::Set {
+                name,
+                value,
+                ttl,
+                only_if_absent,
+            } => {
+                if !(*only_if_absent && self.fields.contains_key(name)) {
+                    self.write(name, value.clone(), *ttl, now);
+                }
+                Ok(None)
+            }
+            Change::Remove { name } => {
+                self.fields.remove(name);
+                Ok(None)
+            }
+            Change::Merge {
+                name,
+                operation,
+                operand,
+                initial,
+                range,
+                ttl,
+            } => {
+                let stored = self
+                    .fields
+                    .get(name)
+                    .and_then(|field| integer(&field.value));
+                let stored = stored.unwrap_or(*initial);
+                let Some(result) = combine(*operation, stored, *operand, *range) else {
+                    let field = name.clone();
+                    return Err(Outcome::OutOfRange { field });
+                };
+                let value = Bytes::from(result.to_string());
+                self.write(name, value.clone(), *ttl, now);
+                Ok(Some(value))
+            }
+            Change::Renew { name, ttl } => {
+                if let Some(field) = self.fields.get_mut(name) {
+                    field.deadline = Some(now + *ttl);
+                }
+                Ok(None)
+            }
+            Change::Take { name } => {
+                let value = self.fields.remove(name).map(|field| field.value);
+                if let Some(value) = &value {
+                    self.taken.push(Taken {
+                        commit,
+                        field: name.clone(),
+                        value: value.clone(),
+                        at: now,
+                    });
+                }
+                Ok(value)
+            }
+        }
+    }
+
+    fn write(&mut self, name: &FieldName, value: Bytes, ttl: Option<FieldTtl>, now: Timestamp) {
+        let before = self.fields.get(name).and_then(|field| field.deadline);
+        let deadline = match (ttl, before) {
+            (None, _) => None,
+            (Some(ttl), Some(before)) if !ttl.restart => Some(before),
+            (Some(ttl), _) => Some(now + ttl.duration),
+        };
+        self.fields.insert(name.clone(), Field { value, deadline });
+    }
+}
+
+/// Whether a store has to remember the commit.
+pub(super) fn changes_more_than_seen(commit: &Commit) -> bool {
+    let only_renews = commit
+        .changes
+        .iter()
+        .all(|change| matches!(change, Change::Renew { .. }));
+    let only_touches = matches!(commit.action, Action::Update { rotation: None, .. })
+        && commit.timeouts.is_none()
+        && commit.persistent.is_none()
+        && commit.label.is_none()
+        && commit.index.is_empty()
+        && !commit.end_grace;
+    !(only_renews && only_touches)
+}
+
+/// The integer that a text is in its only spelling.
+fn integer(text: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(text).ok()?;
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_canonical = digits.bytes().all(|byte| byte.is_ascii_digit())
+        && (text == "0" || (!digits.is_empty() && !digits.starts_with('0')));
+    text.parse().ok().filter(|_| is_canonical)
+}
+
+fn combine(
+    operation: MergeOperation,
+    stored: i64,
+    operand: i64,
+    range: IntegerRange,
+) -> Option<i64> {
+    let (stored, operand) = (i128::from(stored), i128::from(operand));
+    let (min, max) = (i128::from(range.min), i128::from(range.max));
+    let result = match operation {
+        MergeOperation::Add => stored + operand,
+        MergeOperation::Max => std::cmp::max(stored, operand),
+        MergeOperation::Min => std::cmp::min(stored, operand),
+    };
+    if result < min {
+        return range.stop_at_min.then_some(range.min);
+    }
+    if result > max {
+        return None;
+    }
+    i64::try_from(result).ok()
+}

@@ -1,0 +1,340 @@
+//! Random programs: what several tasks do to a few sessions at the same time.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use fastrand::Rng;
+
+use super::model::changes_more_than_seen;
+use crate::store::{
+    Action, Change, Commit, Condition, FieldTtl, IndexChange, IntegerRange, MergeOperation,
+    PrincipalKey, Rotation, Timeouts,
+};
+use crate::token::{CommitId, SessionId, Verifier};
+
+/// The fields of every session.
+pub(super) const NAMES: [&str; 3] = ["a", "b", "c"];
+
+const VALUES: [&str; 6] = ["", "0", "-7", "41", "text", "9223372036854775807"];
+const SESSIONS: u8 = 3;
+const PRINCIPALS: u8 = 2;
+
+/// What one program does. Its sessions, tokens, commits and principals are numbers; a run gives
+/// the sessions and principals names of their own.
+#[derive(Debug, Clone)]
+pub(super) struct Program {
+    /// What may be sent, by several tasks or several times.
+    pub(super) commits: Vec<Commit>,
+    /// What happens before the tasks start.
+    pub(super) prologue: Vec<Step>,
+    /// What each task does.
+    pub(super) tasks: Vec<Vec<Step>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Sends a commit and waits for its answer.
+    Send(usize),
+    /// Begins to send a commit and drops the future.
+    Abandon(usize),
+    /// Loads all fields of a session.
+    Load(SessionId),
+    /// Asks who is listed under a principal.
+    List(PrincipalKey),
+    /// Lets time pass.
+    Pass(Duration),
+}
+
+pub(super) fn sessions() -> impl Iterator<Item = SessionId> {
+    (0..SESSIONS).map(session)
+}
+
+pub(super) fn principals() -> impl Iterator<Item = PrincipalKey> {
+    (0..PRINCIPALS).map(principal)
+}
+
+fn session(number: u8) -> SessionId {
+    SessionId::from_bytes([number; 16])
+}
+
+fn principal(number: u8) -> PrincipalKey {
+    PrincipalKey::new("number", &[number])
+}
+
+fn verifier(number: u8) -> Verifier {
+    Verifier::from_bytes([number; 32])
+}
+
+fn commit_id(number: usize) -> CommitId {
+    // Eight digits are eight characters of base64url.
+    let text = format!("{number:08}");
+    text.parse().expect("digits are base64url")
+}
+
+/// Makes programs up.
+pub(super) struct Author<'a> {
+    random: &'a mut Rng,
+    /// The unit of all durations.
+    unit: Duration,
+    /// Whether time can be let pass.
+    can_pass: bool,
+    /// Whether the index is part of the program.
+    has_index: bool,
+    commits: Vec<Commit>,
+    /// The token that each session probably has, or had when it was last heard of.
+    tokens: [u8; SESSIONS as usize],
+    next_token: u8,
+}
+
+impl<'a> Author<'a> {
+    /// `unit` is so long that nothing ends by itself during a run, where time cannot be let pass.
+    pub(super) fn new(
+        random: &'a mut Rng,
+        unit: Duration,
+        can_pass: bool,
+        has_index: bool,
+    ) -> Self {
+        Self {
+            random,
+            unit,
+            can_pass,
+            has_index,
+            commits: Vec::new(),
+            tokens: [0; SESSIONS as usize],
+            next_token: 1,
+        }
+    }
+
+    pub(super) fn write(mut self) -> Program {
+        // Few sessions in most programs, so that the tasks meet.
+        let sessions = 1 + self.random.u8(0..SESSIONS).min(self.random.u8(0..SESSIONS));
+        let mut prologue = Vec::new();
+        for number in 0..sessions {
+            if !self.one_in(8) {
+                let creation = self.creation(number);
+                prologue.push(self.send(creation));
+            }
+        }
+        let tasks = self.random.usize(2..=4);
+        let steps = self.random.usize(2..=6);
+        let mut written = vec![Vec::new(); tasks];
+        for _ in 0..steps {
+            for (task, steps) in written.iter_mut().enumerate() {
+                let step = self.step(sessions, task);
+                steps.push(step);
+            }
+        }
+        Program {
+            commits: self.commits,
+            prologue,
+            tasks: written,
+        }
+    }
+
+    fn step(&mut self, sessions: u8, task: usize) -> Step {
+        let number = self.random.u8(0..sessions);
+        match self.random.u8(0..100) {
+            0..20 => Step::Load(session(number)),
+            20..25 if self.has_index => Step::List(principal(self.random.u8(0..PRINCIPALS))),
+            // Only one task, because a test's clock need not be moved by two at once.
+            25..35 if self.can_pass && task == 0 => Step::Pass(self.duration() / 2),
+            35..45 if self.repeatable().next().is_some() => {
+                let repeatable: Vec<_> = self.repeatable().collect();
+                Step::Send(repeatable[self.random.usize(0..repeatable.len())])
+            }
+            45..49 => {
+                let commit = self.commit(number);
+                self.commits.push(commit);
+                Step::Abandon(self.commits.len() - 1)
+            }
+            _ => {
+                let commit = self.commit(number);
+                self.send(commit)
+            }
+        }
+    }
+
+    /// The last few commits that a store has to remember. Whether it remembers others is its
+    /// choice, so they are sent once.
+    fn repeatable(&self) -> impl Iterator<Item = usize> {
+        let last = self.commits.iter().enumerate().rev().take(6);
+        last.filter(|(_, commit)| changes_more_than_seen(commit))
+            .map(|(index, _)| index)
+    }
+
+    fn send(&mut self, commit: Commit) -> Step {
+        self.commits.push(commit);
+        Step::Send(self.commits.len() - 1)
+    }
+
+    fn creation(&mut self, number: u8) -> Commit {
+        let token = self.new_token(number);
+        let verifier = verifier(token);
+        let mut commit = self.bare(number, Action::Create { verifier });
+        commit.timeouts = Some(self.timeouts());
+        commit.changes = self.changes();
+        commit
+    }
+
+    fn commit(&mut self, number: u8) -> Commit {
+        let token = match self.random.u8(0..8) {
+            0 => self.random.u8(0..self.next_token),
+            _ => self.tokens[usize::from(number)],
+        };
+        let verifier = verifier(token);
+        let mut commit = match self.random.u8(0..30) {
+            0 => self.creation(number),
+            1 => self.bare(number, Action::Destroy { verifier }),
+            2 => self.bare(number, Action::Revoke),
+            3..7 => {
+                let rotation = Some(Rotation {
+                    verifier: self::verifier(self.new_token(number)),
+                    grace: self.random.bool().then(|| self.duration()),
+                });
+                self.bare(number, Action::Update { verifier, rotation })
+            }
+            _ => {
+                let rotation = None;
+                self.bare(number, Action::Update { verifier, rotation })
+            }
+        };
+        if commit.changes.is_empty() {
+            commit.changes = self.changes();
+        }
+        if self.one_in(10) {
+            commit.timeouts = Some(self.timeouts());
+        }
+        if self.one_in(10) {
+            commit.persistent = Some(self.random.bool());
+        }
+        if self.one_in(10) {
+            commit.label = Some(format!("label {}", self.commits.len()).into());
+        }
+        commit.end_grace = self.one_in(20);
+        if self.has_index && self.one_in(6) {
+            commit.index.push(self.index_change());
+        }
+        if self.one_in(4) {
+            commit.conditions.push(self.condition());
+        }
+        commit
+    }
+
+    fn bare(&self, number: u8, action: Action) -> Commit {
+        Commit::new(session(number), commit_id(self.commits.len()), action)
+    }
+
+    fn new_token(&mut self, number: u8) -> u8 {
+        let token = self.next_token;
+        self.next_token += 1;
+        self.tokens[usize::from(number)] = token;
+        token
+    }
+
+    fn index_change(&mut self) -> IndexChange {
+        let principal = principal(self.random.u8(0..PRINCIPALS));
+        if self.one_in(3) {
+            return IndexChange::Remove { principal };
+        }
+        IndexChange::Add {
+            principal,
+            keep: None,
+            limit: self.random.bool().then(|| self.random.u32(1..=2)),
+        }
+    }
+
+    fn condition(&mut self) -> Condition {
+        let name = self.name().into();
+        match self.random.u8(0..4) {
+            0 => Condition::Field { name, value: None },
+            1 | 2 => Condition::Field {
+                name,
+                value: Some(self.value()),
+            },
+            _ => {
+                let commits = self.commits.len().max(1);
+                Condition::LastCommit(Some(commit_id(self.random.usize(0..commits))))
+            }
+        }
+    }
+
+    fn changes(&mut self) -> Vec<Change> {
+        let count = self.random.usize(0..=3);
+        (0..count).map(|_| self.change()).collect()
+    }
+
+    fn change(&mut self) -> Change {
+        let name = self.name().into();
+        match self.random.u8(0..12) {
+            0..3 => Change::Set {
+                name,
+                value: self.value(),
+                ttl: self.ttl(),
+                only_if_absent: self.one_in(3),
+            },
+            3 => Change::Remove { name },
+            4 | 5 => Change::Take { name },
+            6 => Change::Renew {
+                name,
+                ttl: self.duration(),
+            },
+            _ => self.merge(),
+        }
+    }
+
+    fn merge(&mut self) -> Change {
+        let operations = [
+            MergeOperation::Add,
+            MergeOperation::Max,
+            MergeOperation::Min,
+        ];
+        let (min, max, stop_at_min) = match self.random.u8(0..5) {
+            0 => (-10, 50, false),
+            1 => (0, 255, true),
+            _ => (i64::MIN, i64::MAX, false),
+        };
+        Change::Merge {
+            name: self.name().into(),
+            operation: operations[self.random.usize(0..3)],
+            operand: self.random.i64(-20..=20),
+            initial: self.random.i64(0..3),
+            range: IntegerRange {
+                min,
+                max,
+                stop_at_min,
+            },
+            ttl: self.ttl(),
+        }
+    }
+
+    fn name(&mut self) -> &'static str {
+        NAMES[self.random.usize(0..NAMES.len())]
+    }
+
+    fn value(&mut self) -> Bytes {
+        Bytes::from_static(VALUES[self.random.usize(0..VALUES.len())].as_bytes())
+    }
+
+    fn ttl(&mut self) -> Option<FieldTtl> {
+        match self.random.u8(0..4) {
+            0 | 1 => None,
+            2 => Some(FieldTtl::restarting(self.duration())),
+            _ => Some(FieldTtl::fixed(self.duration())),
+        }
+    }
+
+    fn timeouts(&mut self) -> Timeouts {
+        Timeouts {
+            idle: self.one_in(3).then(|| self.duration() * 2),
+            lifetime: self.one_in(3).then(|| self.duration() * 3),
+        }
+    }
+
+    fn duration(&mut self) -> Duration {
+        self.unit * self.random.u32(1..=4)
+    }
+
+    fn one_in(&mut self, times: u32) -> bool {
+        self.random.u32(0..times) == 0
+    }
+}

@@ -1,0 +1,57 @@
+//! Random bytes that look like something: examples, changed a little at random.
+
+use fastrand::Rng;
+
+/// How many inputs a fuzz test makes, unless `SESSION_FUZZ_INPUTS` says otherwise.
+pub fn inputs(usual: usize) -> usize {
+    number("SESSION_FUZZ_INPUTS").map_or(usual, |inputs| inputs as usize)
+}
+
+/// Numbers that the printed seed determines; `SESSION_FUZZ_SEED` sets it.
+pub fn random() -> Rng {
+    let seed = number("SESSION_FUZZ_SEED").unwrap_or(1);
+    println!("SESSION_FUZZ_SEED={seed}");
+    Rng::with_seed(seed)
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+/// One of the examples after a few random changes.
+pub fn mutated(random: &mut Rng, examples: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = any(random, examples).clone();
+    for _ in 0..random.usize(0..=4) {
+        mutate(random, &mut bytes, examples);
+    }
+    bytes
+}
+
+fn mutate(random: &mut Rng, bytes: &mut Vec<u8>, examples: &[Vec<u8>]) {
+    let place = random.usize(0..=bytes.len());
+    let range = place..random.usize(place..=bytes.len());
+    match random.u8(0..8) {
+        0 => bytes.insert(place, random.u8(..)),
+        1 => drop(bytes.drain(range)),
+        2 => bytes.extend_from_within(range),
+        3 => {
+            let other = any(random, examples);
+            let cut = random.usize(0..=other.len());
+            bytes.splice(range, other[cut..].iter().copied());
+        }
+        4 => bytes.truncate(place),
+        5 => {
+            let run = vec![random.u8(..); random.usize(0..200)];
+            bytes.splice(range, run);
+        }
+        _ => {
+            if let Some(byte) = bytes.get_mut(place) {
+                *byte ^= 1 << random.u8(0..8);
+            }
+        }
+    }
+}
+
+fn any<'a>(random: &mut Rng, examples: &'a [Vec<u8>]) -> &'a Vec<u8> {
+    &examples[random.usize(0..examples.len())]
+}
