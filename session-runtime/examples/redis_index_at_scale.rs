@@ -53,7 +53,7 @@ async fn main() -> Result<(), Failure> {
         let store = Arc::clone(&store);
         tasks.push(tokio::spawn(async move {
             for session in (task..sessions).step_by(TASKS) {
-                sign_in(&*store, session % principals, lifetime).await?;
+                sign_in(&store, session % principals, lifetime).await?;
             }
             Ok::<_, Failure>(())
         }));

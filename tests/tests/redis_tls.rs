@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
+use std::time::Duration;
+
 use session_runtime::RedisStore;
 use session_runtime::store::RedisConnectError;
 use tests::servers::{Options, Server, available};
@@ -28,6 +30,8 @@ async fn a_server_of_a_known_authority_is_trusted() {
         let store = RedisStore::builder()
             .url(url(&server))
             .root_certificates(server.certificates().authority())
+            // Connecting anew after the restart is part of the command's time.
+            .command_deadline(Duration::from_secs(5))
             .connect()
             .await
             .unwrap();
