@@ -126,7 +126,8 @@ fn same_json(first: &str, second: &str) -> bool {
 /// [Postcard](https://docs.rs/postcard): a compact binary encoding, for large or numerous values.
 ///
 /// It does not describe itself: a struct's fields may only be appended to with care, and a store's
-/// own tools show bytes.
+/// own tools show bytes. Keep types that contain themselves in JSON: here they decode as deep as the
+/// stored bytes say.
 #[derive(Debug, Clone, Copy)]
 pub enum Postcard {}
 

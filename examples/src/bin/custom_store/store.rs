@@ -35,6 +35,11 @@ struct Kept {
 
 impl Kept {
     fn commit(&mut self, commit: &Commit, now: Timestamp) -> Outcome {
+        // Only what could be applied may meet a limit, and what was applied before lists nobody.
+        let record = self.records.get(&commit.session);
+        if let Some(outcome) = Record::precheck(record, commit, now) {
+            return outcome;
+        }
         for change in &commit.index {
             let listed = self.listed(change.principal(), now).iter();
             let others = listed
@@ -111,7 +116,7 @@ impl<C: Clock> SessionStore for OneLock<C> {
     fn forget<'a>(&'a self, principal: &'a PrincipalKey, stale: &'a IndexEntry) -> Answer<'a, ()> {
         self.with(|kept, now| {
             let listed = kept.listed(principal, now);
-            listed.retain(|(entry, _)| entry.mark != stale.mark);
+            listed.retain(|(entry, _)| !entry.is_same(stale));
         })
     }
 
