@@ -95,8 +95,8 @@ impl SteppedStore for SteppedMemory {
     ) -> BoxFuture<'a, Result<SessionStep, StoreError>> {
         Box::pin(async {
             self.step().await?;
-            let now = self.shared.clock.now();
             let mut sessions = self.sessions();
+            let now = self.shared.clock.now();
             let record = sessions.entry(commit.session).or_default();
             let before = Record::precheck(record.as_ref(), commit, now);
             let repeated = matches!(before, Some(Outcome::Applied(_)));
@@ -112,8 +112,8 @@ impl SteppedStore for SteppedMemory {
     ) -> BoxFuture<'a, Result<AddStep, StoreError>> {
         Box::pin(async {
             self.step().await?;
-            let now = self.shared.clock.now();
             let mut lists = self.lists();
+            let now = self.shared.clock.now();
             let list = lists.entry(*principal).or_default();
             list.retain(|_, listed| listed.counts(now));
             let others = list.keys().filter(|session| **session != entry.session);
@@ -177,8 +177,8 @@ impl SessionStore for SteppedMemory {
     ) -> BoxFuture<'a, Result<Option<Loaded>, StoreError>> {
         Box::pin(async {
             self.step().await?;
-            let now = self.shared.clock.now();
             let sessions = self.sessions();
+            let now = self.shared.clock.now();
             let record = sessions.get(session).and_then(Option::as_ref);
             Ok(record.and_then(|record| record.load(session, fields, now)))
         })
@@ -194,8 +194,8 @@ impl SessionStore for SteppedMemory {
     ) -> BoxFuture<'a, Result<IndexEntries, StoreError>> {
         Box::pin(async {
             self.step().await?;
-            let now = self.shared.clock.now();
             let lists = self.lists();
+            let now = self.shared.clock.now();
             let listed = lists.get(principal).into_iter().flat_map(BTreeMap::values);
             let counting = listed.filter(|listed| listed.counts(now));
             let entries = counting.map(|listed| listed.entry).collect();

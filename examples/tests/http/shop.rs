@@ -353,7 +353,7 @@ fn explains_arguments_that_it_does_not_understand() {
     for (arguments, explanation) in [
         (
             &["--store", "floppy"][..],
-            "unknown store `floppy`, expected `memory`",
+            "unknown store, expected `memory`, `file:FOLDER` or `redis://HOST:PORT`",
         ),
         (
             &["--code-ttl", "soon"],

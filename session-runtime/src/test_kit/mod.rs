@@ -98,8 +98,9 @@ pub trait Harness: Send + Sync + 'static {
         None
     }
 
-    /// Whether a commit changes the index and its session in one step. If not, random histories
-    /// leave the index alone: between two steps there is something to see that no order explains.
+    /// Whether a commit changes the index and its session in one step, at one moment. If not, random
+    /// histories leave the index alone and let no time pass: between two steps there is something to
+    /// see that no order explains.
     fn is_index_atomic(&self) -> bool {
         false
     }

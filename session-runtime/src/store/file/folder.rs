@@ -194,6 +194,14 @@ impl Folder {
         }
     }
 
+    /// As [`remove`](Self::remove), where somebody else may have been faster.
+    pub(super) fn remove_if_there(&self, name: &str) -> Result<(), StoreError> {
+        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(failed("remove a file", &self.path)(error)),
+        }
+    }
+
     pub(super) fn remove(&self, name: &str) -> Result<(), StoreError> {
         rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())
             .map_err(failed("remove a file", &self.path))

@@ -115,7 +115,7 @@ impl Records {
         for name in temporary.names()? {
             // Whoever is still writing holds the lock.
             if temporary.try_lock(&name)?.is_some() {
-                temporary.remove(&name)?;
+                temporary.remove_if_there(&name)?;
             }
         }
         Ok(())

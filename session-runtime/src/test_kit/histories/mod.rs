@@ -178,11 +178,12 @@ impl Laboratory {
 
     fn program(&self, seed: u64) -> Program {
         let mut random = Rng::with_seed(seed);
+        let has_index = self.harness.is_index_atomic();
         let (unit, can_pass) = match self.harness.pace() {
-            Pace::Manual => (Duration::from_millis(250), true),
+            // A step that takes its time began at another moment than it ends.
+            Pace::Manual => (Duration::from_millis(250), has_index),
             Pace::Real { unit } => (unit * 10_000, false),
         };
-        let has_index = self.harness.is_index_atomic();
         Author::new(&mut random, unit, can_pass, has_index).write()
     }
 
