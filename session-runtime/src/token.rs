@@ -50,7 +50,7 @@ impl SessionId {
     }
 
     /// The id that a store kept as bytes.
-    pub(crate) fn from_bytes(bytes: [u8; ID_BYTES]) -> Self {
+    pub fn from_bytes(bytes: [u8; ID_BYTES]) -> Self {
         Self(bytes)
     }
 }
