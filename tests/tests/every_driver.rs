@@ -265,3 +265,39 @@ async fn s51_keys_change_without_a_break_on_every_driver() {
         );
     }
 }
+
+/// The files of a server hold all that it was told: the append-only file each command, the snapshot
+/// each value.
+#[tokio::test]
+async fn s5_no_token_is_in_the_files_of_a_server() {
+    for generation in available() {
+        let options = Options {
+            append_only: true,
+            ..Options::default()
+        };
+        let server = Server::start(generation, &options);
+        let store = RedisStore::connect(server.url()).await.unwrap();
+        let layer = SessionLayer::builder(store).encryption_keys(ring([1]));
+        let mut visitor = Visitor::new(&layer.build().unwrap());
+        sign_in(&mut visitor, 1).await;
+        let first = visitor.token().unwrap();
+        let session = sign_in(&mut visitor, 2).await.to_string();
+        let second = visitor.token().unwrap();
+        server.command::<()>(&["SAVE"]);
+
+        let files = server.files();
+        let holds = |text: &str| {
+            files
+                .windows(text.len())
+                .any(|part| part == text.as_bytes())
+        };
+        assert!(
+            holds(&session),
+            "the id is in the files, so the search finds what is there"
+        );
+        for token in [first, second] {
+            // The first 21 characters are the id's alone.
+            assert!(!holds(&token) && !holds(&token[22..]), "{generation:?}");
+        }
+    }
+}
