@@ -14,6 +14,9 @@ use crate::store::{
 
 const COMMIT_NATIVE: &str = concat!(
     include_str!("scripts/start.lua"),
+    "local is_native = true\n",
+    include_str!("scripts/plain.lua"),
+    include_str!("scripts/batches.lua"),
     include_str!("scripts/native.lua"),
     include_str!("scripts/lists.lua"),
     include_str!("scripts/native_lists.lua"),
@@ -22,6 +25,9 @@ const COMMIT_NATIVE: &str = concat!(
 );
 const COMMIT_COMPATIBLE: &str = concat!(
     include_str!("scripts/start.lua"),
+    "local is_native = false\n",
+    include_str!("scripts/plain.lua"),
+    include_str!("scripts/batches.lua"),
     include_str!("scripts/compatible.lua"),
     include_str!("scripts/lists.lua"),
     include_str!("scripts/compatible_lists.lua"),
@@ -99,8 +105,79 @@ impl Script {
     }
 }
 
-/// Appends a commit in the order that `commit.lua` reads, with the lists that change with it.
+/// Appends a commit in the order that `plain.lua` or `commit.lua` reads, with the lists that change
+/// with it.
 pub(super) fn append_commit(command: &mut Cmd, commit: &Commit, lists: &[IndexChange]) {
+    if !lists.is_empty() || !append_plain(command, commit) {
+        append_any(command, commit, lists);
+    }
+}
+
+/// The most changes of a commit for `plain.lua`; Lua passes no more than some thousands of values.
+const MOST_PLAIN: usize = 1000;
+
+/// Appends a commit that only writes values in the simplest way; answers whether it is one.
+fn append_plain(command: &mut Cmd, commit: &Commit) -> bool {
+    let Action::Update {
+        verifier,
+        rotation: None,
+    } = &commit.action
+    else {
+        return false;
+    };
+    let changes_header = commit.timeouts.is_some()
+        || commit.persistent.is_some()
+        || commit.label.is_some()
+        || commit.end_grace;
+    if changes_header || !commit.conditions.is_empty() || commit.changes.len() > MOST_PLAIN {
+        return false;
+    }
+    let (mut lasting, mut timed) = (Vec::new(), Vec::new());
+    for (position, change) in commit.changes.iter().enumerate() {
+        let Change::Set {
+            name,
+            value,
+            ttl,
+            only_if_absent: false,
+        } = change
+        else {
+            return false;
+        };
+        let is_repeated = commit.changes[..position]
+            .iter()
+            .any(|earlier| earlier.name() == name);
+        if is_repeated || value.starts_with(b"@") {
+            return false;
+        }
+        match ttl {
+            None => lasting.push((name, value)),
+            Some(ttl) if ttl.restart && ttl.duration.as_millis() > 0 => {
+                timed.push((millis(ttl.duration), name, value));
+            }
+            Some(_) => return false,
+        }
+    }
+    append_id(command, commit);
+    command.arg("write").arg(verifier.to_string());
+    command.arg(lasting.len());
+    for (name, value) in lasting {
+        command.arg(name.as_bytes()).arg(value.as_ref());
+    }
+    for (ttl, name, value) in timed {
+        command.arg(ttl).arg(name.as_bytes()).arg(value.as_ref());
+    }
+    true
+}
+
+/// A touch is not remembered, so it needs no id.
+fn append_id(command: &mut Cmd, commit: &Commit) {
+    match commit.is_touch() {
+        true => command.arg(""),
+        false => command.arg(commit.id.to_string()),
+    };
+}
+
+fn append_any(command: &mut Cmd, commit: &Commit, lists: &[IndexChange]) {
     let none = "";
     let (action, verifier, rotation) = match &commit.action {
         Action::Create { verifier } => ("create", Some(verifier), None),
@@ -108,7 +185,8 @@ pub(super) fn append_commit(command: &mut Cmd, commit: &Commit, lists: &[IndexCh
         Action::Destroy { verifier } => ("destroy", Some(verifier), None),
         Action::Revoke => ("revoke", None, None),
     };
-    command.arg(commit.id.to_string()).arg(action);
+    append_id(command, commit);
+    command.arg(action);
     command.arg(verifier.map(ToString::to_string).unwrap_or_default());
     match rotation {
         Some(rotation) => {
@@ -119,7 +197,6 @@ pub(super) fn append_commit(command: &mut Cmd, commit: &Commit, lists: &[IndexCh
             command.arg(none).arg(none);
         }
     }
-    command.arg(flag(!commit.is_touch()));
     match commit.timeouts {
         Some(Timeouts { idle, lifetime }) => {
             for limit in [idle, lifetime] {
@@ -227,17 +304,26 @@ fn flag(is_set: bool) -> &'static str {
     if is_set { "1" } else { "" }
 }
 
-/// What `commit.lua` answered.
+/// What the commit's script answered.
 pub(super) enum Answer {
     Step(SessionStep),
     /// The key holds something that is no session.
     Foreign,
 }
 
-/// Reads the answer of `commit.lua` to this commit.
+/// Reads the answer of the commit's script to this commit.
 pub(super) fn answer(commit: &Commit, value: Value) -> Result<Answer, Failure> {
-    let Value::Array(parts) = value else {
-        return Err(Failure::NONSENSE);
+    let parts = match value {
+        Value::Array(parts) => parts,
+        // What was only written has nothing more to say.
+        Value::BulkString(word) if word == b"written" => {
+            let values = vec![None; commit.changes.len()];
+            return Ok(Answer::Step(SessionStep {
+                outcome: Outcome::Applied(Applied::new(values)),
+                repeated: false,
+            }));
+        }
+        _ => return Err(Failure::NONSENSE),
     };
     let mut parts = parts.into_iter();
     let mut next = || {

@@ -3,9 +3,9 @@
 -- Everything that can be refused is decided before the first write: what a script has written stays
 -- written when a later command of it fails.
 --
--- KEYS[1] is the session, the others the lists of principals that change. ARGV, in this order:
--- commit id; action and its verifier; new verifier and grace of a rotation; whether the commit is
--- remembered; idle timeout and lifetime; persistent; label; whether the grace ends; how many
+-- KEYS[1] is the session, the others the lists of principals that change. The arguments, in this
+-- order: commit id, '' for a touch, which is not remembered; action and its verifier; new verifier and
+-- grace of a rotation; idle timeout and lifetime; persistent; label; whether the grace ends; how many
 -- conditions, and for each its field, whether it is present, and its value; how many changes, and for
 -- each its kind, its field, and what the kind needs: 'set' and 'set if absent' a value, a time to live
 -- and whether that restarts; 'merge' operation, operand, initial value, least and greatest result,
@@ -16,14 +16,13 @@
 -- 'gone'; 'foreign' for a key that is no session; 'conflict', 'limit reached' or 'out of range' and
 -- the place among the conditions, lists or changes.
 
-local id, action, verifier, new_verifier, grace, remembered, new_idle, new_lifetime, persistent, label,
-  end_grace =
-  unpack(ARGV, 1, 11)
+local id, action, verifier, new_verifier, grace, new_idle, new_lifetime, persistent, label, end_grace =
+  unpack(arguments, 1, 10)
 
-local position = 13
+local position = 12
 local conditions = {}
-for i = 1, tonumber(ARGV[12]) do
-  local name, present, value = unpack(ARGV, position, position + 2)
+for i = 1, tonumber(arguments[11]) do
+  local name, present, value = unpack(arguments, position, position + 2)
   conditions[i] = { name = name, present = present ~= '', value = value }
   position = position + 3
 end
@@ -31,10 +30,10 @@ end
 -- What each kind needs after its name.
 local needed = { set = 3, ['set if absent'] = 3, remove = 0, merge = 8, renew = 2, take = 0 }
 local changes = {}
-local count = tonumber(ARGV[position])
+local count = tonumber(arguments[position])
 position = position + 1
 for i = 1, count do
-  local kind, name = ARGV[position], ARGV[position + 1]
+  local kind, name = arguments[position], arguments[position + 1]
   changes[i] = { kind = kind, name = name, at = position + 2 }
   position = position + 2 + needed[kind]
 end
@@ -43,7 +42,7 @@ end
 local session = string.sub(key, -22)
 local lists = {}
 for i = 2, #KEYS do
-  local operation, keep, limit = unpack(ARGV, position, position + 2)
+  local operation, keep, limit = unpack(arguments, position, position + 2)
   lists[i - 1] = { key = KEYS[i], adds = operation == 'add', keep = keep, limit = limit }
   position = position + 3
 end
@@ -187,16 +186,16 @@ end
 
 -- Stages a value whose time to live and whether it restarts are the arguments at `at`.
 local function put(name, value, at)
-  local ttl, deadline = ARGV[at], nil
+  local ttl, deadline = arguments[at], nil
   if ttl ~= '' then
-    deadline = ARGV[at + 1] == '' and get_deadline(name) or math.min(now + ttl, LATEST)
+    deadline = arguments[at + 1] == '' and get_deadline(name) or math.min(now + ttl, LATEST)
   end
   stage(name, value, deadline)
 end
 
 -- The combined integer, or nil where it is not in the range.
 local function merged(name, at)
-  local operation, operand, initial, min, max, stop_at_min = unpack(ARGV, at, at + 5)
+  local operation, operand, initial, min, max, stop_at_min = unpack(arguments, at, at + 5)
   local stored = get(name)
   if not stored or not is_integer(stored) then stored = initial end
   local result = stored
@@ -214,9 +213,9 @@ local answer = { 'applied' }
 for i, change in ipairs(changes) do
   local kind, name, at, value = change.kind, change.name, change.at, nil
   if kind == 'set' then
-    put(name, ARGV[at], at + 1)
+    put(name, arguments[at], at + 1)
   elseif kind == 'set if absent' then
-    if not get(name) then put(name, ARGV[at], at + 1) end
+    if not get(name) then put(name, arguments[at], at + 1) end
   elseif kind == 'remove' then
     stage(name)
   elseif kind == 'merge' then
@@ -256,7 +255,7 @@ if new_idle ~= '' then
 end
 if persistent ~= '' then stage('@persistent', persistent) end
 if label ~= '' then stage('@label', string.sub(label, 2)) end
-if remembered ~= '' then stage('@commits', string.sub(commits .. id, -64)) end
+if id ~= '' then stage('@commits', string.sub(commits .. id, -64)) end
 stage('@seen', text(now))
 
 write(names, staged, deadlines)

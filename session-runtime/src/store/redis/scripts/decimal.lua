@@ -8,7 +8,16 @@ local function split(text)
   return sign * tonumber('0' .. string.sub(digits, 1, -11)) + 0, sign * tonumber(string.sub(digits, -10)) + 0
 end
 
+-- Whether the sum of two such texts, and so each of them, is exact as a double.
+local function is_short(a, b)
+  return #a < 15 and #b < 15
+end
+
 local function compare(a, b)
+  if is_short(a, b) then
+    local x, y = tonumber(a), tonumber(b)
+    return x < y and -1 or x > y and 1 or 0
+  end
   local high_a, low_a = split(a)
   local high_b, low_b = split(b)
   if high_a ~= high_b then return high_a < high_b and -1 or 1 end
@@ -17,6 +26,7 @@ local function compare(a, b)
 end
 
 local function add(a, b)
+  if is_short(a, b) then return text(a + b) end
   local high_a, low_a = split(a)
   local high_b, low_b = split(b)
   local high, low, sign = high_a + high_b, low_a + low_b, ''

@@ -1,0 +1,51 @@
+-- The commonest commits, without the machinery that the others need: touches, and writes of values
+-- that live as long as the session or whose time to live starts anew.
+--
+-- ARGV, in this order: commit id, '' for a touch; 'write'; verifier; how many values live as long as
+-- the session, and for each its field and itself; and for each of the others its time to live, its
+-- field and itself. No field is named twice, and no value begins with `@`.
+-- Answers 'written', and leaves whatever is out of the ordinary to the rest of the script.
+
+if ARGV[2] == 'write' then
+  local id, verifier, lasting = ARGV[1], ARGV[3], tonumber(ARGV[4])
+  local timed = 5 + 2 * lasting
+  local kept = redis.pcall('HMGET', key, '@verifier', '@commits', '@seen', '@idle', '@end', '@sweep')
+  local commits, seen, idle = kept[2], tonumber(kept[3]), tonumber(kept[4])
+  local last, sweep = tonumber(kept[5]), tonumber(kept[6])
+  if kept[1] == verifier
+    and commits and (id == '' or not string.find(commits, id, 1, true))
+    and seen and (idle or not kept[4]) and (last or not kept[5])
+    and math.min(seen + (idle or math.huge), last or math.huge) > now
+    and not (sweep and sweep <= now)
+  then
+    -- First what a full server refuses, so that it refuses the whole.
+    redis.call('HSET', key, '@seen', text(now), '@commits', string.sub(commits .. id, -64),
+      unpack(ARGV, 5, timed - 1))
+    for i = timed, #ARGV, 3 do
+      local deadline = math.min(now + ARGV[i], LATEST)
+      if is_native then
+        redis.call('HSETEX', key, 'PXAT', text(deadline), 'FIELDS', 1, ARGV[i + 1], ARGV[i + 2])
+      else
+        redis.call('HSET', key, ARGV[i + 1], '@' .. text(deadline) .. ' ' .. ARGV[i + 2])
+        if not sweep or deadline < sweep then
+          sweep = deadline
+          redis.call('HSET', key, '@sweep', text(sweep))
+        end
+      end
+    end
+    local at = math.min(now + (idle or math.huge), last or math.huge)
+    if at < math.huge then redis.call('PEXPIREAT', key, text(math.min(at, LATEST))) end
+    return 'written'
+  end
+
+  -- The same as the rest of the script reads it.
+  local count = lasting + (#ARGV - timed + 1) / 3
+  arguments = { id, 'update', verifier, '', '', '', '', '', '', '', 0, count }
+  local function add_set(name, value, ttl, restarts)
+    for _, argument in ipairs({ 'set', name, value, ttl, restarts }) do
+      arguments[#arguments + 1] = argument
+    end
+  end
+  for i = 5, timed - 1, 2 do add_set(ARGV[i], ARGV[i + 1], '', '') end
+  for i = timed, #ARGV, 3 do add_set(ARGV[i + 1], ARGV[i + 2], ARGV[i], '1') end
+end
