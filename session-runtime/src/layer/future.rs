@@ -22,7 +22,7 @@ pin_project! {
     pub struct SessionFuture<F> {
         #[pin]
         handler: F,
-        // Made only for a request that has something to save or to say.
+        // Made only for a request that has something to save.
         finish: Option<BoxFuture<'static, Response>>,
         // Dropped last: what a handler that is dropped leaves behind is no loss to report.
         session: Closing,
@@ -65,6 +65,10 @@ where
                 session.close();
                 return Poll::Ready(Ok(response));
             }
+            let response = match session.finish_at_once(response) {
+                Ok(response) => return Poll::Ready(Ok(response)),
+                Err(response) => response,
+            };
             let session = session.clone();
             *this.finish = Some(Box::pin(async move { session.finish(response).await }));
         }

@@ -7,13 +7,30 @@ use super::RequestSession;
 use super::plan::Moment;
 use super::state::CookieChange;
 use crate::cookie::LONGEST_MAX_AGE;
-use crate::error::Answered;
+use crate::error::{Answered, SessionError};
 
 impl RequestSession {
     /// Commits what waits and puts the cookie on the response. If the commit fails, the response
     /// is replaced: what the handler said did not come true.
-    pub(crate) async fn finish(&self, mut response: Response) -> Response {
+    pub(crate) async fn finish(&self, response: Response) -> Response {
         let saved = self.save_at(Moment::Response).await;
+        self.answer(response, saved)
+    }
+
+    /// The same at once, for a request that leaves nothing to commit: most of them.
+    pub(crate) fn finish_at_once(&self, response: Response) -> Result<Response, Response> {
+        let is_settled = {
+            let mut state = self.state();
+            state.closed = true;
+            state.abandoned || !state.owes_commit(&self.shared().config)
+        };
+        match is_settled {
+            true => Ok(self.answer(response, Ok(()))),
+            false => Err(response),
+        }
+    }
+
+    fn answer(&self, mut response: Response, saved: Result<(), SessionError>) -> Response {
         // An error that the handler itself answered with gets the same page.
         let answered = response.extensions_mut().remove::<Answered>();
         let (saved, error) = match saved {

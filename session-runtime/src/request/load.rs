@@ -74,24 +74,24 @@ impl RequestSession {
             Some(_) => events::gone,
             None => events::unknown_token,
         };
-        let mut sessions = Vec::new();
+        let mut found: Option<(Live, Loaded)> = None;
         for token in tokens {
-            match self.find(token, &selected).await? {
-                Some(found) => sessions.push(found),
-                None => missing(token.id()),
-            }
-        }
-        if let [(first, _), (second, _)] = &sessions[..] {
-            let (first, second) = (first.token.id(), second.token.id());
-            if first == second {
+            let Some(next) = self.find(token, &selected).await? else {
+                missing(token.id());
+                continue;
+            };
+            found = match found {
+                None => Some(next),
                 // Two tokens of one session, within the grace of a rotation: the new one counts.
-                sessions.retain(|(live, loaded)| loaded.header.verifier == live.verifier);
-            } else {
-                events::ambiguous_cookies(first, second);
-                sessions.clear();
-            }
+                Some(first) if first.0.token.id() == token.id() => {
+                    Some(if first.0.is_current { first } else { next })
+                }
+                Some((first, _)) => {
+                    events::ambiguous_cookies(first.token.id(), token.id());
+                    None
+                }
+            };
         }
-        let found = sessions.pop();
 
         let mut state = self.state();
         match (found, &state.visitor) {
@@ -125,19 +125,19 @@ impl RequestSession {
         token: &Token,
         selected: &[Selected<'_>],
     ) -> Result<Option<(Live, Loaded)>, SessionError> {
-        let loaded = self.load_now(&token.id(), selected).await?;
+        let Some(loaded) = self.load_now(&token.id(), selected).await? else {
+            return Ok(None);
+        };
+        let header = &loaded.header;
         let verifier = token.verifier();
-        let mut late = false;
-        let opened = loaded.filter(|loaded| {
-            let header = &loaded.header;
+        let is_current = header.verifier == verifier;
+        if !is_current && header.previous != Some(verifier) {
             let token_age = loaded.now.saturating_since(header.rotated);
-            late = token_age < self.shared().config.rotation_grace();
-            header.verifier == verifier || header.previous == Some(verifier)
-        });
-        if opened.is_none() {
-            self.state().late |= late;
+            self.state().late |= token_age < self.shared().config.rotation_grace();
+            return Ok(None);
         }
-        Ok(opened.map(|loaded| (Live::loaded(*token, verifier, &loaded), loaded)))
+        let live = Live::loaded(*token, verifier, is_current, &loaded);
+        Ok(Some((live, loaded)))
     }
 
     /// The session that this request has found before.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::state::{State, Wishes};
+use super::state::{Live, State, Wishes};
 use crate::config::Config;
 use crate::error::SessionError;
 use crate::store::{Action, Change, Commit, Condition, IndexChange, Rotation};
@@ -69,15 +69,10 @@ impl State {
         let is_upkeep = pending.is_empty();
         match self.live() {
             Some(live) => {
-                let interval = Config::touch_interval(live.idle);
                 let mut is_due = false;
                 if moment == Moment::Response {
-                    let renewals = self.fields.iter();
-                    let renewals = renewals.filter_map(|field| field.due_renewal(interval));
-                    pending.changes.extend(renewals);
-                    is_due = live.untouched_for >= interval
-                        || live.should_rotate(config)
-                        || live.should_end_grace();
+                    pending.changes.extend(self.due_renewals(live));
+                    is_due = live.is_upkeep_due(config);
                 }
                 if pending.is_empty() && !is_due {
                     return Ok(None);
@@ -92,6 +87,20 @@ impl State {
         }
         let plan = self.plan_with(config, pending, moment)?;
         Ok(Some(Plan { is_upkeep, ..plan }))
+    }
+
+    /// Whether there may be something to commit when the response is about to leave.
+    pub(super) fn owes_commit(&self, config: &Config) -> bool {
+        let owes_upkeep =
+            |live: &Live| live.is_upkeep_due(config) || self.due_renewals(live).next().is_some();
+        self.error.is_some() || self.is_pending() || self.live().is_some_and(owes_upkeep)
+    }
+
+    /// The renewals that a visit owes the fields.
+    fn due_renewals<'a>(&'a self, live: &Live) -> impl Iterator<Item = Change> + use<'a> {
+        let interval = Config::touch_interval(live.idle);
+        let fields = self.fields.iter();
+        fields.filter_map(move |field| field.due_renewal(interval))
     }
 
     /// Everything that waits. It is taken even where it is refused, so that it is not tried again.

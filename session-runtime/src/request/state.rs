@@ -98,7 +98,12 @@ pub(super) enum CookieChange {
 }
 
 impl Live {
-    pub(super) fn loaded(token: Token, verifier: Verifier, loaded: &Loaded) -> Self {
+    pub(super) fn loaded(
+        token: Token,
+        verifier: Verifier,
+        is_current: bool,
+        loaded: &Loaded,
+    ) -> Self {
         let Loaded { header, now, .. } = loaded;
         Self {
             token,
@@ -108,7 +113,7 @@ impl Live {
             ends_in: header.end.map(|end| end.saturating_since(*now)),
             age: now.saturating_since(header.created),
             token_age: now.saturating_since(header.rotated),
-            is_current: header.verifier == verifier,
+            is_current,
             has_previous: header.previous.is_some(),
             untouched_for: now.saturating_since(header.seen),
             read_at: Instant::now(),
@@ -169,6 +174,13 @@ impl Live {
         self.is_current = true;
         // Not in this request: the visitor must first have shown the new token.
         self.has_previous = false;
+    }
+
+    /// Whether a visit that changes nothing owes the session a commit all the same.
+    pub(super) fn is_upkeep_due(&self, config: &Config) -> bool {
+        self.untouched_for >= Config::touch_interval(self.idle)
+            || self.should_rotate(config)
+            || self.should_end_grace()
     }
 
     /// Whether the layer's setting asks for a new token.
