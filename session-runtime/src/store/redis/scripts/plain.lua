@@ -21,18 +21,22 @@ if ARGV[2] == 'write' then
     -- First what a full server refuses, so that it refuses the whole.
     redis.call('HSET', key, '@seen', text(now), '@commits', string.sub(commits .. id, -64),
       unpack(ARGV, 5, timed - 1))
+    local tagged, swept_at = {}, sweep
     for i = timed, #ARGV, 3 do
-      local deadline = math.min(now + ARGV[i], LATEST)
+      local deadline, name, value = math.min(now + ARGV[i], LATEST), ARGV[i + 1], ARGV[i + 2]
       if is_native then
-        redis.call('HSETEX', key, 'PXAT', text(deadline), 'FIELDS', 1, ARGV[i + 1], ARGV[i + 2])
+        redis.call('HSETEX', key, 'PXAT', text(deadline), 'FIELDS', 1, name, value)
       else
-        redis.call('HSET', key, ARGV[i + 1], '@' .. text(deadline) .. ' ' .. ARGV[i + 2])
-        if not sweep or deadline < sweep then
-          sweep = deadline
-          redis.call('HSET', key, '@sweep', text(sweep))
-        end
+        tagged[#tagged + 1] = name
+        tagged[#tagged + 1] = '@' .. text(deadline) .. ' ' .. value
+        sweep = math.min(deadline, sweep or deadline)
       end
     end
+    if sweep ~= swept_at then
+      tagged[#tagged + 1] = '@sweep'
+      tagged[#tagged + 1] = text(sweep)
+    end
+    if #tagged > 0 then redis.call('HSET', key, unpack(tagged)) end
     local at = math.min(now + (idle or math.huge), last or math.huge)
     if at < math.huge then redis.call('PEXPIREAT', key, text(math.min(at, LATEST))) end
     return 'written'
