@@ -10,6 +10,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use base64::Engine;
+use base64::display::Base64Display;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -255,7 +256,7 @@ pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], RandomError> {
 }
 
 fn write_base64(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    f.pad(&URL_SAFE_NO_PAD.encode(bytes))
+    fmt::Display::fmt(&Base64Display::new(bytes, &URL_SAFE_NO_PAD), f)
 }
 
 /// Exactly `N` bytes in canonical base64url without padding, or nothing.

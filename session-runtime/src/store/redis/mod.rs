@@ -93,6 +93,9 @@ pub struct RedisStore {
     index: Script,
 }
 
+/// Bytes that a command has room for at first, for each of its words.
+const USUAL_WORD: usize = 16;
+
 /// Who removes a field whose time has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -206,13 +209,15 @@ impl RedisStore {
         session: &SessionId,
         selected: &[Selected<'_>],
     ) -> Result<(Value, Value, Vec<i64>), Failure> {
-        let mut pipeline = Pipeline::new();
-        pipeline.ignore_errors();
-        pipeline.cmd("TIME");
-        pipeline.cmd("HMGET").arg(self.key(session)).arg(&HEADER);
+        let words = 2 + HEADER.len() + selected.len();
+        let mut read = Cmd::with_capacity(words, words * USUAL_WORD);
+        read.arg("HMGET").arg(self.key(session)).arg(&HEADER);
         for field in selected {
-            pipeline.arg(field.name);
+            read.arg(field.name);
         }
+        let mut pipeline = Pipeline::with_capacity(2);
+        pipeline.ignore_errors();
+        pipeline.cmd("TIME").add_command(read);
         let answers = self.connections.pipeline(&pipeline).await?;
         for answer in &answers {
             if let Value::ServerError(error) = answer {

@@ -89,7 +89,7 @@ impl Script {
         arguments: impl Fn(&mut Cmd),
     ) -> Result<Value, Failure> {
         let command = |name: &str, script: &str| {
-            let mut command = Cmd::new();
+            let mut command = Cmd::with_capacity(16, 256);
             command.arg(name).arg(script).arg(keys.len()).arg(keys);
             arguments(&mut command);
             command
