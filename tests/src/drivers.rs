@@ -244,25 +244,57 @@ impl Driver {
     }
 
     /// All that the driver keeps of its sessions at this moment, as bytes: names and contents of
-    /// files, or keys and their dumps. Memory shows nothing.
+    /// files, or keys, fields, values and ends. Memory shows nothing.
     pub fn contents(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         match &self.place {
             Place::Memory(_) => {}
             Place::Files(folder, _) => collect(folder.path(), &mut bytes),
-            Place::Server(server, prefix) => {
-                // Or a long value could be cut in pieces that a search does not find.
-                let _: String = server.command(&["CONFIG", "SET", "rdbcompression", "no"]);
-                let mut keys: Vec<String> = server.command(&["KEYS", &format!("{prefix}:*")]);
-                keys.sort();
-                for key in keys {
-                    let dump: Option<Vec<u8>> = server.command(&["DUMP", &key]);
-                    bytes.extend(key.into_bytes());
-                    bytes.extend(dump.unwrap_or_default());
+            Place::Server(server, _) => {
+                for key in self.keys() {
+                    let end: i64 = server.command(&["PEXPIRETIME", &key]);
+                    let kind: String = server.command(&["TYPE", &key]);
+                    // In any order: a server may change it as it reads.
+                    let mut pairs: Vec<Vec<u8>> = match &*kind {
+                        "hash" => {
+                            let pairs: Vec<(Vec<u8>, Vec<u8>)> = server.command(&["HGETALL", &key]);
+                            pairs
+                                .into_iter()
+                                .map(|(name, value)| [name, value].concat())
+                                .collect()
+                        }
+                        _ => server
+                            .command::<Option<_>>(&["GET", &key])
+                            .into_iter()
+                            .collect(),
+                    };
+                    pairs.sort();
+                    bytes.extend(format!("{key} {end}").into_bytes());
+                    bytes.extend(pairs.concat());
                 }
             }
         }
         bytes
+    }
+
+    /// What a server would hand over of its sessions to move them: a dump of each.
+    pub fn dumps(&self) -> Vec<u8> {
+        let Place::Server(server, _) = &self.place else {
+            return Vec::new();
+        };
+        // Or a long value could be cut in pieces that a search does not find.
+        let _: String = server.command(&["CONFIG", "SET", "rdbcompression", "no"]);
+        let dump = |key: String| server.command::<Option<Vec<u8>>>(&["DUMP", &key]);
+        self.keys().into_iter().filter_map(dump).flatten().collect()
+    }
+
+    fn keys(&self) -> Vec<String> {
+        let Place::Server(server, prefix) = &self.place else {
+            return Vec::new();
+        };
+        let mut keys: Vec<String> = server.command(&["KEYS", &format!("{prefix}:*")]);
+        keys.sort();
+        keys
     }
 }
 

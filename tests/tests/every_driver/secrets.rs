@@ -108,10 +108,11 @@ async fn s05_no_token_is_in_any_store() {
 
         let mut places = vec![("what the store was told", witness.heard())];
         if driver.server().is_some() || driver.folder().is_some() {
-            places.push(("names, values and dumps", driver.contents()));
+            places.push(("what the store keeps", driver.contents()));
         }
         if let (Some(server), Some(monitor)) = (driver.server(), monitor) {
             places.push(("MONITOR", monitor.stop(server)));
+            places.push(("DUMP", driver.dumps()));
             places.push(("the append-only file", server.files()));
             server.command::<()>(&["CONFIG", "SET", "appendonly", "no"]);
             server.command::<()>(&["SAVE"]);

@@ -15,10 +15,10 @@ async fn s02_the_store_decides_on_every_request() {
     for driver in drivers().await {
         let what = driver.name();
         let other_node = patient(driver.another_node().await).build().unwrap();
-        for end in ["destroy", "rotate", "sign in", "revoke"] {
+        for (end, customer) in [("destroy", 1), ("rotate", 2), ("sign in", 3), ("revoke", 4)] {
             let layer = driver.layer();
             let mut visitor = known(&layer).await;
-            sign_in(&mut visitor, 7).await;
+            sign_in(&mut visitor, customer).await;
             let before = visitor.clone();
             let mut elsewhere = visitor.clone();
             elsewhere.move_to(&other_node);
@@ -28,7 +28,10 @@ async fn s02_the_store_decides_on_every_request() {
                 "rotate" => drop(rotate(&mut visitor).await),
                 "sign in" => drop(sign_in(&mut visitor, 8).await),
                 _ => {
-                    let revoked = layer.sessions().revoke_all(Plain::CUSTOMER, &7).await;
+                    let revoked = layer
+                        .sessions()
+                        .revoke_all(Plain::CUSTOMER, &customer)
+                        .await;
                     assert_eq!(revoked.unwrap(), 1, "{what}");
                 }
             }
