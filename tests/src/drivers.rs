@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use session_runtime::store::{Durability, Loaded};
+use session_runtime::store::{Count, Durability, Loaded};
 use session_runtime::{
     Clock, FileStore, MemoryStore, RedisStore, SessionId, SessionLayer, SessionLayerBuilder,
     SessionStore, Timestamp,
@@ -241,6 +241,22 @@ impl Driver {
     pub async fn look(&self, session: &SessionId) -> Option<Loaded> {
         let loaded = self.store.load(session, &[]).await;
         loaded.unwrap_or_else(|error| panic!("{}: {error:?}", self.name))
+    }
+
+    /// How many sessions there are.
+    pub async fn sessions(&self) -> usize {
+        match &self.place {
+            // Its own answer counts other keys as well.
+            Place::Server(_, prefix) => {
+                let others = format!("{prefix}:@");
+                let keys = self.keys().into_iter();
+                keys.filter(|key| !key.starts_with(&others)).count()
+            }
+            _ => match self.store.len().await {
+                Ok(Count::Exact(count)) => usize::try_from(count).expect("few sessions"),
+                other => panic!("{}: {other:?}", self.name),
+            },
+        }
     }
 
     /// All that the driver keeps of its sessions at this moment, as bytes: names and contents of

@@ -112,7 +112,7 @@ async fn s36_secure_never_depends_on_the_request() {
 }
 
 #[tokio::test]
-async fn s4_what_cannot_be_a_token_never_reaches_the_store() {
+async fn s04_what_cannot_be_a_token_never_reaches_the_store() {
     let (layer, store) = counted();
     let (_, token) = signed_in(&layer).await;
     store.take_counts();
@@ -158,7 +158,7 @@ async fn s4_what_cannot_be_a_token_never_reaches_the_store() {
 }
 
 #[tokio::test]
-async fn s4_random_bytes_never_reach_the_store() {
+async fn s04_random_bytes_never_reach_the_store() {
     const SEED: u64 = 4;
     println!("seed {SEED}");
     let mut random = StdRng::seed_from_u64(SEED);
@@ -217,7 +217,7 @@ async fn s43_cookies_split_over_several_headers_are_found() {
 }
 
 #[tokio::test]
-async fn s3_a_token_that_was_never_issued_is_not_adopted() {
+async fn s03_a_token_that_was_never_issued_is_not_adopted() {
     let (layer, store) = counted();
     let recorder = Recorder::start();
     // Made by the same generator, in the same form, for another store.
@@ -247,7 +247,7 @@ async fn s3_a_token_that_was_never_issued_is_not_adopted() {
 }
 
 #[tokio::test]
-async fn s2_the_store_decides_whether_a_token_is_valid() {
+async fn s02_the_store_decides_whether_a_token_is_valid() {
     let (layer, _) = counted();
     let (mut visitor, token) = signed_in(&layer).await;
     let logout = |session: Session<Shop>| async move { session.destroy() };
@@ -266,7 +266,7 @@ async fn s2_the_store_decides_whether_a_token_is_valid() {
 }
 
 #[tokio::test]
-async fn s5_neither_the_id_nor_the_verifier_opens_a_session() {
+async fn s05_neither_the_id_nor_the_verifier_opens_a_session() {
     let (layer, store) = counted();
     let (mut visitor, token) = signed_in(&layer).await;
     let id = id_of(&mut visitor).await;
@@ -295,7 +295,7 @@ async fn s5_neither_the_id_nor_the_verifier_opens_a_session() {
 }
 
 #[tokio::test]
-async fn s8_a_token_anywhere_but_in_the_cookie_is_ignored() {
+async fn s08_a_token_anywhere_but_in_the_cookie_is_ignored() {
     let (layer, store) = counted();
     let (_, token) = signed_in(&layer).await;
     store.take_counts();
@@ -315,7 +315,7 @@ async fn s8_a_token_anywhere_but_in_the_cookie_is_ignored() {
 }
 
 #[tokio::test]
-async fn s8_a_token_leaves_only_in_set_cookie() {
+async fn s08_a_token_leaves_only_in_set_cookie() {
     let (layer, _) = counted();
     let mut visitor = Visitor::new(&layer);
     let answer = visitor.visit(write).await;

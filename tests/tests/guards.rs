@@ -260,7 +260,7 @@ async fn what_is_not_stored_stays_in_the_guard() {
 }
 
 #[tokio::test]
-async fn destroy_takes_effect_with_the_commit() {
+async fn s23_destroy_takes_effect_with_the_commit() {
     let (layer, store) = site();
     let mut visitor = Visitor::new(&layer);
     visitor.visit(write).await;
@@ -368,7 +368,7 @@ async fn destroy_now_takes_effect_now() {
 }
 
 #[tokio::test]
-async fn s9_a_login_rotates_and_so_does_a_logout_of_the_principal() {
+async fn s09_a_login_rotates_and_so_does_a_logout_of_the_principal() {
     let (layer, _) = site();
     let mut visitor = Visitor::new(&layer);
     visitor.visit(write).await;
@@ -419,7 +419,7 @@ async fn s9_a_login_rotates_and_so_does_a_logout_of_the_principal() {
 }
 
 #[tokio::test]
-async fn p5_a_commit_that_failed_is_the_answer() {
+async fn s57_p5_a_commit_that_failed_is_the_answer() {
     let (layer, store) = site();
     let mut visitor = Visitor::new(&layer);
     let page = |mut session: Session<Shop>| async move {
@@ -603,7 +603,7 @@ async fn a_missing_layer_says_what_to_add() {
 }
 
 #[tokio::test]
-async fn s7_debug_hides_what_is_sensitive() {
+async fn s07_debug_hides_what_is_sensitive() {
     let (layer, _) = site();
     let page = |mut session: Session<Shop>, mut other: Session<Shop>| async move {
         session.pin = Some(4711);

@@ -142,9 +142,8 @@ async fn a_sealed_value_is_unreadable_in_the_store_and_plain_in_the_handler() {
     assert_eq!(stored(&store, &session, "shop.cart").await.unwrap(), "3");
 }
 
-/// S50.
 #[tokio::test]
-async fn ciphertext_opens_in_its_place_only() {
+async fn s50_ciphertext_opens_in_its_place_only() {
     let store = store();
     let layer = sealing(&store, [1]);
     let (mut visitor, session) = filled(&layer).await;
@@ -185,9 +184,8 @@ async fn what_does_not_open_is_written_anew() {
     }
 }
 
-/// S51.
 #[tokio::test]
-async fn fields_move_to_a_new_key_as_they_are_written() {
+async fn s51_fields_move_to_a_new_key_as_they_are_written() {
     let store = store();
     let (mut visitor, session) = filled(&sealing(&store, [1])).await;
     let old = key_of(&store, &session, "shop.address").await;
@@ -513,9 +511,9 @@ async fn add_item(mut session: Session<Cart>) {
     session.items += 1;
 }
 
-/// S4, S6, S53: a store call is what only a cookie of ours can cause.
+/// A store call is what only a cookie of ours can cause.
 #[tokio::test]
-async fn a_forged_cookie_never_reaches_the_store() {
+async fn s04_a_forged_cookie_never_reaches_the_store() {
     let store = store();
     let layer = signing(&store, [1]);
     let mut visitor = Visitor::new(&layer);
@@ -574,9 +572,8 @@ async fn a_forged_cookie_never_reaches_the_store() {
     assert_eq!(store.take_counts(), (1, 0));
 }
 
-/// S51, for cookies.
 #[tokio::test]
-async fn cookies_move_to_a_new_key_as_they_are_sent() {
+async fn s51_cookies_move_to_a_new_key_as_they_are_sent() {
     let store = store();
     let mut visitor = Visitor::new(&signing(&store, [1]));
     visitor.visit(add_item).await;
@@ -614,9 +611,8 @@ async fn a_signature_does_not_keep_a_session_alive() {
     assert_eq!(visitor.visit(items).await.body, "0");
 }
 
-/// S7.
 #[tokio::test]
-async fn nothing_secret_is_shown() {
+async fn s07_nothing_secret_of_the_keys_is_shown() {
     let recorder = Recorder::start();
     let store = store();
     let secret = "a key that nobody must ever see!";

@@ -320,7 +320,7 @@ async fn a_right_that_is_withdrawn_is_a_misconfiguration() {
 
 /// For a connection that is cut at each place of a call: what the caller is told is what happened.
 #[tokio::test]
-async fn a_cut_connection_leaves_the_old_or_the_new_never_both_never_neither() {
+async fn s10_a_cut_connection_leaves_the_old_or_the_new_never_both_never_neither() {
     for generation in available() {
         let server = Server::start(generation, &Options::default());
         for at in [Cut::BeforeServer, Cut::InsideCommand, Cut::BeforeClient] {
@@ -368,7 +368,7 @@ async fn a_cut_connection_leaves_the_old_or_the_new_never_both_never_neither() {
 
 /// The same without a second chance: the server is gone when the connection is.
 #[tokio::test]
-async fn a_call_that_cannot_be_sent_again_says_that_nobody_knows() {
+async fn s10_a_call_that_cannot_be_sent_again_says_that_nobody_knows() {
     for generation in available() {
         let server = Server::start(generation, &Options::default());
         for (at, is_applied) in [(Cut::BeforeServer, false), (Cut::BeforeClient, true)] {
@@ -392,7 +392,7 @@ async fn a_call_that_cannot_be_sent_again_says_that_nobody_knows() {
 }
 
 #[tokio::test]
-async fn a_commit_that_arrives_twice_is_applied_once() {
+async fn s58_a_commit_that_arrives_twice_is_applied_once() {
     for generation in available() {
         let server = Server::start(generation, &Options::default());
         let store = connect(server.port()).await;
