@@ -24,6 +24,16 @@ async fn connect(port: u16) -> RedisStore {
         .unwrap()
 }
 
+/// Where the subject is what became of a call and not how long it took.
+async fn connect_patiently(port: u16) -> RedisStore {
+    RedisStore::builder()
+        .url(format!("redis://127.0.0.1:{port}"))
+        .command_deadline(Duration::from_secs(60))
+        .connect()
+        .await
+        .unwrap()
+}
+
 /// Tries until it works; answers how long that took.
 async fn recovery(store: &RedisStore, visitor: &Visitor) -> Duration {
     let start = Instant::now();
@@ -328,7 +338,7 @@ async fn s10_a_cut_connection_leaves_the_old_or_the_new_never_both_never_neither
                 // With a forgotten script there are two commands to cut.
                 for command in 0..3 {
                     let proxy = Proxy::start(server.port());
-                    let store = connect(proxy.port()).await;
+                    let store = connect_patiently(proxy.port()).await;
                     let creation = [
                         set("a.b", "old"),
                         set_for("a.c", "kept", HOUR),
@@ -395,7 +405,7 @@ async fn s10_a_call_that_cannot_be_sent_again_says_that_nobody_knows() {
 async fn s58_a_commit_that_arrives_twice_is_applied_once() {
     for generation in available() {
         let server = Server::start(generation, &Options::default());
-        let store = connect(server.port()).await;
+        let store = connect_patiently(server.port()).await;
         let visitor = Visitor::create(&store, [set("a.t", "1")]).await;
         let (mut commit, rotated) = visitor.rotation(None);
         commit.changes = vec![add("a.n", 1), take("a.t")];
