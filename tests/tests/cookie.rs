@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::response::{AppendHeaders, IntoResponse, Redirect};
+use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use http::header::{CACHE_CONTROL, COOKIE, LOCATION, SET_COOKIE, VARY};
 use http::{HeaderValue, Request, StatusCode};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use session_runtime::store::Selected;
 use session_runtime::{
-    MemoryStore, ReadSession, SameSite, Session, SessionError, SessionId, SessionLayer,
-    SessionStore,
+    Key, KeyRing, MemoryStore, ReadSession, SameSite, Session, SessionError, SessionId,
+    SessionLayer, SessionStore,
 };
 use tests::browser::{Answer, send};
 use tests::clock::ManualClock;
@@ -88,6 +88,40 @@ async fn s35_s37_s38_s41_the_default_cookie_is_a_strict_one() {
         BTreeSet::from(["HttpOnly", "Secure", "SameSite=Lax", "Path=/"]),
         "neither `Domain` nor `Max-Age` nor `Expires`"
     );
+}
+
+/// There is no setting for it, and no other setting takes it away.
+#[tokio::test]
+async fn s37_nothing_removes_http_only() {
+    let builder = || SessionLayer::builder(MemoryStore::new());
+    for builder in [
+        builder(),
+        builder().persistent(),
+        builder().partitioned(),
+        builder().same_site(SameSite::None),
+        builder().cookie_name("id").domain("shop.example"),
+        builder().insecure_for_development(),
+        builder().signing_keys(KeyRing::new([Key::from_bytes([1; 32])])),
+    ] {
+        let mut visitor = Visitor::new(&builder.build().unwrap());
+        let remember = |mut session: Session<Shop>| async move {
+            session.visits += 1;
+            session.remember(true);
+        };
+        let rotate = |mut session: Session<Shop>| async move { session.rotate() };
+        let logout = |session: Session<Shop>| async move { session.destroy() };
+        let answers = [
+            visitor.visit(write).await,
+            visitor.visit(remember).await,
+            visitor.visit(rotate).await,
+            visitor.visit(logout).await,
+        ];
+        for answer in answers {
+            let cookies = answer.set_cookies();
+            assert_eq!(cookies.len(), 1, "{cookies:?}");
+            assert!(attributes(&cookies[0]).contains("HttpOnly"), "{cookies:?}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -482,6 +516,46 @@ async fn s42_exactly_one_cookie_is_ours_and_foreign_ones_stay() {
     assert_eq!(ours.len(), 1);
     assert!(!ours[0].contains("forged"));
     assert_eq!(visitor.visit(read).await.body, "1");
+}
+
+/// A status, an error, a redirect, a commit that fails, or an answer of the layer's own.
+#[tokio::test]
+async fn s42_one_cookie_at_most_however_the_handler_ends() {
+    const FOREIGN: &str = "theme=dark; Path=/";
+    const FORGED: &str = "__Host-id=forged; Path=/";
+    let layer = SessionLayer::builder(MemoryStore::new()).max_field_bytes(4);
+    let layer = layer.build().unwrap();
+    let cookies = || AppendHeaders([(SET_COOKIE, FOREIGN), (SET_COOKIE, FORGED)]);
+    // The answer, what it writes, and whether our cookie and the foreign one are there then.
+    type Ends = (fn() -> Response, u32, usize, usize);
+    let ends: [Ends; 6] = [
+        (|| "fine".into_response(), 1, 1, 1),
+        (|| StatusCode::NOT_FOUND.into_response(), 1, 1, 1),
+        (
+            || StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+            1,
+            1,
+            1,
+        ),
+        (|| Redirect::to("/elsewhere").into_response(), 1, 1, 1),
+        (|| SessionError::Gone.into_response(), 1, 1, 0),
+        (|| "not saved".into_response(), 123_456, 0, 0),
+    ];
+    for (number, (end, visits, ours, foreign)) in ends.into_iter().enumerate() {
+        let page = move |mut session: Session<Shop>| async move {
+            session.visits = visits;
+            (cookies(), end())
+        };
+        let set = Visitor::new(&layer).visit(page).await.set_cookies();
+        let of_our_name = set.iter().filter(|cookie| cookie.starts_with("__Host-id="));
+        assert_eq!(of_our_name.count(), ours, "{number}: {set:?}");
+        let foreign_ones = set.iter().filter(|cookie| *cookie == FOREIGN);
+        assert_eq!(foreign_ones.count(), foreign, "{number}: {set:?}");
+        assert!(
+            !set.iter().any(|cookie| cookie.contains("forged")),
+            "{set:?}"
+        );
+    }
 }
 
 #[tokio::test]
