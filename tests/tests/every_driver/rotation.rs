@@ -32,7 +32,8 @@ async fn s09_a_sign_in_rotates_and_the_old_token_is_dead_on_every_node() {
             assert_ne!(old.token(), visitor.token(), "{what}");
             for node in [&other_node, &layer] {
                 let (mut old, mut new) = (old.clone(), visitor.clone());
-                (old.move_to(node), new.move_to(node));
+                old.move_to(node);
+                new.move_to(node);
                 assert_eq!(cart(&mut old).await, 0, "{what}: dead on every node");
                 assert_eq!(cart(&mut new).await, 3, "{what}: alive on every node");
             }
