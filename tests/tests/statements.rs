@@ -116,7 +116,7 @@ fn every_row_names_the_tests_that_there_are() {
         let row = there.map(written).unwrap_or_default();
         assert!(
             listed == there && there.is_some(),
-            "the row of S{number} is not: {row}"
+            "the row of S{number} should say {row}"
         );
     }
     let others = rows.keys().find(|number| !STATEMENTS.contains(number));
