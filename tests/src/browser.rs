@@ -9,6 +9,8 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
+use crate::secrets;
+
 /// One visitor of a router, with a cookie jar.
 #[derive(Debug, Clone)]
 pub struct Browser {
@@ -117,9 +119,26 @@ pub async fn send(app: &Router, request: Request<Body>) -> Answer {
     let response = app.clone().oneshot(request).await;
     let (parts, body) = response.unwrap_or_else(|never| match never {}).into_parts();
     let body = body.collect().await.expect("the body ends").to_bytes();
-    Answer {
+    let answer = Answer {
         status: parts.status,
         headers: parts.headers,
         body: String::from_utf8_lossy(&body).into_owned(),
+    };
+    watch(&answer);
+    answer
+}
+
+/// A token leaves in `Set-Cookie` and nowhere else, whatever a test is about.
+fn watch(answer: &Answer) {
+    for cookie in answer.set_cookies() {
+        let value = cookie.split(['=', ';']).nth(1);
+        secrets::remember(value.unwrap_or_default());
+    }
+    secrets::assert_unsaid("a body", &answer.body);
+    for (name, value) in &answer.headers {
+        if name != SET_COOKIE {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            secrets::assert_unsaid(name.as_str(), &value);
+        }
     }
 }

@@ -22,6 +22,8 @@ thread_local! {
 
 /// Makes sure that events reach the recorders.
 ///
+/// None of them may show a secret that a visitor was given, whatever a test is about.
+///
 /// There is one subscriber for the whole program: with one per thread, `tracing` can forget an
 /// event that another thread says for the first time at the moment of a subscriber's arrival. For
 /// the same reason a test calls this before anything can say something.
@@ -86,6 +88,7 @@ struct ToThisThread;
 
 impl ToThisThread {
     fn keep(line: Line) {
+        crate::secrets::assert_unsaid("an event", &line.text);
         LISTENING.with_borrow(|lines| {
             if let Some(lines) = lines {
                 lines.lock().push(line);

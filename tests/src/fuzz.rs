@@ -14,7 +14,8 @@ pub fn random() -> Rng {
     Rng::with_seed(seed)
 }
 
-fn number(variable: &str) -> Option<u64> {
+/// A number from the environment.
+pub fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 

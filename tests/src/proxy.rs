@@ -30,6 +30,8 @@ pub enum Behavior {
         /// Before the server has it, or after the server's answer to it.
         at: Cut,
     },
+    /// Cuts the connection at every load and every commit, whatever it is that connects anew.
+    CutEach(Cut),
 }
 
 /// Where a connection is cut.
@@ -48,6 +50,7 @@ struct Shared {
     behavior: Mutex<(Behavior, u64)>,
     upstream: Mutex<Option<SocketAddr>>,
     accepted: AtomicUsize,
+    cuts: AtomicUsize,
     connections: Mutex<Vec<TcpStream>>,
     /// Whether new connections are refused once a cut has happened.
     refuses_after_cut: AtomicBool,
@@ -93,6 +96,11 @@ impl Proxy {
     /// Whether a [`Behavior::CutOnce`] has happened.
     pub fn has_cut(&self) -> bool {
         lock(&self.shared.behavior).0 == Behavior::Forward
+    }
+
+    /// How many connections it has cut at a command.
+    pub fn cuts(&self) -> usize {
+        self.shared.cuts.load(Ordering::SeqCst)
     }
 
     /// After the next cut no new connection works.
@@ -170,7 +178,9 @@ impl Shared {
             received.extend_from_slice(&buffer[..read]);
             while let Some(length) = command_length(&received) {
                 let command: Vec<u8> = received.drain(..length).collect();
-                match self.next_cut() {
+                let cut = self.next_cut(&command);
+                self.cuts.fetch_add(cut.iter().len(), Ordering::SeqCst);
+                match cut {
                     Some(Cut::BeforeServer) => return Ok(()),
                     Some(Cut::InsideCommand) => return to.write_all(&command[..length / 2]),
                     Some(Cut::BeforeClient) => {
@@ -203,10 +213,12 @@ impl Shared {
         }
     }
 
-    fn next_cut(&self) -> Option<Cut> {
+    fn next_cut(&self, sent: &[u8]) -> Option<Cut> {
         let mut behavior = lock(&self.behavior);
-        let Behavior::CutOnce { command, at } = behavior.0 else {
-            return None;
+        let (command, at) = match behavior.0 {
+            Behavior::CutOnce { command, at } => (command, at),
+            Behavior::CutEach(at) => return is_a_request(sent).then_some(at),
+            _ => return None,
         };
         if command == 0 {
             behavior.0 = Behavior::Forward;
@@ -226,6 +238,13 @@ impl Shared {
             _ => false,
         }
     }
+}
+
+/// Whether a command is one of those that load and commit, and not one that sets up a connection.
+fn is_a_request(command: &[u8]) -> bool {
+    let name = command.split(|&byte| byte == b'\n').nth(2);
+    let names = [b"EVALSHA\r", &b"EVAL\r"[..], b"HMGET\r"];
+    name.is_some_and(|name| names.contains(&name))
 }
 
 /// How many bytes the first command takes; nothing while it is incomplete.

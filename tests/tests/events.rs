@@ -201,7 +201,7 @@ async fn s54_handles_report_a_session_that_is_gone_as_gone() {
 
 /// A whole walk with everything that could go wrong, listened to at the finest level.
 #[tokio::test]
-async fn s7_no_secret_is_ever_said() {
+async fn s07_no_secret_is_ever_said() {
     let site = site();
     let mut secrets = vec![PIN.to_owned(), PLAIN.to_owned()];
     let mut said = String::new();
@@ -305,7 +305,7 @@ async fn s7_no_secret_is_ever_said() {
 }
 
 #[tokio::test]
-async fn s7_a_drivers_own_words_are_passed_on_with_the_event() {
+async fn s07_a_drivers_own_words_are_passed_on_with_the_event() {
     use session_runtime::StoreError;
     let error = StoreError::with_source(StoreErrorKind::Unavailable, "connection refused");
     let error = SessionError::from(error);

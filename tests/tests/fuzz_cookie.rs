@@ -10,7 +10,9 @@ use axum::body::Body;
 use axum::routing::{get, post};
 use http::header::COOKIE;
 use http::{HeaderValue, Request, StatusCode};
-use session_runtime::{MemoryStore, ReadSession, Session, SessionLayer};
+use session_runtime::{
+    Key, KeyRing, MemoryStore, ReadSession, Session, SessionLayer, SessionLayerBuilder,
+};
 use tests::browser::{Browser, send};
 use tests::counting::CountingStore;
 use tests::fuzz;
@@ -22,8 +24,8 @@ struct Shop {
     visits: u32,
 }
 
-/// The tokens in a header, by the words of the standard and not by the layer's code.
-fn tokens(header: &[u8]) -> Vec<Vec<u8>> {
+/// The values of our cookies in a header, by the words of the standard and not by the layer's code.
+fn values(header: &[u8]) -> Vec<Vec<u8>> {
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0c);
     let trim = |bytes: &[u8]| -> Vec<u8> {
         let begin = bytes.iter().position(|byte| !is_space(byte));
@@ -42,22 +44,43 @@ fn tokens(header: &[u8]) -> Vec<Vec<u8>> {
         if value.len() >= 2 && value.starts_with(b"\"") && value.ends_with(b"\"") {
             value = value[1..value.len() - 1].to_vec();
         }
-        let digit = |byte: &u8| {
-            let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-            alphabet.iter().position(|digit| digit == byte)
-        };
-        let digits: Option<Vec<_>> = value.iter().map(digit).collect();
-        // 43 digits are 258 bits: the last two must be zero.
-        let is_token = digits.is_some_and(|digits| digits.len() == 43 && digits[42] % 4 == 0);
-        if trim(&pair[..equals]) == NAME && is_token {
+        if trim(&pair[..equals]) == NAME {
             found.push(value);
         }
     }
     found
 }
 
+fn is_token(value: &[u8]) -> bool {
+    let digit = |byte: &u8| {
+        let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        alphabet.iter().position(|digit| digit == byte)
+    };
+    let digits: Option<Vec<_>> = value.iter().map(digit).collect();
+    // 43 digits are 258 bits: the last two must be zero.
+    digits.is_some_and(|digits| digits.len() == 43 && digits[42] % 4 == 0)
+}
+
 #[tokio::test]
 async fn s04_any_cookie_header_is_answered_and_costs_what_its_tokens_cost() {
+    check(SessionLayer::builder, |value, _| is_token(value)).await;
+}
+
+/// Of all there is to show, only the cookie that was given is one.
+#[tokio::test]
+async fn s04_where_cookies_are_signed_only_ours_are_looked_up() {
+    let signing = |store| {
+        let keys = KeyRing::new([Key::from_bytes([1; 32])]);
+        SessionLayer::builder(store).signing_keys(keys)
+    };
+    check(signing, |value, given| value == given).await;
+}
+
+/// Sends headers that look like something, to a layer that looks these values up.
+async fn check(
+    builder: impl Fn(CountingStore<MemoryStore>) -> SessionLayerBuilder,
+    is_looked_up: impl Fn(&[u8], &[u8]) -> bool,
+) {
     let store = CountingStore::new(MemoryStore::new());
     let app = Router::new()
         .route(
@@ -68,7 +91,7 @@ async fn s04_any_cookie_header_is_answered_and_costs_what_its_tokens_cost() {
             "/write",
             post(|mut session: Session<Shop>| async move { session.visits = 7 }),
         )
-        .layer(SessionLayer::new(store.clone()));
+        .layer(builder(store.clone()).build().unwrap());
     let mut owner = Browser::new(&app);
     owner.post("/write").await;
     let live = owner.cookie("__Host-id").unwrap().to_owned();
@@ -89,7 +112,8 @@ async fn s04_any_cookie_header_is_answered_and_costs_what_its_tokens_cost() {
         for _ in 0..random.usize(1..=2) {
             let bytes = fuzz::mutated(&mut random, &examples);
             if let Ok(value) = HeaderValue::from_bytes(&bytes) {
-                expected.extend(tokens(&bytes));
+                let values = values(&bytes).into_iter();
+                expected.extend(values.filter(|value| is_looked_up(value, live.as_bytes())));
                 request = request.header(COOKIE, value);
             }
         }

@@ -24,6 +24,16 @@ async fn connect(port: u16) -> RedisStore {
         .unwrap()
 }
 
+/// Where the subject is what became of a call and not how long it took.
+async fn connect_patiently(port: u16) -> RedisStore {
+    RedisStore::builder()
+        .url(format!("redis://127.0.0.1:{port}"))
+        .command_deadline(Duration::from_secs(60))
+        .connect()
+        .await
+        .unwrap()
+}
+
 /// Tries until it works; answers how long that took.
 async fn recovery(store: &RedisStore, visitor: &Visitor) -> Duration {
     let start = Instant::now();
@@ -320,7 +330,7 @@ async fn a_right_that_is_withdrawn_is_a_misconfiguration() {
 
 /// For a connection that is cut at each place of a call: what the caller is told is what happened.
 #[tokio::test]
-async fn a_cut_connection_leaves_the_old_or_the_new_never_both_never_neither() {
+async fn s10_a_cut_connection_leaves_the_old_or_the_new_never_both_never_neither() {
     for generation in available() {
         let server = Server::start(generation, &Options::default());
         for at in [Cut::BeforeServer, Cut::InsideCommand, Cut::BeforeClient] {
@@ -328,7 +338,7 @@ async fn a_cut_connection_leaves_the_old_or_the_new_never_both_never_neither() {
                 // With a forgotten script there are two commands to cut.
                 for command in 0..3 {
                     let proxy = Proxy::start(server.port());
-                    let store = connect(proxy.port()).await;
+                    let store = connect_patiently(proxy.port()).await;
                     let creation = [
                         set("a.b", "old"),
                         set_for("a.c", "kept", HOUR),
@@ -368,7 +378,7 @@ async fn a_cut_connection_leaves_the_old_or_the_new_never_both_never_neither() {
 
 /// The same without a second chance: the server is gone when the connection is.
 #[tokio::test]
-async fn a_call_that_cannot_be_sent_again_says_that_nobody_knows() {
+async fn s10_a_call_that_cannot_be_sent_again_says_that_nobody_knows() {
     for generation in available() {
         let server = Server::start(generation, &Options::default());
         for (at, is_applied) in [(Cut::BeforeServer, false), (Cut::BeforeClient, true)] {
@@ -392,10 +402,10 @@ async fn a_call_that_cannot_be_sent_again_says_that_nobody_knows() {
 }
 
 #[tokio::test]
-async fn a_commit_that_arrives_twice_is_applied_once() {
+async fn s58_a_commit_that_arrives_twice_is_applied_once() {
     for generation in available() {
         let server = Server::start(generation, &Options::default());
-        let store = connect(server.port()).await;
+        let store = connect_patiently(server.port()).await;
         let visitor = Visitor::create(&store, [set("a.t", "1")]).await;
         let (mut commit, rotated) = visitor.rotation(None);
         commit.changes = vec![add("a.n", 1), take("a.t")];

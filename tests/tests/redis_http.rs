@@ -132,7 +132,7 @@ fn assert_unavailable(answer: &Answer, what: &str) {
 }
 
 #[tokio::test]
-async fn a_dead_server_costs_visitors_nothing_but_the_time() {
+async fn s57_a_dead_server_costs_visitors_nothing_but_the_time() {
     for generation in available() {
         let mut server = Server::start(
             generation,
@@ -166,7 +166,7 @@ async fn a_dead_server_costs_visitors_nothing_but_the_time() {
 }
 
 #[tokio::test]
-async fn what_a_handler_says_is_replaced_when_its_commit_fails() {
+async fn s57_what_a_handler_says_is_replaced_when_its_commit_fails() {
     for generation in available() {
         let server = Arc::new(Server::start(generation, &Options::default()));
         let layer = layer(server.port()).await;
@@ -190,7 +190,7 @@ async fn what_a_handler_says_is_replaced_when_its_commit_fails() {
 }
 
 #[tokio::test]
-async fn a_black_holed_connection_ends_within_the_deadline() {
+async fn s58_a_black_holed_connection_ends_within_the_deadline() {
     for generation in available() {
         let server = Server::start(generation, &Options::default());
         let proxy = Proxy::start(server.port());

@@ -1,9 +1,8 @@
-//! Who is signed in where, on real servers, alone and as a Cluster: simultaneous sign-ins, races with
-//! revocations, steps that are cut off, and lists that go by themselves.
+//! Who is signed in where, on real servers: steps that are cut off on a Cluster, and lists that go by
+//! themselves. `principal_races` has what happens at the same time.
 
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,12 +13,10 @@ use session_runtime::store::{
     Selected, SessionStep, SteppedStore, StoreErrorKind, commit_in_steps,
 };
 use session_runtime::{
-    CommitId, ReadSession, RedisStore, Session, SessionError, SessionId, SessionLayer,
-    SessionStore, StoreError, WhenFull,
+    CommitId, ReadSession, RedisStore, Session, SessionId, SessionLayer, SessionStore, StoreError,
 };
 use tests::servers::{Cluster, Options, Server, available};
 use tests::visitor::Visitor;
-use tokio::sync::Barrier;
 
 #[derive(Session, Debug, Default)]
 struct Shop {
@@ -32,183 +29,30 @@ async fn sign_in(visitor: &mut Visitor, customer: u32) -> StatusCode {
     visitor.visit(page).await.status
 }
 
-/// Whether the visitor is signed in as 7.
-async fn is_signed_in(visitor: &mut Visitor) -> bool {
-    let page =
-        |session: ReadSession<Shop>| async move { (session.customer == Some(7)).to_string() };
-    visitor.visit(page).await.body == "true"
-}
-
-async fn count(layer: &SessionLayer, customer: u32) -> usize {
-    let sessions = layer.sessions();
-    let listed = sessions.list(Shop::CUSTOMER, &customer).await;
-    listed.unwrap().len()
-}
-
-/// An empty store of its own on each server and on each Cluster, and whether it works in steps.
+/// An empty store of its own on each Cluster.
 struct Place {
-    name: String,
-    in_steps: bool,
+    name: &'static str,
     store: Arc<RedisStore>,
-    _servers: (Option<Arc<Server>>, Option<Arc<Cluster>>),
+    _cluster: Arc<Cluster>,
 }
 
-async fn places() -> Vec<Place> {
-    static STORES: AtomicUsize = AtomicUsize::new(0);
+async fn clusters() -> Vec<Place> {
     let mut places = Vec::new();
     for generation in available() {
-        for in_steps in [false, true] {
-            let server = (!in_steps).then(|| Server::shared(generation));
-            let cluster = in_steps.then(|| Cluster::shared(generation));
-            let builder = match (&server, &cluster) {
-                (Some(server), _) => RedisStore::builder().url(server.url()),
-                (_, cluster) => RedisStore::builder().cluster(cluster.as_ref().unwrap().urls()),
-            };
-            let store = builder
-                .prefix(format!("place-{}", STORES.fetch_add(1, Ordering::Relaxed)))
-                .connect_deadline(Duration::from_secs(10))
-                .command_deadline(Duration::from_secs(30))
-                .connect()
-                .await
-                .unwrap();
-            let kind = if in_steps { "Cluster" } else { "server" };
-            places.push(Place {
-                name: format!("{} {kind}", generation.name()),
-                in_steps,
-                store: Arc::new(store),
-                _servers: (server, cluster),
-            });
-        }
+        let cluster = Cluster::shared(generation);
+        let store = RedisStore::builder()
+            .cluster(cluster.urls())
+            .prefix("cut")
+            .connect_deadline(Duration::from_secs(10))
+            .command_deadline(Duration::from_secs(30))
+            .connect();
+        places.push(Place {
+            name: generation.name(),
+            store: Arc::new(store.await.unwrap()),
+            _cluster: cluster,
+        });
     }
     places
-}
-
-/// A hundred sign-ins at the same moment, and how many of the visitors are signed in afterwards.
-async fn hundred_sign_ins(layer: &SessionLayer) -> (Vec<StatusCode>, usize) {
-    let barrier = Arc::new(Barrier::new(100));
-    let mut tasks = Vec::new();
-    for racer in 0..100 {
-        let (layer, barrier) = (layer.clone(), barrier.clone());
-        tasks.push(tokio::spawn(async move {
-            let mut visitor = Visitor::new(&layer);
-            barrier.wait().await;
-            let status = if racer % 2 == 0 {
-                sign_in(&mut visitor, 7).await
-            } else {
-                let page = |mut session: Session<Shop>| async move {
-                    session.customer = Some(7);
-                    match session.save().await {
-                        Ok(_) => StatusCode::OK,
-                        Err(SessionError::LimitReached | SessionError::Gone) => {
-                            StatusCode::CONFLICT
-                        }
-                        Err(other) => panic!("{other:?}"),
-                    }
-                };
-                visitor.visit(page).await.status
-            };
-            (status, visitor)
-        }));
-    }
-    let mut statuses = Vec::new();
-    let mut visitors = Vec::new();
-    for task in tasks {
-        let (status, visitor) = task.await.unwrap();
-        statuses.push(status);
-        visitors.push(visitor);
-    }
-    let mut live = 0;
-    for visitor in &mut visitors {
-        live += usize::from(is_signed_in(visitor).await);
-    }
-    (statuses, live)
-}
-
-fn limited(place: &Place, when_full: WhenFull) -> SessionLayer {
-    SessionLayer::builder(Arc::clone(&place.store))
-        .max_sessions(Shop::CUSTOMER, 3, when_full)
-        .store_deadline(Duration::from_secs(120))
-        .build()
-        .unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn s31_of_a_hundred_simultaneous_sign_ins_three_succeed() {
-    for place in places().await {
-        let layer = limited(&place, WhenFull::Reject);
-        let (statuses, live) = hundred_sign_ins(&layer).await;
-        let ok = statuses.iter().filter(|status| **status == StatusCode::OK);
-        assert_eq!((ok.count(), live), (3, 3), "{}", place.name);
-        assert_eq!(count(&layer, 7).await, 3, "{}", place.name);
-        for status in statuses {
-            let expected = [StatusCode::OK, StatusCode::CONFLICT].contains(&status);
-            assert!(expected, "{}: {status}", place.name);
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn s31_of_a_hundred_simultaneous_sign_ins_three_stay() {
-    for place in places().await {
-        let layer = limited(&place, WhenFull::EvictOldest);
-        let (statuses, live) = hundred_sign_ins(&layer).await;
-        assert_eq!((live, count(&layer, 7).await), (3, 3), "{}", place.name);
-        for status in statuses {
-            // In steps, one may be evicted before it has quite arrived.
-            let evicted = place.in_steps && status == StatusCode::CONFLICT;
-            assert!(
-                evicted || status == StatusCode::OK,
-                "{}: {status}",
-                place.name
-            );
-        }
-    }
-}
-
-/// Whoever was answered before the revocation was asked for is dead, and all others are dead or
-/// listed.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn s24_revoking_all_races_with_sign_ins() {
-    for place in places().await {
-        let layer = SessionLayer::builder(Arc::clone(&place.store))
-            .store_deadline(Duration::from_secs(120))
-            .build()
-            .unwrap();
-        for round in 0..10 {
-            let what = format!("{}, round {round}", place.name);
-            let mut before = Vec::new();
-            for _ in 0..3 {
-                let mut visitor = Visitor::new(&layer);
-                assert_eq!(sign_in(&mut visitor, 7).await, StatusCode::OK);
-                before.push(visitor);
-            }
-            let barrier = Arc::new(Barrier::new(9));
-            let mut tasks = Vec::new();
-            for _ in 0..8 {
-                let (layer, barrier) = (layer.clone(), barrier.clone());
-                tasks.push(tokio::spawn(async move {
-                    let mut visitor = Visitor::new(&layer);
-                    barrier.wait().await;
-                    let status = sign_in(&mut visitor, 7).await;
-                    assert!([StatusCode::OK, StatusCode::CONFLICT].contains(&status));
-                    visitor
-                }));
-            }
-            barrier.wait().await;
-            let sessions = layer.sessions();
-            sessions.revoke_all(Shop::CUSTOMER, &7).await.unwrap();
-            for visitor in &mut before {
-                assert!(!is_signed_in(visitor).await, "{what}");
-            }
-            let mut live = 0;
-            for task in tasks {
-                live += usize::from(is_signed_in(&mut task.await.unwrap()).await);
-            }
-            assert_eq!(count(&layer, 7).await, live, "{what}: all are listed");
-            sessions.revoke_all(Shop::CUSTOMER, &7).await.unwrap();
-            assert_eq!(count(&layer, 7).await, 0, "{what}");
-        }
-    }
 }
 
 /// With no program running, the entries go one by one, and with the last one the list.
@@ -378,7 +222,7 @@ impl SessionStore for CutCluster {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_at_any_step_on_a_cluster_leaves_a_superset() {
     let mut cuts = 0;
-    for place in places().await.into_iter().filter(|place| place.in_steps) {
+    for place in clusters().await {
         let store = CutCluster {
             store: Arc::clone(&place.store),
             cut: Arc::default(),

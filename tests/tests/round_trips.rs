@@ -43,7 +43,7 @@ fn app() -> (Router, CountingStore<MemoryStore>) {
 }
 
 #[tokio::test]
-async fn every_kind_of_request_costs_what_it_must() {
+async fn s30_every_kind_of_request_costs_what_it_must() {
     let (app, store) = app();
     let mut visitor = Browser::new(&app);
 

@@ -9,6 +9,7 @@
 
 mod certificates;
 mod cluster;
+mod monitor;
 mod sentinel;
 mod server;
 
@@ -18,8 +19,9 @@ use std::sync::OnceLock;
 
 pub use self::certificates::Certificates;
 pub use self::cluster::Cluster;
+pub use self::monitor::Monitor;
 pub use self::sentinel::Sentinel;
-pub use self::server::{Options, Server};
+pub use self::server::{Options, Server, application_rights};
 
 /// A server with its own abilities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -151,19 +151,22 @@ impl Server {
             .unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
 
-    /// Makes a user with exactly the rights that the documentation of `RedisStore` names.
+    /// Writes any bytes into a field, past every driver.
+    pub fn set_field(&self, key: &str, field: &str, value: &[u8]) {
+        let words = [b"HSET", key.as_bytes(), field.as_bytes(), value];
+        let written: RedisResult<u64> = self.control.command(self.port, &words);
+        written.expect("a hash takes any bytes");
+    }
+
+    /// Makes a user with exactly the rights that the README grants.
     pub fn allow_application(&self, user: &str, password: &str, prefix: &str) {
-        let mut rights =
-            "+hmget +hget +hgetall +hset +hdel +exists +del +pexpireat +persist +time \
-            +eval +evalsha +dbsize"
-                .to_owned();
-        if self.generation.has_field_ttl() {
-            rights.push_str(" +hsetex +hpexpiretime");
-        }
         let (password, keys) = (format!(">{password}"), format!("~{prefix}:*"));
         let mut words = vec!["ACL", "SETUSER", user, "reset", "on"];
-        words.extend([password.as_str(), &keys, "-@all"]);
-        words.extend(rights.split_whitespace());
+        words.extend([password.as_str(), &keys, "resetchannels", "-@all"]);
+        let rights = application_rights();
+        let unknown = |right: &str| ["+hsetex", "+hpexpiretime"].contains(&right);
+        let known = |right: &&str| self.generation.has_field_ttl() || !unknown(right);
+        words.extend(rights.into_iter().filter(known));
         let _: String = self.command(&words);
     }
 
@@ -306,12 +309,21 @@ impl Drop for Server {
     }
 }
 
+/// What the application's user may do, from the README.
+pub fn application_rights() -> Vec<&'static str> {
+    let readme = include_str!("../../../README.md");
+    let line = "ACL SETUSER shop on >secret ~session:* resetchannels -@all\n";
+    let (_, rights) = readme.split_once(line).expect("the README has the line");
+    let (rights, _) = rights.split_once("```").expect("a block has an end");
+    rights.split_whitespace().collect()
+}
+
 /// A connection of the tests' own, kept so that the server's statistics stay quiet.
 #[derive(Default)]
 struct Control(Mutex<Option<redis::Connection>>);
 
 impl Control {
-    fn command<T: FromRedisValue>(&self, port: u16, words: &[&str]) -> RedisResult<T> {
+    fn command<T: FromRedisValue>(&self, port: u16, words: &[impl AsRef<[u8]>]) -> RedisResult<T> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut connection = match held.take() {
             Some(connection) => connection,
@@ -320,7 +332,7 @@ impl Control {
         };
         let mut command = redis::Cmd::new();
         for word in words {
-            command.arg(word);
+            command.arg(word.as_ref());
         }
         let answer = command.query(&mut connection)?;
         *held = Some(connection);

@@ -306,13 +306,12 @@ fn connection_info(url: &str) -> Result<ConnectionInfo, RedisConnectError> {
         .into_connection_info()
         .map_err(invalid)?
         .set_tcp_settings(tcp_settings());
-    if url.contains("protocol=") {
-        return Ok(info);
+    // Saying which library this is takes a right that the user need not have, and each refusal would
+    // be a line in the server's log of denied commands.
+    let mut settings = info.redis_settings().clone().set_skip_set_lib_name();
+    if !url.contains("protocol=") {
+        settings = settings.set_protocol(ProtocolVersion::RESP3);
     }
-    let settings = info
-        .redis_settings()
-        .clone()
-        .set_protocol(ProtocolVersion::RESP3);
     Ok(info.set_redis_settings(settings))
 }
 

@@ -1,43 +1,20 @@
-//! Which cookies are believed, and what the responses say about ours.
+//! Which cookies are believed, and what it costs to find out.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::response::{AppendHeaders, IntoResponse, Redirect};
-use http::header::{CACHE_CONTROL, COOKIE, LOCATION, SET_COOKIE, VARY};
+use http::header::COOKIE;
 use http::{HeaderValue, Request, StatusCode};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use session_runtime::store::Selected;
-use session_runtime::{
-    MemoryStore, ReadSession, SameSite, Session, SessionError, SessionId, SessionLayer,
-    SessionStore,
-};
+use session_runtime::{MemoryStore, ReadSession, Session, SessionId, SessionLayer, SessionStore};
 use tests::browser::{Answer, send};
 use tests::clock::ManualClock;
-use tests::counting::CountingStore;
 use tests::events::Recorder;
 use tests::visitor::{COOKIE as NAME, Visitor, page};
 
-#[derive(Session, Default)]
-struct Shop {
-    visits: u32,
-}
-
-async fn write(mut session: Session<Shop>) -> String {
-    session.visits += 1;
-    session.visits.to_string()
-}
-
-async fn read(session: ReadSession<Shop>) -> String {
-    session.visits.to_string()
-}
-
-fn counted() -> (SessionLayer, CountingStore<MemoryStore>) {
-    let store = CountingStore::new(MemoryStore::new());
-    (SessionLayer::new(store.clone()), store)
-}
+use crate::{Shop, counted, read, signed_in, write};
 
 /// The answer to a request with exactly these `Cookie` headers.
 async fn read_with(layer: &SessionLayer, cookies: &[&[u8]]) -> Answer {
@@ -49,14 +26,6 @@ async fn read_with(layer: &SessionLayer, cookies: &[&[u8]]) -> Answer {
     send(&page(layer, read), request).await
 }
 
-/// A visitor with a session, and its token.
-async fn signed_in(layer: &SessionLayer) -> (Visitor, String) {
-    let mut visitor = Visitor::new(layer);
-    visitor.visit(write).await;
-    let token = visitor.token().expect("a write gives a cookie");
-    (visitor, token)
-}
-
 async fn id_of(visitor: &mut Visitor) -> SessionId {
     let page = |session: ReadSession<Shop>| async move {
         session.id().map(|id| id.to_string()).unwrap_or_default()
@@ -65,54 +34,8 @@ async fn id_of(visitor: &mut Visitor) -> SessionId {
     answer.body.parse().expect("the session has an id")
 }
 
-fn attributes(cookie: &str) -> BTreeSet<&str> {
-    cookie.split(';').skip(1).map(str::trim).collect()
-}
-
 #[tokio::test]
-async fn s35_s37_s38_s41_the_default_cookie_is_a_strict_one() {
-    let layer = SessionLayer::new(MemoryStore::new());
-    let answer = Visitor::new(&layer).visit(write).await;
-    let [cookie] = &answer.set_cookies()[..] else {
-        panic!("one cookie: {:?}", answer.set_cookies());
-    };
-    let (name, value) = cookie
-        .split(';')
-        .next()
-        .and_then(|pair| pair.split_once('='))
-        .expect("a cookie is a pair");
-    assert_eq!(name, "__Host-id");
-    assert_eq!(value.len(), 43);
-    assert_eq!(
-        attributes(cookie),
-        BTreeSet::from(["HttpOnly", "Secure", "SameSite=Lax", "Path=/"]),
-        "neither `Domain` nor `Max-Age` nor `Expires`"
-    );
-}
-
-#[tokio::test]
-async fn s36_secure_never_depends_on_the_request() {
-    let layer = SessionLayer::new(MemoryStore::new());
-    for (uri, forwarded) in [
-        ("http://localhost/", "http"),
-        ("https://shop.example/", "https"),
-        ("/", "http"),
-    ] {
-        let request = Request::get(uri)
-            .header("x-forwarded-proto", forwarded)
-            .header("forwarded", format!("proto={forwarded}"))
-            .header("host", "localhost")
-            .body(Body::empty())
-            .unwrap();
-        let answer = send(&page(&layer, write), request).await;
-        let cookies = answer.set_cookies();
-        assert!(attributes(&cookies[0]).contains("Secure"), "{cookies:?}");
-        assert!(cookies[0].starts_with("__Host-"), "{cookies:?}");
-    }
-}
-
-#[tokio::test]
-async fn s4_what_cannot_be_a_token_never_reaches_the_store() {
+async fn s04_what_cannot_be_a_token_never_reaches_the_store() {
     let (layer, store) = counted();
     let (_, token) = signed_in(&layer).await;
     store.take_counts();
@@ -158,7 +81,7 @@ async fn s4_what_cannot_be_a_token_never_reaches_the_store() {
 }
 
 #[tokio::test]
-async fn s4_random_bytes_never_reach_the_store() {
+async fn s04_random_bytes_never_reach_the_store() {
     const SEED: u64 = 4;
     println!("seed {SEED}");
     let mut random = StdRng::seed_from_u64(SEED);
@@ -217,7 +140,7 @@ async fn s43_cookies_split_over_several_headers_are_found() {
 }
 
 #[tokio::test]
-async fn s3_a_token_that_was_never_issued_is_not_adopted() {
+async fn s03_a_token_that_was_never_issued_is_not_adopted() {
     let (layer, store) = counted();
     let recorder = Recorder::start();
     // Made by the same generator, in the same form, for another store.
@@ -247,7 +170,7 @@ async fn s3_a_token_that_was_never_issued_is_not_adopted() {
 }
 
 #[tokio::test]
-async fn s2_the_store_decides_whether_a_token_is_valid() {
+async fn s02_the_store_decides_whether_a_token_is_valid() {
     let (layer, _) = counted();
     let (mut visitor, token) = signed_in(&layer).await;
     let logout = |session: Session<Shop>| async move { session.destroy() };
@@ -266,7 +189,7 @@ async fn s2_the_store_decides_whether_a_token_is_valid() {
 }
 
 #[tokio::test]
-async fn s5_neither_the_id_nor_the_verifier_opens_a_session() {
+async fn s05_neither_the_id_nor_the_verifier_opens_a_session() {
     let (layer, store) = counted();
     let (mut visitor, token) = signed_in(&layer).await;
     let id = id_of(&mut visitor).await;
@@ -295,7 +218,7 @@ async fn s5_neither_the_id_nor_the_verifier_opens_a_session() {
 }
 
 #[tokio::test]
-async fn s8_a_token_anywhere_but_in_the_cookie_is_ignored() {
+async fn s08_a_token_anywhere_but_in_the_cookie_is_ignored() {
     let (layer, store) = counted();
     let (_, token) = signed_in(&layer).await;
     store.take_counts();
@@ -312,21 +235,6 @@ async fn s8_a_token_anywhere_but_in_the_cookie_is_ignored() {
     assert_eq!(answer.body, "0");
     assert_eq!(store.take_counts(), (0, 0));
     assert!(!format!("{answer:?}").contains(&token));
-}
-
-#[tokio::test]
-async fn s8_a_token_leaves_only_in_set_cookie() {
-    let (layer, _) = counted();
-    let mut visitor = Visitor::new(&layer);
-    let answer = visitor.visit(write).await;
-    let token = visitor.token().unwrap();
-    for (name, value) in &answer.headers {
-        let shows = String::from_utf8_lossy(value.as_bytes()).contains(&token);
-        assert_eq!(shows, name == SET_COOKIE, "{name}");
-    }
-    assert!(!answer.body.contains(&token));
-    let shown = format!("{:?}", answer.headers);
-    assert!(!shown.contains(&token), "kept out of `Debug`: {shown}");
 }
 
 #[tokio::test]
@@ -410,193 +318,4 @@ async fn a_late_request_leaves_the_new_cookie_alone() {
     let answer = late.visit(write).await;
     assert_eq!((&*answer.body, answer.set_cookies().len()), ("1", 1));
     assert_eq!(visitor.visit(read).await.body, "1");
-}
-
-#[tokio::test]
-async fn s27_the_removal_has_the_attributes_of_the_cookie() {
-    let store = MemoryStore::new();
-    for layer in [
-        SessionLayer::new(MemoryStore::new()),
-        SessionLayer::builder(store)
-            .cookie_name("sid")
-            .domain("shop.example")
-            .same_site(SameSite::None)
-            .partitioned()
-            .build()
-            .unwrap(),
-        SessionLayer::builder(MemoryStore::new())
-            .insecure_for_development()
-            .build()
-            .unwrap(),
-    ] {
-        let mut visitor = Visitor::new(&layer);
-        let given = visitor.visit(write).await.set_cookies();
-        let logout = |session: Session<Shop>| async move { session.destroy() };
-        let removed = visitor.visit(logout).await.set_cookies();
-        assert_eq!((given.len(), removed.len()), (1, 1));
-
-        let (name, value) = removed[0]
-            .split_once(';')
-            .unwrap()
-            .0
-            .split_once('=')
-            .unwrap();
-        assert!(given[0].starts_with(&format!("{name}=")));
-        assert_eq!(value, "");
-        let mut expected = attributes(&given[0]);
-        expected.extend(["Max-Age=0", "Expires=Thu, 01 Jan 1970 00:00:00 GMT"]);
-        assert_eq!(attributes(&removed[0]), expected);
-    }
-}
-
-#[tokio::test]
-async fn s42_exactly_one_cookie_is_ours_and_foreign_ones_stay() {
-    let (layer, _) = counted();
-    let mut visitor = Visitor::new(&layer);
-    let page = |mut session: Session<Shop>| async move {
-        session.visits += 1;
-        session.save().await?;
-        session.rotate();
-        session.save().await?;
-        session.rotate();
-        let cookies = AppendHeaders([
-            (SET_COOKIE, "theme=dark; Path=/"),
-            (SET_COOKIE, "__Host-id=forged; Path=/"),
-            (SET_COOKIE, "lang=eo"),
-            (SET_COOKIE, "__Host-id-of-another=1"),
-        ]);
-        Ok::<_, SessionError>((cookies, Redirect::to("/elsewhere")))
-    };
-    let answer = visitor.visit(page).await;
-    assert_eq!(answer.status, StatusCode::SEE_OTHER);
-    assert_eq!(answer.headers[LOCATION], "/elsewhere");
-    let cookies = answer.set_cookies();
-    assert_eq!(
-        cookies[..3],
-        ["theme=dark; Path=/", "lang=eo", "__Host-id-of-another=1"]
-    );
-    let ours: Vec<_> = cookies
-        .iter()
-        .filter(|cookie| cookie.starts_with("__Host-id="))
-        .collect();
-    assert_eq!(ours.len(), 1);
-    assert!(!ours[0].contains("forged"));
-    assert_eq!(visitor.visit(read).await.body, "1");
-}
-
-#[tokio::test]
-async fn s42_cookies_of_others_are_untouched_where_we_say_nothing() {
-    let (layer, _) = counted();
-    let (mut visitor, _) = signed_in(&layer).await;
-    let page = |_: ReadSession<Shop>| async {
-        AppendHeaders([(SET_COOKIE, "a=1"), (SET_COOKIE, "b=2; Max-Age=5")])
-    };
-    let answer = visitor.visit(page).await;
-    assert_eq!(answer.set_cookies(), ["a=1", "b=2; Max-Age=5"]);
-}
-
-#[tokio::test]
-async fn s47_a_response_with_our_cookie_is_not_stored() {
-    let (layer, _) = counted();
-    let given = |answer: &Answer| {
-        let values = answer.headers.get_all(CACHE_CONTROL).iter();
-        values
-            .map(|value| value.to_str().unwrap().to_owned())
-            .collect::<Vec<_>>()
-    };
-
-    for (said, expected) in [
-        ("public, max-age=60", "no-store"),
-        ("private", "no-store"),
-        ("no-store", "no-store"),
-        ("No-Store, private", "No-Store, private"),
-        ("private,no-store", "private,no-store"),
-    ] {
-        let page = move |mut session: Session<Shop>| async move {
-            session.visits += 1;
-            [(CACHE_CONTROL, said)]
-        };
-        let answer = Visitor::new(&layer).visit(page).await;
-        assert_eq!(given(&answer), [expected]);
-    }
-
-    let answer = Visitor::new(&layer).visit(write).await;
-    assert_eq!(given(&answer), ["no-store"]);
-    let (mut visitor, _) = signed_in(&layer).await;
-    let page = |_: ReadSession<Shop>| async { [(CACHE_CONTROL, "private, max-age=60")] };
-    let answer = visitor.visit(page).await;
-    assert_eq!(given(&answer), ["private, max-age=60"], "no cookie, no say");
-
-    let logout = |session: Session<Shop>| async move { session.destroy() };
-    let answer = visitor.visit(logout).await;
-    assert_eq!(given(&answer), ["no-store"]);
-}
-
-#[tokio::test]
-async fn s47_what_read_a_session_varies_on_the_cookie() {
-    let (layer, _) = counted();
-    let (mut visitor, _) = signed_in(&layer).await;
-    let varies = |answer: &Answer| {
-        let values = answer.headers.get_all(VARY).iter();
-        values
-            .map(|value| value.to_str().unwrap().to_owned())
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(varies(&visitor.visit(read).await), ["cookie"]);
-    assert_eq!(varies(&visitor.visit(write).await), ["cookie"]);
-    assert_eq!(varies(&Visitor::new(&layer).visit(read).await), ["cookie"]);
-    assert_eq!(varies(&visitor.visit(|| async {}).await), [""; 0]);
-
-    for (said, expected) in [
-        ("accept-encoding", vec!["accept-encoding", "cookie"]),
-        ("Accept, COOKIE", vec!["Accept, COOKIE"]),
-        ("*", vec!["*"]),
-        ("x-cookie", vec!["x-cookie", "cookie"]),
-    ] {
-        let page = move |_: ReadSession<Shop>| async move { [(VARY, said)] };
-        assert_eq!(varies(&visitor.visit(page).await), expected);
-    }
-}
-
-#[tokio::test]
-async fn s53_the_cookie_decodes_to_random_bytes_only() {
-    let (layer, _) = counted();
-    let mut seen = BTreeSet::new();
-    for _ in 0..200 {
-        let (mut visitor, token) = signed_in(&layer).await;
-        assert!(
-            token
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-        );
-        let rotate = |mut session: Session<Shop>| async move { session.rotate() };
-        visitor.visit(rotate).await;
-        let rotated = visitor.token().unwrap();
-        // The id names the record and stays, the secret is another one in every character.
-        assert_eq!(rotated[..21], token[..21]);
-        let same = token[22..]
-            .bytes()
-            .zip(rotated[22..].bytes())
-            .filter(|(a, b)| a == b)
-            .count();
-        assert!(same < 8, "{same} of 21 characters stayed");
-        assert!(seen.insert(token[..21].to_owned()) && seen.insert(token[22..].to_owned()));
-        assert!(seen.insert(rotated[22..].to_owned()));
-    }
-}
-
-#[tokio::test]
-async fn an_error_page_may_set_its_own_cookies() {
-    let layer = SessionLayer::builder(MemoryStore::new())
-        .max_field_bytes(4)
-        .on_error(|error: SessionError| {
-            let cookies = AppendHeaders([(SET_COOKIE, "flash=sorry")]);
-            (StatusCode::IM_A_TEAPOT, cookies, error.to_string()).into_response()
-        })
-        .build()
-        .unwrap();
-    let page = |mut session: Session<Shop>| async move { session.visits = 123_456 };
-    let answer = Visitor::new(&layer).visit(page).await;
-    assert_eq!(answer.status, StatusCode::IM_A_TEAPOT);
-    assert_eq!(answer.set_cookies(), ["flash=sorry"]);
 }
