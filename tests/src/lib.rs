@@ -9,6 +9,7 @@ pub mod events;
 pub mod faulty;
 pub mod fuzz;
 pub mod gate;
+pub mod lying;
 pub mod on_servers;
 pub mod proxy;
 pub mod remote;

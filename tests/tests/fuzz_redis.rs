@@ -1,0 +1,614 @@
+//! A server that answers anything: no panic, every call ends in time, memory is bounded, what the
+//! server says is not passed on, and nobody gets another visitor's session.
+//!
+//! `SESSION_FUZZ_INPUTS` says how many calls (fifty inputs are one), `SESSION_FUZZ_SEED` which lies.
+
+#![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::routing::{get, post};
+use fastrand::Rng;
+use http::StatusCode;
+use session_runtime::store::{Outcome, StoreErrorKind};
+use session_runtime::{ReadSession, RedisStore, Session, SessionLayer, SessionStore};
+use tests::browser::Browser;
+use tests::events::Recorder;
+use tests::fuzz;
+use tests::lying::{
+    Answers, CALLS, Called, Dialect, LyingServer, PREFIX, Reply, Sessions, TOKENS, TREASURES,
+    Words, call, key_of, kind_of,
+};
+use tests::visitor::COOKIE;
+
+const CONNECT: Duration = Duration::from_millis(200);
+const COMMAND: Duration = Duration::from_millis(50);
+/// Both, and what a busy machine needs on top.
+const LONGEST_CALL: Duration = Duration::from_millis(250 + 2_000);
+/// In everything that the server makes up.
+const GOSSIP: &str = "the server gossips";
+/// How many calls are made over one store.
+const ROUND: usize = 12;
+
+/// The fields of `tests::lying`, in the same order.
+#[derive(Session, Debug, Default)]
+struct Shop {
+    owner: Option<String>,
+    #[session(ttl = "1h")]
+    otp: Option<String>,
+    #[session(merge = "add")]
+    visits: u32,
+    cart: Option<BTreeMap<String, u32>>,
+}
+
+/// What the server says.
+struct Liar {
+    answers: Answers,
+    dialect: Dialect,
+    random: Rng,
+    is_lying: bool,
+    /// The key of the session that is not asked for.
+    foreign: String,
+    /// Everything that it has said to the present store.
+    said: Vec<u8>,
+}
+
+impl Liar {
+    fn reply(&mut self, words: &Words) -> Reply {
+        let truth = self.answers.to(self.dialect, words).to_vec();
+        let reply = if self.is_lying && self.random.u8(0..10) < 4 {
+            self.lie(words, truth)
+        } else {
+            Reply::Send(truth)
+        };
+        let (Reply::Send(bytes) | Reply::SendAndClose(bytes)) = &reply;
+        self.said.extend_from_slice(bytes);
+        reply
+    }
+
+    fn lie(&mut self, words: &Words, truth: Vec<u8>) -> Reply {
+        let random = &mut self.random;
+        Reply::Send(match random.u8(0..14) {
+            0..3 => {
+                let mut examples = self.answers.all(self.dialect, &self.foreign);
+                examples.extend(vec![truth; 20]);
+                fuzz::mutated(random, &examples)
+            }
+            3 => {
+                let mut shape = Vec::new();
+                any_value(random, 4, &mut shape);
+                shape
+            }
+            4 => huge(random),
+            5 | 6 => refusal(random, words),
+            7 => {
+                let half = random.usize(0..=truth.len());
+                return Reply::SendAndClose(truth[..half].to_vec());
+            }
+            8 => [pushes(random), truth].concat(),
+            9 => nested(random),
+            10 => {
+                let others = self.answers.all(self.dialect, "");
+                others[random.usize(0..others.len())].clone()
+            }
+            11 => [truth.clone(), truth].concat(),
+            12 => {
+                let nil = [&b"$-1\r\n"[..], b"_\r\n", b"*-1\r\n"][random.usize(0..3)];
+                let count = [13, 14, 14, 14, 15][random.usize(0..5)];
+                [format!("*{count}\r\n").as_bytes(), &nil.repeat(count)].concat()
+            }
+            // Nothing, for as long as anybody waits.
+            _ => Vec::new(),
+        })
+    }
+}
+
+/// A value of any shape.
+fn any_value(random: &mut Rng, depth: u8, bytes: &mut Vec<u8>) {
+    const SCALARS: [&str; 20] = [
+        "+OK",
+        "+",
+        "$-1",
+        "_",
+        "*-1",
+        ":0",
+        ":-9223372036854775808",
+        ":9223372036854775807",
+        ":9223372036854775808",
+        "#t",
+        "#x",
+        ",inf",
+        ",nan",
+        ",-1.5e308",
+        "(3492890328409238509324850943850943825024385",
+        "$0\r\n",
+        "$4\r\n\u{7f}\u{0}\r\n",
+        "=15\r\ntxt:Some string",
+        "!21\r\nSYNTAX invalid syntax",
+        "-",
+    ];
+    if depth == 0 || random.u8(0..3) == 0 {
+        let scalar = SCALARS[random.usize(0..SCALARS.len())];
+        bytes.extend(scalar.as_bytes());
+        bytes.extend(b"\r\n");
+        return;
+    }
+    let kind = b"*~>%|"[random.usize(0..5)];
+    let count = random.usize(0..16);
+    bytes.push(kind);
+    bytes.extend(format!("{count}\r\n").bytes());
+    let values = match kind {
+        b'%' => 2 * count,
+        b'|' => 2 * count + 1,
+        _ => count,
+    };
+    for _ in 0..values {
+        any_value(random, depth - 1, bytes);
+    }
+}
+
+/// Announces far more than follows.
+fn huge(random: &mut Rng) -> Vec<u8> {
+    const LENGTHS: [&str; 6] = [
+        "1000000000",
+        "536870912",
+        "2147483647",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "99999999999999999999",
+    ];
+    let mut bytes = Vec::new();
+    for _ in 0..random.usize(1..50) {
+        bytes.push(b"$*%~>|=!"[random.usize(0..8)]);
+        bytes.extend(LENGTHS[random.usize(0..LENGTHS.len())].bytes());
+        bytes.extend(b"\r\n");
+    }
+    bytes.extend(vec![b'x'; random.usize(0..100_000)]);
+    bytes
+}
+
+fn nested(random: &mut Rng) -> Vec<u8> {
+    let open = [
+        &b"*1\r\n"[..],
+        b"%1\r\n:1\r\n",
+        b"|1\r\n:1\r\n:1\r\n",
+        b"~1\r\n",
+        b"*4096\r\n",
+    ];
+    let depth = [90, 99, 100, 101, 5_000][random.usize(0..5)];
+    let mut bytes = open[random.usize(0..open.len())].repeat(depth);
+    bytes.extend(b":1\r\n");
+    bytes
+}
+
+fn pushes(random: &mut Rng) -> Vec<u8> {
+    const PUSHES: [&str; 5] = [
+        ">2\r\n+invalidate\r\n*1\r\n$3\r\nkey\r\n",
+        ">3\r\n+message\r\n+channel\r\n+the server gossips\r\n",
+        ">3\r\n$9\r\nsubscribe\r\n$7\r\nchannel\r\n:1\r\n",
+        ">0\r\n",
+        ">1\r\n:1\r\n",
+    ];
+    PUSHES[random.usize(0..5)]
+        .repeat(random.usize(1..200))
+        .into_bytes()
+}
+
+/// An error that quotes what it should not.
+fn refusal(random: &mut Rng, words: &Words) -> Vec<u8> {
+    const CODES: [&str; 22] = [
+        "ERR",
+        "NOSCRIPT",
+        "WRONGTYPE",
+        "OOM",
+        "NOPERM",
+        "NOAUTH",
+        "WRONGPASS",
+        "READONLY",
+        "LOADING",
+        "MASTERDOWN",
+        "CLUSTERDOWN",
+        "MOVED",
+        "ASK",
+        "TRYAGAIN",
+        "CROSSSLOT",
+        "BUSY",
+        "NOREPLICAS",
+        "MISCONF",
+        "EXECABORT",
+        "NOTBUSY",
+        "NOSUB",
+        "",
+    ];
+    const DETAILS: [&str; 5] = [
+        "",
+        "unknown command",
+        "ACL failure in script",
+        "The user executing the script",
+        "3999 127.0.0.1:1",
+    ];
+    let code = CODES[random.usize(0..CODES.len())];
+    let detail = DETAILS[random.usize(0..DETAILS.len())];
+    let quoted: Vec<_> = words
+        .iter()
+        .map(|word| word.escape_ascii().to_string())
+        .collect();
+    let mut text = format!("{code} {detail} {GOSSIP} {}", quoted.join(" "));
+    // A line is all that this kind of error may be.
+    text.truncate(random.usize(0..4_000).max(40).min(text.len()));
+    format!("-{text}\r\n").into_bytes()
+}
+
+/// How many panics there were, on any thread.
+fn count_panics() -> &'static AtomicUsize {
+    static PANICS: AtomicUsize = AtomicUsize::new(0);
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        PANICS.fetch_add(1, Ordering::SeqCst);
+        usual(panic);
+    }));
+    &PANICS
+}
+
+/// Fails if the text holds anything that only the server, a value or a key can have brought in.
+fn expect_discreet(text: &str) {
+    let sessions = Sessions::new();
+    let keys = sessions.0.map(|visitor| visitor.key(PREFIX));
+    let verifiers = sessions.0.map(|visitor| visitor.verifier.to_string());
+    let treasures = TREASURES.map(|treasure| treasure.trim_matches('"').to_owned());
+    let others = [GOSSIP.to_owned(), "428117".to_owned()];
+    for secret in keys
+        .iter()
+        .chain(&verifiers)
+        .chain(&treasures)
+        .chain(&others)
+    {
+        assert!(!text.contains(secret), "{secret} is in {text}");
+    }
+}
+
+fn expect_discreet_error(error: &(dyn Error + 'static)) {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        expect_discreet(&format!("{error} {error:?}"));
+        next = error.source();
+    }
+}
+
+/// The most memory that this process ever had, in KiB; nothing where the system does not say.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+struct Fixture {
+    liar: Arc<Mutex<Liar>>,
+    server: LyingServer,
+    sessions: Sessions,
+    random: Rng,
+    heard: BTreeMap<&'static str, usize>,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let mut random = fuzz::random();
+        let liar = Arc::new(Mutex::new(Liar {
+            answers: Answers::recorded(),
+            dialect: Dialect::ALL[0],
+            random: random.fork(),
+            is_lying: false,
+            foreign: String::new(),
+            said: Vec::new(),
+        }));
+        let answering = Arc::clone(&liar);
+        let server = LyingServer::start(move |words| answering.lock().unwrap().reply(words));
+        Self {
+            liar,
+            server,
+            sessions: Sessions::new(),
+            random,
+            heard: BTreeMap::new(),
+        }
+    }
+
+    fn heard(&mut self, what: &'static str) {
+        *self.heard.entry(what).or_default() += 1;
+    }
+
+    /// Connects to a server that lies, or to one that begins to lie afterwards.
+    async fn connect(&mut self) -> Option<Arc<RedisStore>> {
+        let dialect = Dialect::ALL[self.random.usize(0..Dialect::ALL.len())];
+        let lies_from_the_start = self.random.u8(0..3) == 0;
+        {
+            let mut liar = self.liar.lock().unwrap();
+            liar.dialect = dialect;
+            liar.is_lying = lies_from_the_start;
+            liar.said.clear();
+        }
+        let began = Instant::now();
+        let store = RedisStore::builder()
+            .url(self.server.url(dialect))
+            .prefix(PREFIX)
+            .connect_deadline(CONNECT)
+            .command_deadline(COMMAND)
+            .connect();
+        let store = store.await;
+        // Greeting, probing and asking for the layout.
+        assert!(began.elapsed() < 3 * LONGEST_CALL, "{:?}", began.elapsed());
+        match store {
+            Ok(store) => {
+                self.liar.lock().unwrap().is_lying = true;
+                expect_discreet(&format!("{store:?}"));
+                self.heard(if lies_from_the_start {
+                    "connected to a liar"
+                } else {
+                    "connected"
+                });
+                Some(Arc::new(store))
+            }
+            Err(error) => {
+                expect_discreet_error(&error);
+                self.heard("no connection");
+                None
+            }
+        }
+    }
+
+    /// One call of the store for one of the sessions.
+    async fn call(&mut self, store: &RedisStore) {
+        let (which, number) = (self.random.usize(0..2), self.random.usize(0..CALLS));
+        self.ask_for(which);
+        let began = Instant::now();
+        let answer = call(store, number, &self.sessions.0[which]).await;
+        assert!(
+            began.elapsed() < LONGEST_CALL,
+            "call {number}: {:?}",
+            began.elapsed()
+        );
+        match answer {
+            Ok(called) => {
+                expect_discreet(&format!("{called:?}"));
+                self.examine(called);
+            }
+            Err(error) => {
+                expect_discreet_error(&error);
+                if matches!(number, 2 | 3) {
+                    // Which would say that nothing was applied, and nobody knows.
+                    assert_ne!(error.kind(), StoreErrorKind::Corrupt);
+                }
+                self.heard("a store error");
+            }
+        }
+    }
+
+    fn ask_for(&self, which: usize) {
+        let foreign = self.sessions.0[1 - which].key(PREFIX);
+        self.liar.lock().unwrap().foreign = foreign;
+    }
+
+    fn examine(&mut self, called: Called) {
+        match called {
+            Called::Load(None) => self.heard("no session"),
+            Called::Load(Some(loaded)) => {
+                assert_eq!(loaded.fields.len(), 4);
+                let liar = self.liar.lock().unwrap();
+                let mut said = vec![loaded.header.verifier.to_string().into_bytes()];
+                let values = loaded.fields.into_iter().flatten();
+                said.extend(values.map(|field| field.value.to_vec()));
+                for bytes in said {
+                    let is_said = bytes.is_empty()
+                        || liar.said.windows(bytes.len()).any(|window| window == bytes);
+                    assert!(is_said, "nobody said {}", bytes.escape_ascii());
+                }
+                drop(liar);
+                self.heard("a session");
+            }
+            Called::Commit(changes, Outcome::Applied(applied)) => {
+                assert_eq!(applied.values.len(), changes);
+                self.heard("applied");
+            }
+            Called::Commit(..) => self.heard("not applied"),
+            Called::Index(_) => self.heard("a list"),
+            Called::Len(_) => self.heard("a number"),
+            Called::Forget | Called::Sweep => self.heard("done"),
+        }
+    }
+
+    /// The first visitor visits a page.
+    async fn visit(&mut self, store: &Arc<RedisStore>) {
+        let app = Router::new()
+            .route(
+                "/",
+                get(async |shop: ReadSession<Shop>| shop.owner.clone().unwrap_or_default()),
+            )
+            .route("/", post(async |mut shop: Session<Shop>| shop.visits += 1))
+            .layer(SessionLayer::new(Arc::clone(store)));
+        self.ask_for(0);
+        let mut browser = Browser::new(&app);
+        browser.set_cookie(COOKIE, TOKENS[0]);
+        let began = Instant::now();
+        let answer = match self.random.bool() {
+            true => browser.get("/").await,
+            false => browser.post("/").await,
+        };
+        assert!(began.elapsed() < 3 * LONGEST_CALL, "{:?}", began.elapsed());
+        expect_discreet(&answer.body.replace("treasure of the first", ""));
+        match answer.status {
+            StatusCode::OK if answer.body == "treasure of the first" => self.heard("a treasure"),
+            StatusCode::OK => self.heard("a page"),
+            status => {
+                assert!(
+                    status.is_server_error() || status == StatusCode::CONFLICT,
+                    "{status}"
+                );
+                let cookies = answer.set_cookies();
+                assert!(
+                    cookies.is_empty() || status == StatusCode::CONFLICT,
+                    "{status}: {cookies:?}"
+                );
+                self.heard("an error page");
+            }
+        }
+    }
+
+    /// A server that tells the truth again is believed again.
+    async fn recover(&mut self, store: &RedisStore) {
+        self.liar.lock().unwrap().is_lying = false;
+        let began = Instant::now();
+        let mut right = 0;
+        while right < 4 {
+            assert!(began.elapsed() < Duration::from_secs(10), "no recovery");
+            let which = right % 2;
+            let visitor = &self.sessions.0[which];
+            let loaded = visitor.load(
+                store,
+                &["shop.owner", "shop.otp", "shop.visits", "shop.cart"],
+            );
+            let is_right = match loaded.await {
+                Ok(Some(loaded)) => {
+                    let owner = loaded.fields[0].as_ref();
+                    loaded.header.verifier == visitor.verifier
+                        && owner.is_some_and(|field| field.value == TREASURES[which])
+                }
+                _ => false,
+            };
+            right = if is_right { right + 1 } else { 0 };
+        }
+        self.heard("recovered");
+    }
+}
+
+#[tokio::test]
+async fn whatever_a_server_answers() {
+    let panics = count_panics();
+    let events = Recorder::start();
+    let mut fixture = Fixture::new();
+    let before = peak_memory();
+    let calls = fuzz::inputs(10_000) / 50;
+    let mut made = 0;
+    while made < calls {
+        made += 1;
+        let Some(store) = fixture.connect().await else {
+            continue;
+        };
+        for _ in 0..ROUND {
+            made += 1;
+            if fixture.random.u8(0..3) == 0 {
+                fixture.visit(&store).await;
+            } else {
+                fixture.call(&store).await;
+            }
+            for line in events.take() {
+                expect_discreet(&line.text);
+            }
+        }
+        fixture.recover(&store).await;
+    }
+    println!("{made} calls: {:?}", fixture.heard);
+    assert_eq!(panics.load(Ordering::SeqCst), 0, "something panicked");
+    for what in ["a session", "a treasure", "a store error", "applied"] {
+        assert!(
+            fixture.heard.contains_key(what),
+            "never {what}: {:?}",
+            fixture.heard
+        );
+    }
+    if let (Some(before), Some(after)) = (before, peak_memory()) {
+        println!("{before} KiB became {after} KiB");
+        assert!(
+            after - before < 64 * 1024,
+            "{before} KiB became {after} KiB"
+        );
+    }
+}
+
+/// The commands that the fuzz test answers are those that the store sends: an unknown one would
+/// have panicked in the server, and no lie would have been heard.
+#[tokio::test]
+async fn the_recorded_answers_are_those_of_a_working_server() {
+    for dialect in Dialect::ALL {
+        let answers = Answers::recorded();
+        let server = LyingServer::start(move |words| {
+            assert!(!key_of(words).contains(GOSSIP));
+            Reply::Send(answers.to(dialect, words).to_vec())
+        });
+        let store = RedisStore::builder()
+            .url(server.url(dialect))
+            .prefix(PREFIX);
+        let store = store.connect().await.unwrap();
+        assert_eq!(store.tier(), dialect.tier());
+        for visitor in &Sessions::new().0 {
+            for number in 0..CALLS {
+                let called = call(&store, number, visitor).await.unwrap();
+                let is_as_expected = match called {
+                    Called::Load(loaded) => loaded.is_some_and(|loaded| {
+                        loaded.header.verifier == visitor.verifier && loaded.fields[0].is_some()
+                    }),
+                    Called::Commit(_, outcome) => matches!(outcome, Outcome::Applied(_)),
+                    Called::Index(list) => list.entries.len() == 2,
+                    _ => true,
+                };
+                assert!(is_as_expected, "call {number} in {dialect:?}");
+            }
+        }
+        assert_eq!(store.sweep().await.unwrap(), 0);
+    }
+}
+
+/// One answer too many shifts all that follow by one place. On the same connection they would stay
+/// shifted for as long as there is always a request under way.
+#[tokio::test]
+async fn an_answer_too_many_is_not_the_answer_to_all_later_requests() {
+    const TASKS: usize = 16;
+    for dialect in Dialect::ALL {
+        let answers = Answers::recorded();
+        let (mut commands, mut held_back) = (0, None);
+        let server = LyingServer::start(move |words| {
+            let answer = answers.to(dialect, words).to_vec();
+            commands += 1;
+            if kind_of(words) == "CLIENT" {
+                // A new connection.
+                held_back = None;
+            } else if commands == 1_000 {
+                held_back = Some(answer.clone());
+            }
+            // From then on each answer comes with the next command, so one is always missing.
+            match &mut held_back {
+                Some(before) => Reply::Send(std::mem::replace(before, answer)),
+                None => Reply::Send(answer),
+            }
+        });
+        let store = RedisStore::builder()
+            .url(server.url(dialect))
+            .prefix(PREFIX);
+        let store = Arc::new(store.connect().await.unwrap());
+        let tasks = (0..TASKS).map(|task| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                let visitor = Sessions::new().0[task % 2];
+                let mut failed = 0;
+                for _ in 0..100 {
+                    match call(&*store, 0, &visitor).await {
+                        Ok(Called::Load(Some(loaded)))
+                            if loaded.header.verifier == visitor.verifier => {}
+                        _ => failed += 1,
+                    }
+                }
+                failed
+            })
+        });
+        let mut failed = 0;
+        for task in tasks.collect::<Vec<_>>() {
+            failed += task.await.unwrap();
+        }
+        println!("{dialect:?}: {failed} of {} loads failed", TASKS * 100);
+        assert!(failed > 0, "nothing was shifted");
+        assert!(failed <= 2 * TASKS, "{failed} loads failed");
+    }
+}
