@@ -152,8 +152,10 @@ impl Process {
             for line in BufReader::new(output).lines() {
                 let (number, answer) = from_line(&line.expect("answers are text"));
                 let sender = lock(&senders).remove(&number);
-                // Nobody may wait for the answer any more.
-                let _ = sender.map(|sender| sender.send(answer));
+                if let Some(sender) = sender {
+                    // Fails when nobody waits for the answer any more.
+                    let _ = sender.send(answer);
+                }
             }
             // Whoever waits learns that the process has ended.
             lock(&senders).clear();
