@@ -106,13 +106,6 @@ fn forget_damaged(folder: &Path) {
     let _ = fs::remove_dir_all(folder.join("damaged"));
 }
 
-/// The most memory that this process ever had, in KiB; nothing where the system does not say.
-fn peak_memory() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
-}
-
 /// A panic in the store would be [`StoreErrorKind::FateUnknown`].
 fn expect_newer(error: &StoreError, bytes: &[u8], format: &str) {
     let shown = bytes.escape_ascii();
@@ -130,7 +123,7 @@ async fn any_bytes_in_a_records_place() {
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     let whole = include_bytes!("../corpus/golden/record-1").to_vec();
 
-    let before = peak_memory();
+    let before = fuzz::peak_memory();
     let mut random = fuzz::random();
     let inputs = fuzz::inputs(4_000) / 20;
     let (mut living, mut set_aside, mut ended, mut newer) = (0, 0, 0, 0);
@@ -183,7 +176,7 @@ async fn any_bytes_in_a_records_place() {
         "{inputs} files: {living} living, {ended} ended, {set_aside} set aside, {newer} newer"
     );
     assert!(living > inputs / 20 && set_aside > inputs / 4);
-    if let (Some(before), Some(after)) = (before, peak_memory()) {
+    if let (Some(before), Some(after)) = (before, fuzz::peak_memory()) {
         assert!(
             after - before < 64 * 1024,
             "{before} KiB became {after} KiB"
@@ -208,7 +201,7 @@ async fn any_bytes_in_a_lists_place() {
     let whole = fs::read(&file).unwrap();
     let third = SessionId::from_bytes([3; 16]);
 
-    let before = peak_memory();
+    let before = fuzz::peak_memory();
     let mut random = fuzz::random();
     let inputs = fuzz::inputs(4_000) / 20;
     let (mut believed, mut made_anew, mut newer) = (0, 0, 0);
@@ -252,7 +245,7 @@ async fn any_bytes_in_a_lists_place() {
     }
     println!("{inputs} files: {believed} believed, {made_anew} made anew, {newer} newer");
     assert!(believed > inputs / 20 && made_anew > inputs / 4);
-    if let (Some(before), Some(after)) = (before, peak_memory()) {
+    if let (Some(before), Some(after)) = (before, fuzz::peak_memory()) {
         assert!(
             after - before < 64 * 1024,
             "{before} KiB became {after} KiB"

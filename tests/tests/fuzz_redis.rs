@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -21,8 +21,8 @@ use tests::browser::Browser;
 use tests::events::Recorder;
 use tests::fuzz;
 use tests::lying::{
-    Answers, CALLS, Called, Dialect, LyingServer, PREFIX, Reply, Sessions, TOKENS, TREASURES,
-    Words, call, key_of, kind_of,
+    Answers, CALLS, Called, Dialect, GOSSIP, LyingServer, PREFIX, Reply, Sessions, TOKENS,
+    TREASURES, Words, call, key_of, kind_of, lie,
 };
 use tests::visitor::COOKIE;
 
@@ -30,8 +30,6 @@ const CONNECT: Duration = Duration::from_millis(100);
 const COMMAND: Duration = Duration::from_millis(50);
 /// Both, and what a busy machine needs on top.
 const LONGEST_CALL: Duration = Duration::from_millis(150 + 2_000);
-/// In everything that the server makes up.
-const GOSSIP: &str = "the server gossips";
 /// How many calls are made over one store.
 const ROUND: usize = 12;
 
@@ -62,7 +60,9 @@ impl Liar {
     fn reply(&mut self, words: &Words) -> Reply {
         let truth = self.answers.to(self.dialect, words).to_vec();
         let reply = if self.is_lying && self.random.u8(0..10) < 4 {
-            self.lie(words, truth)
+            let own = self.answers.all(self.dialect, &self.foreign);
+            let all = self.answers.all(self.dialect, "");
+            lie(&mut self.random, words, &truth, &own, &all)
         } else {
             Reply::Send(truth)
         };
@@ -70,189 +70,6 @@ impl Liar {
         self.said.extend_from_slice(bytes);
         reply
     }
-
-    fn lie(&mut self, words: &Words, truth: Vec<u8>) -> Reply {
-        let random = &mut self.random;
-        Reply::Send(match random.u8(0..14) {
-            0..3 => {
-                let mut examples = self.answers.all(self.dialect, &self.foreign);
-                examples.extend(vec![truth; 20]);
-                fuzz::mutated(random, &examples)
-            }
-            3 => {
-                let mut shape = Vec::new();
-                any_value(random, 4, &mut shape);
-                shape
-            }
-            4 => huge(random),
-            5 | 6 => refusal(random, words),
-            7 => {
-                let half = random.usize(0..=truth.len());
-                return Reply::SendAndClose(truth[..half].to_vec());
-            }
-            8 => [pushes(random), truth].concat(),
-            9 => nested(random),
-            10 => {
-                let others = self.answers.all(self.dialect, "");
-                others[random.usize(0..others.len())].clone()
-            }
-            11 => [truth.clone(), truth].concat(),
-            12 => {
-                let nil = [&b"$-1\r\n"[..], b"_\r\n", b"*-1\r\n"][random.usize(0..3)];
-                let count = [13, 14, 14, 14, 15][random.usize(0..5)];
-                [format!("*{count}\r\n").as_bytes(), &nil.repeat(count)].concat()
-            }
-            // Nothing, for as long as anybody waits.
-            _ => Vec::new(),
-        })
-    }
-}
-
-/// A value of any shape.
-fn any_value(random: &mut Rng, depth: u8, bytes: &mut Vec<u8>) {
-    const SCALARS: [&str; 20] = [
-        "+OK",
-        "+",
-        "$-1",
-        "_",
-        "*-1",
-        ":0",
-        ":-9223372036854775808",
-        ":9223372036854775807",
-        ":9223372036854775808",
-        "#t",
-        "#x",
-        ",inf",
-        ",nan",
-        ",-1.5e308",
-        "(3492890328409238509324850943850943825024385",
-        "$0\r\n",
-        "$4\r\n\u{7f}\u{0}\r\n",
-        "=15\r\ntxt:Some string",
-        "!21\r\nSYNTAX invalid syntax",
-        "-",
-    ];
-    if depth == 0 || random.u8(0..3) == 0 {
-        let scalar = SCALARS[random.usize(0..SCALARS.len())];
-        bytes.extend(scalar.as_bytes());
-        bytes.extend(b"\r\n");
-        return;
-    }
-    let kind = b"*~>%|"[random.usize(0..5)];
-    let count = random.usize(0..16);
-    bytes.push(kind);
-    bytes.extend(format!("{count}\r\n").bytes());
-    let values = match kind {
-        b'%' => 2 * count,
-        b'|' => 2 * count + 1,
-        _ => count,
-    };
-    for _ in 0..values {
-        any_value(random, depth - 1, bytes);
-    }
-}
-
-/// Announces far more than follows.
-fn huge(random: &mut Rng) -> Vec<u8> {
-    const LENGTHS: [&str; 6] = [
-        "1000000000",
-        "536870912",
-        "2147483647",
-        "9223372036854775807",
-        "-9223372036854775808",
-        "99999999999999999999",
-    ];
-    let mut bytes = Vec::new();
-    for _ in 0..random.usize(1..50) {
-        bytes.push(b"$*%~>|=!"[random.usize(0..8)]);
-        bytes.extend(LENGTHS[random.usize(0..LENGTHS.len())].bytes());
-        bytes.extend(b"\r\n");
-    }
-    bytes.extend(vec![b'x'; random.usize(0..100_000)]);
-    bytes
-}
-
-fn nested(random: &mut Rng) -> Vec<u8> {
-    let open = [
-        &b"*1\r\n"[..],
-        b"%1\r\n:1\r\n",
-        b"|1\r\n:1\r\n:1\r\n",
-        b"~1\r\n",
-        b"*4096\r\n",
-    ];
-    let depth = [90, 99, 100, 101, 5_000][random.usize(0..5)];
-    let mut bytes = open[random.usize(0..open.len())].repeat(depth);
-    bytes.extend(b":1\r\n");
-    bytes
-}
-
-fn pushes(random: &mut Rng) -> Vec<u8> {
-    const PUSHES: [&str; 5] = [
-        ">2\r\n+invalidate\r\n*1\r\n$3\r\nkey\r\n",
-        ">3\r\n+message\r\n+channel\r\n+the server gossips\r\n",
-        ">3\r\n$9\r\nsubscribe\r\n$7\r\nchannel\r\n:1\r\n",
-        ">0\r\n",
-        ">1\r\n:1\r\n",
-    ];
-    PUSHES[random.usize(0..5)]
-        .repeat(random.usize(1..200))
-        .into_bytes()
-}
-
-/// An error that quotes what it should not.
-fn refusal(random: &mut Rng, words: &Words) -> Vec<u8> {
-    const CODES: [&str; 22] = [
-        "ERR",
-        "NOSCRIPT",
-        "WRONGTYPE",
-        "OOM",
-        "NOPERM",
-        "NOAUTH",
-        "WRONGPASS",
-        "READONLY",
-        "LOADING",
-        "MASTERDOWN",
-        "CLUSTERDOWN",
-        "MOVED",
-        "ASK",
-        "TRYAGAIN",
-        "CROSSSLOT",
-        "BUSY",
-        "NOREPLICAS",
-        "MISCONF",
-        "EXECABORT",
-        "NOTBUSY",
-        "NOSUB",
-        "",
-    ];
-    const DETAILS: [&str; 5] = [
-        "",
-        "unknown command",
-        "ACL failure in script",
-        "The user executing the script",
-        "3999 127.0.0.1:1",
-    ];
-    let code = CODES[random.usize(0..CODES.len())];
-    let detail = DETAILS[random.usize(0..DETAILS.len())];
-    let quoted: Vec<_> = words
-        .iter()
-        .map(|word| word.escape_ascii().to_string())
-        .collect();
-    let mut text = format!("{code} {detail} {GOSSIP} {}", quoted.join(" "));
-    // A line is all that this kind of error may be.
-    text.truncate(random.usize(0..4_000).max(40).min(text.len()));
-    format!("-{text}\r\n").into_bytes()
-}
-
-/// How many panics there were, on any thread.
-fn count_panics() -> &'static AtomicUsize {
-    static PANICS: AtomicUsize = AtomicUsize::new(0);
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        PANICS.fetch_add(1, Ordering::SeqCst);
-        usual(panic);
-    }));
-    &PANICS
 }
 
 /// Fails if the text holds anything that only the server, a value or a key can have brought in.
@@ -278,13 +95,6 @@ fn expect_discreet_error(error: &(dyn Error + 'static)) {
         expect_discreet(&format!("{error} {error:?}"));
         next = error.source();
     }
-}
-
-/// The most memory that this process ever had, in KiB; nothing where the system does not say.
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 struct Fixture {
@@ -494,10 +304,10 @@ impl Fixture {
 
 #[tokio::test]
 async fn whatever_a_server_answers() {
-    let panics = count_panics();
+    let panics = fuzz::count_panics();
     let events = Recorder::start();
     let mut fixture = Fixture::new();
-    let before = peak_memory();
+    let before = fuzz::peak_memory();
     let calls = fuzz::inputs(6_000) / 50;
     let mut made = 0;
     while made < calls {
@@ -524,7 +334,7 @@ async fn whatever_a_server_answers() {
     let truths = ["a session", "a treasure", "applied"];
     assert!(truths.iter().any(|truth| fixture.heard.contains_key(truth)));
     assert!(fixture.heard.contains_key("a store error"));
-    if let (Some(before), Some(after)) = (before, peak_memory()) {
+    if let (Some(before), Some(after)) = (before, fuzz::peak_memory()) {
         println!("{before} KiB became {after} KiB");
         assert!(
             after - before < 64 * 1024,

@@ -5,6 +5,7 @@
 
 mod answers;
 mod calls;
+mod lies;
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use self::answers::{Answers, Dialect, key_of, kind_of};
 pub use self::calls::{CALLS, Called, PREFIX, Sessions, TOKENS, TREASURES, call};
+pub use self::lies::{GOSSIP, lie};
 
 /// A command as its words.
 pub type Words = Vec<Vec<u8>>;
@@ -65,6 +67,11 @@ impl LyingServer {
             }
         });
         server
+    }
+
+    /// Where it listens on the loopback interface.
+    pub fn port(&self) -> u16 {
+        self.address.port()
     }
 
     /// Where clients find it, and which protocol they ask for.
