@@ -63,11 +63,10 @@ use crate::token::{CommitId, SessionId, Verifier};
 /// 5. **Field deadlines.** A field whose deadline has come is absent for loads, conditions and
 ///    changes, whether or not it has been reclaimed. Nothing but a new write brings it back.
 /// 6. **One clock.** All moments are on the store's clock, and it is the only one that the layer
-///    compares them with. A call reads the clock once, after it began and no later than it takes
-///    effect, and judges by this moment what is over: it is a load's `now`, and the `seen` that a
-///    commit leaves. A store that takes a while to write may therefore let a load with a later `now`
-///    miss a commit with an earlier `seen`; never does it say that a session has ended which such a
-///    commit prolongs.
+///    compares them with. A call judges by one moment what is over: a load's `now`, and the `seen`
+///    that a commit leaves. It lies between the call's beginning and its effect, so a load with a
+///    later `now` may miss a commit with an earlier `seen` that takes a while to write. Never does
+///    such a load say that a session has ended which the commit prolongs.
 /// 7. **Errors are not absence.** `None` and [`Outcome::Gone`] are said only by a store that knows.
 ///    A store that cannot tell answers with a [`StoreError`].
 /// 8. **Foreign fields survive.** Fields that a commit does not name stay as they are.
