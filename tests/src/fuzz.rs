@@ -1,5 +1,7 @@
 //! Random bytes that look like something: examples, changed a little at random.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use fastrand::Rng;
 
 /// How many inputs a fuzz test makes, unless `SESSION_FUZZ_INPUTS` says otherwise.
@@ -55,4 +57,22 @@ fn mutate(random: &mut Rng, bytes: &mut Vec<u8>, examples: &[Vec<u8>]) {
 
 fn any<'a>(random: &mut Rng, examples: &'a [Vec<u8>]) -> &'a Vec<u8> {
     &examples[random.usize(0..examples.len())]
+}
+
+/// Counts the panics on all threads from now on.
+pub fn count_panics() -> &'static AtomicUsize {
+    static PANICS: AtomicUsize = AtomicUsize::new(0);
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        PANICS.fetch_add(1, Ordering::SeqCst);
+        usual(panic);
+    }));
+    &PANICS
+}
+
+/// The most memory that this process ever had, in KiB; nothing where the system does not say.
+pub fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
 }

@@ -130,13 +130,6 @@ fn decode<C: Codec, T: DeserializeOwned + Debug>(bytes: &[u8]) -> Option<T> {
     C::decode(bytes).ok()
 }
 
-/// The most memory that this process ever had, in KiB; nothing where the system does not say.
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
-}
-
 async fn any_stored_bytes_cost_their_field_only<T: Fuzzed>(write_alive: fn(&mut T)) {
     let store = std::sync::Arc::new(MemoryStore::new());
     let app = Router::new()
@@ -163,7 +156,7 @@ async fn any_stored_bytes_cost_their_field_only<T: Fuzzed>(write_alive: fn(&mut 
     examples.push(vec![0xff; 40]);
     examples.push(b"[".repeat(60_000));
 
-    let before = peak_memory();
+    let before = fuzz::peak_memory();
     let mut random = fuzz::random();
     let (mut absent, mut present) = (0, 0);
     let inputs = fuzz::inputs(2_000);
@@ -208,7 +201,7 @@ async fn any_stored_bytes_cost_their_field_only<T: Fuzzed>(write_alive: fn(&mut 
         present > inputs * 2,
         "too few of the values decode: {present}"
     );
-    if let (Some(before), Some(after)) = (before, peak_memory()) {
+    if let (Some(before), Some(after)) = (before, fuzz::peak_memory()) {
         assert!(
             after - before < 64 * 1024,
             "{before} KiB became {after} KiB"
@@ -239,13 +232,13 @@ async fn s49_any_stored_bytes_cost_their_field_only_postcard() {
 /// A list that says it is longer than memory must not be believed.
 #[test]
 fn s49_a_length_that_is_a_lie_takes_no_memory() {
-    let before = peak_memory();
+    let before = fuzz::peak_memory();
     let lie = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 1, 2];
     assert!(Postcard::decode::<Vec<u64>>(&lie).is_err());
     assert!(Postcard::decode::<String>(&lie).is_err());
     assert!(Postcard::decode::<BTreeMap<u64, u64>>(&lie).is_err());
     assert!(Json::decode::<Vec<u64>>(&b"[".repeat(1 << 20)).is_err());
-    if let (Some(before), Some(after)) = (before, peak_memory()) {
+    if let (Some(before), Some(after)) = (before, fuzz::peak_memory()) {
         assert!(
             after - before < 64 * 1024,
             "{before} KiB became {after} KiB"

@@ -63,7 +63,10 @@ use crate::token::{CommitId, SessionId, Verifier};
 /// 5. **Field deadlines.** A field whose deadline has come is absent for loads, conditions and
 ///    changes, whether or not it has been reclaimed. Nothing but a new write brings it back.
 /// 6. **One clock.** All moments are on the store's clock, and it is the only one that the layer
-///    compares them with. `seen` is the store's time at the last applied commit.
+///    compares them with. A call judges by one moment what is over: a load's `now`, and the `seen`
+///    that a commit leaves. It lies between the call's beginning and its effect, so a load with a
+///    later `now` may miss a commit with an earlier `seen` that takes a while to write. Never does
+///    such a load say that a session has ended which the commit prolongs.
 /// 7. **Errors are not absence.** `None` and [`Outcome::Gone`] are said only by a store that knows.
 ///    A store that cannot tell answers with a [`StoreError`].
 /// 8. **Foreign fields survive.** Fields that a commit does not name stay as they are.
@@ -178,7 +181,7 @@ pub struct Loaded {
     pub header: Header,
     /// One entry per requested field, in the order of the request; `None` where it is absent.
     pub fields: Vec<Option<StoredField>>,
-    /// The store's time at the moment of the load.
+    /// The store's time by which the load judged what is over.
     pub now: Timestamp,
 }
 

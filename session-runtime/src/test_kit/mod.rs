@@ -98,9 +98,10 @@ pub trait Harness: Send + Sync + 'static {
         None
     }
 
-    /// Whether a commit changes the index and its session in one step, at one moment. If not, random
-    /// histories leave the index alone and let no time pass: between two steps there is something to
-    /// see that no order explains.
+    /// Whether a commit changes the index and its session in one step, at one moment, and every call
+    /// judges by the time of that moment. If not, random histories leave the index alone, because
+    /// between two steps there is something to see that no order explains, and take any time since a
+    /// call began for the one that it judged by.
     fn is_index_atomic(&self) -> bool {
         false
     }
@@ -141,7 +142,8 @@ where
         }
     }
 
-    /// For a store whose commits change the index and a session in one step.
+    /// For a store whose commits change the index and a session in one step; see
+    /// [`Harness::is_index_atomic`].
     #[must_use]
     pub fn with_atomic_index(mut self) -> Self {
         self.is_index_atomic = true;

@@ -8,6 +8,7 @@
 //!   them, without end. Before a session first exists it prints the id on a line.
 //! - `compete FOLDER SIGN-INS LIMIT` signs so many sessions in under `7` at the same time, and prints
 //!   how many were within the limit.
+//! - `serve FOLDER CLOCK` answers the loads and commits of a test, by the clock in this file.
 //! - `open FOLDER`, `load FOLDER SESSION`, `create FOLDER` do that once. A store error is printed as
 //!   its kind, and the process ends with code 1.
 
@@ -20,6 +21,7 @@ use session_runtime::store::{
     Action, Commit, Durability, IndexChange, Outcome, PrincipalKey, StoreError,
 };
 use session_runtime::{FileStore, SessionId, SessionStore};
+use tests::remote::{self, ClockFile};
 use tests::sessions::{
     apply, commit, count, create, destroy, id, load, remove, set, sign_in, update,
 };
@@ -95,6 +97,11 @@ async fn run(arguments: &[&str]) -> Result<(), StoreError> {
                 }
             }
             println!("{within}");
+            Ok(())
+        }
+        ["serve", folder, clock] => {
+            let store = FileStore::builder().clock(ClockFile::at(clock));
+            remote::serve(store.open(folder)?).await;
             Ok(())
         }
         ["open", folder] => FileStore::open(folder).map(drop),

@@ -98,6 +98,9 @@ const SHARDS_PER_CALL: usize = 16;
 /// file systems that keep times less exactly than a millisecond. A copy or a backup that loses
 /// modification times loses touches, so sessions in it end earlier, never later.
 ///
+/// A commit reads the clock, writes, and is seen when it has written; the time in it is a moment
+/// earlier. Whoever loads a session in between sees it as it was before.
+///
 /// # Reclaiming
 ///
 /// Sessions and fields that have ended are absent at once. Their data, and their entries in the
@@ -255,10 +258,9 @@ impl SessionStore for FileStore {
     ) -> BoxFuture<'a, Result<Option<Loaded>, StoreError>> {
         let session = *session;
         Box::pin(async move {
-            let found = self
-                .blocking(move |records| Ok((records.load(&session)?, records.now())))
+            let (record, now) = self
+                .blocking(move |records| records.load_in_time(&session))
                 .await?;
-            let (record, now) = found;
             Ok(record.and_then(|record| record.load(&session, fields, now)))
         })
     }

@@ -86,6 +86,30 @@ impl Records {
         }
     }
 
+    /// The record of a session, and the moment by which the caller has to judge it.
+    ///
+    /// The moment comes before the reading. If it came after, a session could be said to have ended
+    /// that a commit has prolonged between the two.
+    pub(super) fn load_in_time(
+        &self,
+        session: &SessionId,
+    ) -> Result<(Option<Record>, Timestamp), StoreError> {
+        let now = self.now();
+        let record = self.load(session)?;
+        if record.as_ref().is_none_or(|record| !record.is_expired(now)) {
+            return Ok((record, now));
+        }
+        // A commit that read the clock in time may still be writing, and once it is seen the
+        // session lives. It holds the lock.
+        let name = RecordName::of(session);
+        let _lock = match self.root.shard(&name)? {
+            Some(shard) => Some(shard.lock(name.as_str())?),
+            None => None,
+        };
+        let now = self.now();
+        Ok((self.load(session)?, now))
+    }
+
     pub(super) fn commit(&self, commit: &Commit) -> Result<Outcome, StoreError> {
         let lists = self.lock_lists(commit)?;
         loop {

@@ -3,8 +3,9 @@
 //! 1. Every request ends within the connect deadline and the command deadline together.
 //! 2. A connection is opened by the first request that needs it, by one task however many wait.
 //! 3. It is replaced when it is lost, when the server says that it is the wrong one (a replica after
-//!    a failover), and after several requests in a row without an answer: a connection through a
-//!    dead path, or a wedged Cluster client, would not answer ever again.
+//!    a failover), after several requests in a row without an answer: a connection through a dead
+//!    path, or a wedged Cluster client, would not answer ever again; and after an answer that makes
+//!    no sense: it may be that of another request, and all later ones would be too.
 //! 4. A request is sent again only after the connection was lost or the server refused it. That is
 //!    sound for every request of this driver: loads read, and a commit takes effect once as long as
 //!    no more than seven others of the same session come between.
@@ -88,6 +89,16 @@ impl Connections {
     /// Whether there are several servers, each with keys of its own.
     pub(super) fn is_cluster(&self) -> bool {
         self.slots.iter().any(|slot| slot.endpoint.is_cluster())
+    }
+
+    /// Makes the next requests open other connections, because nothing that comes over these can be
+    /// believed any more.
+    pub(super) fn distrust(&self) {
+        for slot in &self.slots {
+            if let State::Open(opened) = &*slot.state.borrow() {
+                slot.discard(opened);
+            }
+        }
     }
 
     /// Waits until there is a connection.

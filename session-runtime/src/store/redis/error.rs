@@ -69,12 +69,14 @@ impl Failure {
         }
     }
 
-    /// As the error of a commit.
+    /// As the error of a commit. An answer that makes no sense says nothing about what was done.
     pub(super) fn of_commit(self) -> StoreError {
-        match self {
-            Self::NoAnswer(reason) => StoreError::with_source(StoreErrorKind::FateUnknown, reason),
-            other => other.of_load(),
-        }
+        let reason = match self {
+            Self::NoAnswer(reason) => reason,
+            Self::Refused(Refusal::Nonsense) => Refusal::Nonsense.reason(),
+            other => return other.of_load(),
+        };
+        StoreError::with_source(StoreErrorKind::FateUnknown, reason)
     }
 }
 

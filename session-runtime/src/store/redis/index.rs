@@ -86,7 +86,11 @@ impl SteppedStore for RedisStore {
         &'a self,
         commit: &'a Commit,
     ) -> BoxFuture<'a, Result<SessionStep, StoreError>> {
-        Box::pin(async move { self.apply(commit, &[]).await.map_err(Failure::of_commit) })
+        Box::pin(async move {
+            self.apply(commit, &[])
+                .await
+                .map_err(|failure| self.commit_failed(failure))
+        })
     }
 
     fn add_entry<'a>(
@@ -101,11 +105,11 @@ impl SteppedStore for RedisStore {
             let limit = limit.unwrap_or_default();
             let arguments = ["add", &session, &mark, &keep, &limit];
             let answer = self.change_list(principal, &arguments).await;
-            match answer.map_err(Failure::of_load)? {
+            match answer.map_err(|failure| self.load_failed(failure))? {
                 answer if is(&answer, "added") => Ok(AddStep::Added),
                 answer if is(&answer, "replaced") => Ok(AddStep::Replaced),
                 answer if is(&answer, "limit reached") => Ok(AddStep::LimitReached),
-                _ => Err(Failure::NONSENSE.of_load()),
+                _ => Err(self.load_failed(Failure::NONSENSE)),
             }
         })
     }
@@ -120,7 +124,10 @@ impl SteppedStore for RedisStore {
             let (session, mark) = (session.to_string(), mark.to_string());
             let arguments = ["confirm", session.as_str(), mark.as_str()];
             let answer = self.change_list(principal, &arguments).await;
-            Ok(is(&answer.map_err(Failure::of_load)?, "listed"))
+            Ok(is(
+                &answer.map_err(|failure| self.load_failed(failure))?,
+                "listed",
+            ))
         })
     }
 
@@ -132,7 +139,9 @@ impl SteppedStore for RedisStore {
         Box::pin(async move {
             let arguments = ["remove", &session.to_string(), ""];
             let answer = self.change_list(principal, &arguments).await;
-            answer.map(drop).map_err(Failure::of_load)
+            answer
+                .map(drop)
+                .map_err(|failure| self.load_failed(failure))
         })
     }
 }

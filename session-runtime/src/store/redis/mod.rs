@@ -275,6 +275,23 @@ impl RedisStore {
         })
     }
 
+    /// The error of a call that changes nothing.
+    fn load_failed(&self, failure: Failure) -> StoreError {
+        self.heed(&failure);
+        failure.of_load()
+    }
+
+    fn commit_failed(&self, failure: Failure) -> StoreError {
+        self.heed(&failure);
+        failure.of_commit()
+    }
+
+    fn heed(&self, failure: &Failure) {
+        if matches!(failure, Failure::Refused(Refusal::Nonsense)) {
+            self.connections.distrust();
+        }
+    }
+
     async fn count(&self) -> Result<Count, Failure> {
         let answer = self.connections.command(&redis::cmd("DBSIZE")).await?;
         let count = redis::from_redis_value(answer).map_err(|_| Failure::NONSENSE)?;
@@ -309,7 +326,7 @@ impl SessionStore for RedisStore {
     ) -> BoxFuture<'a, Result<Option<Loaded>, StoreError>> {
         Box::pin(async move {
             let loaded = self.load_session(session, fields).await;
-            loaded.map_err(Failure::of_load)
+            loaded.map_err(|failure| self.load_failed(failure))
         })
     }
 
@@ -319,7 +336,8 @@ impl SessionStore for RedisStore {
                 return commit_in_steps(self, commit).await;
             }
             let step = self.apply(commit, &commit.index).await;
-            step.map(|step| step.outcome).map_err(Failure::of_commit)
+            step.map(|step| step.outcome)
+                .map_err(|failure| self.commit_failed(failure))
         })
     }
 
@@ -327,7 +345,11 @@ impl SessionStore for RedisStore {
         &'a self,
         principal: &'a PrincipalKey,
     ) -> BoxFuture<'a, Result<IndexEntries, StoreError>> {
-        Box::pin(async move { self.list(principal).await.map_err(Failure::of_load) })
+        Box::pin(async move {
+            self.list(principal)
+                .await
+                .map_err(|failure| self.load_failed(failure))
+        })
     }
 
     fn forget<'a>(
@@ -337,13 +359,17 @@ impl SessionStore for RedisStore {
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             let forgotten = self.forget_entry(principal, entry).await;
-            forgotten.map_err(Failure::of_load)
+            forgotten.map_err(|failure| self.load_failed(failure))
         })
     }
 
     /// The number of keys in the database, those of other applications and prefixes included.
     fn len(&self) -> BoxFuture<'_, Result<Count, StoreError>> {
-        Box::pin(async move { self.count().await.map_err(Failure::of_load) })
+        Box::pin(async move {
+            self.count()
+                .await
+                .map_err(|failure| self.load_failed(failure))
+        })
     }
 
     /// Nothing to do: the server forgets sessions by itself.

@@ -3,11 +3,15 @@
 //!
 //! The order must respect real time: a call that was answered before another one began comes
 //! first. A call that nobody waited for may come at any time after it began, or never.
+//!
+//! A call judges by the time at its place in the order or, on a store that takes its time before a
+//! call takes effect, by any time that the clock has shown since the call began.
 
 use std::collections::HashSet;
 
 use super::model::Model;
 use super::run::{Answer, Call, History};
+use crate::clock::Timestamp;
 
 /// The longest explanation that was found, where none explains everything.
 #[derive(Debug)]
@@ -27,7 +31,7 @@ pub(super) fn explain(history: &History) -> Result<(), Unexplained> {
         order: Vec::new(),
         longest: Vec::new(),
     };
-    let model = Model::new(history.start, history.is_exact);
+    let model = Model::new(history.is_exact);
     if search.extend(0, model) {
         return Ok(());
     }
@@ -72,7 +76,7 @@ impl Search<'_> {
             if horizon.is_some_and(|horizon| horizon < call.began) {
                 continue;
             }
-            for next in after(history, &model, call) {
+            for next in after(history, &model, call, &self.times(done, call)) {
                 self.order.push(index);
                 if self.extend(done | (1 << index), next) {
                     return true;
@@ -82,10 +86,33 @@ impl Search<'_> {
         }
         false
     }
+
+    /// By which times a call may judge that comes next; the last one is the present.
+    fn times(&self, done: u128, call: &Call) -> Vec<Timestamp> {
+        let mut times = vec![self.history.start];
+        // Only one task lets time pass, so this is the order in which it did.
+        for (index, passed) in self.history.calls.iter().enumerate() {
+            if let Answer::Passed(time) = passed.answer
+                && done & (1 << index) != 0
+            {
+                let present = times[times.len() - 1] + time;
+                let was_over = passed
+                    .answered
+                    .is_some_and(|answered| answered < call.began);
+                if was_over || !self.history.takes_time_early {
+                    times.clear();
+                }
+                times.push(present);
+            }
+        }
+        times
+    }
 }
 
-/// The states of the store in which a call may leave it; none if its answer is wrong.
-fn after(history: &History, model: &Model, call: &Call) -> Vec<Model> {
+/// The states of the store in which a call may leave it that judges by one of these times; none if
+/// its answer is wrong.
+fn after(history: &History, model: &Model, call: &Call, times: &[Timestamp]) -> Vec<Model> {
+    let present = times[times.len() - 1];
     let same_if = |allowed: bool| {
         if allowed {
             vec![model.clone()]
@@ -95,17 +122,29 @@ fn after(history: &History, model: &Model, call: &Call) -> Vec<Model> {
     };
     match &call.answer {
         Answer::Committed(commit, outcome) => {
-            model.after_commit(&history.commits[*commit], outcome.as_ref())
+            let (commit, outcome) = (&history.commits[*commit], outcome.as_ref());
+            let after = |now: &Timestamp| model.after_commit(commit, outcome, *now);
+            times.iter().flat_map(after).collect()
         }
         Answer::Loaded(session, loaded) => {
-            same_if(model.allows_load(session, &super::program::NAMES, loaded.as_ref()))
+            let (names, loaded) = (&super::program::NAMES, loaded.as_ref());
+            let allowed =
+                |now: &Timestamp| model.allows_load(session, names, loaded, *now, present);
+            if !times.iter().any(allowed) {
+                return Vec::new();
+            }
+            let mut seen = model.clone();
+            if loaded.is_none() {
+                // What is said to be over does not live on.
+                seen.forget(session);
+            }
+            vec![seen]
         }
-        Answer::Listed(principal, sessions) => same_if(model.allows_list(principal, sessions)),
-        Answer::Passed(time) => {
-            let mut later = model.clone();
-            later.pass(*time);
-            vec![later]
+        Answer::Listed(principal, sessions) => {
+            let allowed = |now: &Timestamp| model.allows_list(principal, sessions, *now);
+            same_if(times.iter().any(allowed))
         }
+        Answer::Passed(_) => vec![model.clone()],
     }
 }
 

@@ -2,6 +2,9 @@
 //!
 //! It shares no code with [`Record`](crate::store::Record), on purpose: drivers are built on that
 //! one, and a driver compared with itself would always be right.
+//!
+//! It has no time of its own: each call says by which moment it judges. What is over stays in the
+//! model and is not looked at, because a call that judges by an earlier moment may still see it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -24,8 +27,7 @@ const TAKEN_REMEMBERED: Duration = Duration::from_secs(30);
 /// Everything that a store holds.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Model {
-    now: Timestamp,
-    /// Whether the store's time is the model's, so that moments can be compared.
+    /// Whether the store's time is the history's, so that moments can be compared.
     is_exact: bool,
     sessions: BTreeMap<SessionId, Session>,
     listed: BTreeSet<(PrincipalKey, SessionId)>,
@@ -64,32 +66,29 @@ struct Taken {
 }
 
 impl Model {
-    /// An empty store at this moment. If it is not exact, time is not compared and stands still.
-    pub(super) fn new(now: Timestamp, is_exact: bool) -> Self {
+    /// An empty store. If it is not exact, moments are not compared.
+    pub(super) fn new(is_exact: bool) -> Self {
         Self {
-            now,
             is_exact,
             sessions: BTreeMap::new(),
             listed: BTreeSet::new(),
         }
     }
 
-    /// Time passes, and what it ends goes.
-    pub(super) fn pass(&mut self, time: Duration) {
-        self.now = self.now + time;
-        self.end_what_is_over();
-    }
-
     /// The store after a commit that was answered like this; several where the contract leaves a
     /// choice, none where the answer is wrong. `None` for a commit whose answer nobody saw.
-    pub(super) fn after_commit(&self, commit: &Commit, answer: Option<&Outcome>) -> Vec<Self> {
+    pub(super) fn after_commit(
+        &self,
+        commit: &Commit,
+        answer: Option<&Outcome>,
+        now: Timestamp,
+    ) -> Vec<Self> {
         let mut possible = Vec::new();
         let known = self
-            .sessions
-            .get(&commit.session)
+            .session(&commit.session, now)
             .and_then(|session| session.commits.iter().rev().position(|id| *id == commit.id));
         if let Some(commits_since) = known {
-            if self.is_repeated_answer(commit, answer) {
+            if self.is_repeated_answer(commit, answer, now) {
                 possible.push(self.clone());
             }
             if commits_since < REMEMBERED {
@@ -97,13 +96,12 @@ impl Model {
             }
         }
         let mut after = self.clone();
-        let expected = after.commit(commit);
-        after.end_what_is_over();
+        let expected = after.commit(commit, now);
         match answer {
             // A list may hold more than there is, so a limit may be reached early, if all that
             // comes before it allows the commit.
             Some(Outcome::LimitReached { principal }) => {
-                if self.may_be_refused_by_limit(commit, principal) {
+                if self.may_be_refused_by_limit(commit, principal, now) {
                     possible.push(self.clone());
                 }
             }
@@ -114,16 +112,20 @@ impl Model {
         possible
     }
 
-    /// Whether a load may answer this.
+    /// Whether a load may answer this that judges by the moment `now`. What is over at the moment
+    /// `present` of its effect may be reclaimed already.
     pub(super) fn allows_load(
         &self,
         session: &SessionId,
         names: &[&str],
         answer: Option<&Loaded>,
+        now: Timestamp,
+        present: Timestamp,
     ) -> bool {
-        let (session, loaded) = match (self.sessions.get(session), answer) {
+        let (session, loaded) = match (self.session(session, now), answer) {
             (Some(session), Some(loaded)) => (session, loaded),
-            (expected, found) => return expected.is_none() && found.is_none(),
+            (Some(session), None) => return session.is_over(present),
+            (None, found) => return found.is_none(),
         };
         let header = &loaded.header;
         let same = |one: Timestamp, other: Timestamp| one == other || !self.is_exact;
@@ -131,9 +133,10 @@ impl Model {
             (Some(one), Some(other)) => same(one, other),
             (one, other) => one.is_none() && other.is_none(),
         };
-        let previous = session.previous.map(|(verifier, _)| verifier);
+        let previous = |now| session.previous(now).copied();
+        let found_previous = header.previous.map(|previous| *previous.as_bytes());
         header.verifier.as_bytes() == &session.verifier
-            && header.previous.map(|previous| *previous.as_bytes()) == previous
+            && (found_previous == previous(now) || found_previous == previous(present))
             && same(header.created, session.created)
             && same(header.rotated, session.rotated)
             && same(header.seen, session.seen)
@@ -142,43 +145,67 @@ impl Model {
             && header.persistent == session.persistent
             && header.label.as_deref() == session.label.as_deref()
             && header.last_commit.as_ref() == session.commits.last()
-            && same(loaded.now, self.now)
+            && same(loaded.now, now)
             && loaded.fields.len() == names.len()
             && names.iter().zip(&loaded.fields).all(|(name, found)| {
-                match (session.fields.get(*name), found) {
+                match (session.field(name, now), found) {
                     (Some(field), Some(found)) => {
                         field.value == found.value && same_option(field.deadline, found.deadline)
                     }
-                    (expected, found) => expected.is_none() && found.is_none(),
+                    (Some(_), None) => session.field(name, present).is_none(),
+                    (None, found) => found.is_none(),
                 }
             })
     }
 
     /// Whether a principal's list may be this one: everybody who is listed and alive, and more.
-    pub(super) fn allows_list(&self, principal: &PrincipalKey, answer: &[SessionId]) -> bool {
+    pub(super) fn allows_list(
+        &self,
+        principal: &PrincipalKey,
+        answer: &[SessionId],
+        now: Timestamp,
+    ) -> bool {
+        self.listed_by(principal, now)
+            .all(|session| answer.contains(session))
+    }
+
+    fn session(&self, id: &SessionId, now: Timestamp) -> Option<&Session> {
+        let session = self.sessions.get(id);
+        session.filter(|session| !session.is_over(now))
+    }
+
+    fn listed_by<'a>(
+        &'a self,
+        principal: &'a PrincipalKey,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &'a SessionId> {
         self.listed
             .iter()
-            .filter(|(listed, session)| listed == principal && self.sessions.contains_key(session))
-            .all(|(_, session)| answer.contains(session))
+            .filter(move |(listed, session)| {
+                listed == principal && self.session(session, now).is_some()
+            })
+            .map(|(_, session)| session)
     }
 
     /// What a commit does that was not applied before.
-    fn commit(&mut self, commit: &Commit) -> Outcome {
+    fn commit(&mut self, commit: &Commit, now: Timestamp) -> Outcome {
         let applied = |values| Outcome::Applied(crate::store::Applied::new(values));
         let nothing = || vec![None; commit.changes.len()];
-        if let Some(refused) = self.refusal(commit) {
+        if let Some(refused) = self.refusal(commit, now) {
             return refused;
         }
         match &commit.action {
             Action::Destroy { .. } | Action::Revoke => {
-                self.sessions.remove(&commit.session);
                 self.change_lists(commit);
+                self.forget(&commit.session);
                 applied(nothing())
             }
             Action::Create { verifier } => {
-                let mut created = Session::new(*verifier.as_bytes(), self.now);
-                match created.change(commit, self.now) {
+                let mut created = Session::new(*verifier.as_bytes(), now);
+                match created.change(commit, now) {
                     Ok(values) => {
+                        // Of one that has ended.
+                        self.forget(&commit.session);
                         self.sessions.insert(commit.session, created);
                         self.change_lists(commit);
                         applied(values)
@@ -188,7 +215,7 @@ impl Model {
             }
             Action::Update { .. } => {
                 let mut changed = self.sessions[&commit.session].clone();
-                match changed.change(commit, self.now) {
+                match changed.change(commit, now) {
                     Ok(values) => {
                         self.sessions.insert(commit.session, changed);
                         self.change_lists(commit);
@@ -201,13 +228,13 @@ impl Model {
     }
 
     /// What refuses a commit before any of its changes is looked at.
-    fn refusal(&self, commit: &Commit) -> Option<Outcome> {
-        self.refusal_by_session(commit)
-            .or_else(|| self.refusal_by_limit(commit))
+    fn refusal(&self, commit: &Commit, now: Timestamp) -> Option<Outcome> {
+        self.refusal_by_session(commit, now)
+            .or_else(|| self.refusal_by_limit(commit, now))
     }
 
-    fn refusal_by_session(&self, commit: &Commit) -> Option<Outcome> {
-        let session = self.sessions.get(&commit.session);
+    fn refusal_by_session(&self, commit: &Commit, now: Timestamp) -> Option<Outcome> {
+        let session = self.session(&commit.session, now);
         let is_admitted = match &commit.action {
             Action::Create { .. } => session.is_none(),
             Action::Update {
@@ -219,8 +246,8 @@ impl Model {
                 rotation: None,
             }
             | Action::Destroy { verifier } => session.is_some_and(|session| {
-                let previous = session.previous.map(|(verifier, _)| verifier);
-                session.verifier == *verifier.as_bytes() || previous == Some(*verifier.as_bytes())
+                session.verifier == *verifier.as_bytes()
+                    || session.previous(now) == Some(verifier.as_bytes())
             }),
             Action::Revoke => session.is_some(),
         };
@@ -234,7 +261,7 @@ impl Model {
         for condition in &commit.conditions {
             match condition {
                 Condition::Field { name, value } => {
-                    let field = session.and_then(|session| session.fields.get(name));
+                    let field = session.and_then(|session| session.field(name, now));
                     if field.map(|field| &field.value) != value.as_ref() {
                         let field = Some(name.clone());
                         return Some(Outcome::Conflict { field });
@@ -250,7 +277,7 @@ impl Model {
         None
     }
 
-    fn refusal_by_limit(&self, commit: &Commit) -> Option<Outcome> {
+    fn refusal_by_limit(&self, commit: &Commit, now: Timestamp) -> Option<Outcome> {
         for change in &commit.index {
             if let IndexChange::Add {
                 principal,
@@ -258,11 +285,8 @@ impl Model {
                 ..
             } = change
             {
-                let others = self.listed.iter().filter(|(listed, session)| {
-                    listed == principal
-                        && *session != commit.session
-                        && self.sessions.contains_key(session)
-                });
+                let listed = self.listed_by(principal, now);
+                let others = listed.filter(|session| **session != commit.session);
                 if others.count() >= *limit as usize {
                     let principal = *principal;
                     return Some(Outcome::LimitReached { principal });
@@ -272,9 +296,14 @@ impl Model {
         None
     }
 
-    fn may_be_refused_by_limit(&self, commit: &Commit, named: &PrincipalKey) -> bool {
+    fn may_be_refused_by_limit(
+        &self,
+        commit: &Commit,
+        named: &PrincipalKey,
+        now: Timestamp,
+    ) -> bool {
         let limits = |change: &IndexChange| matches!(change, IndexChange::Add { principal, limit: Some(_), .. } if principal == named);
-        self.refusal_by_session(commit).is_none() && commit.index.iter().any(limits)
+        self.refusal_by_session(commit, now).is_none() && commit.index.iter().any(limits)
     }
 
     fn change_lists(&mut self, commit: &Commit) {
@@ -287,8 +316,19 @@ impl Model {
         }
     }
 
+    /// A session is gone, and nothing brings it back.
+    pub(super) fn forget(&mut self, session: &SessionId) {
+        self.sessions.remove(session);
+        self.listed.retain(|(_, listed)| listed != session);
+    }
+
     /// Whether a commit that was applied before may be answered like this now.
-    fn is_repeated_answer(&self, commit: &Commit, answer: Option<&Outcome>) -> bool {
+    fn is_repeated_answer(
+        &self,
+        commit: &Commit,
+        answer: Option<&Outcome>,
+        now: Timestamp,
+    ) -> bool {
         let session = &self.sessions[&commit.session];
         let applied = match answer {
             None => return true,
@@ -297,7 +337,7 @@ impl Model {
         };
         let right = |(change, answered): (&Change, &Option<Bytes>)| match change {
             Change::Merge { name, .. } => {
-                session.fields.get(name).map(|field| &field.value) == answered.as_ref()
+                session.field(name, now).map(|field| &field.value) == answered.as_ref()
             }
             Change::Take { name } => {
                 let taken = session.taken.iter().enumerate();
@@ -307,7 +347,7 @@ impl Model {
                 let Some((index, taken)) = taken else {
                     return answered.is_none();
                 };
-                let is_old = self.now >= taken.at + TAKEN_REMEMBERED;
+                let is_old = now >= taken.at + TAKEN_REMEMBERED;
                 let was_taken_again = session.taken[index + 1..]
                     .iter()
                     .any(|later| later.field == *name);
@@ -320,23 +360,6 @@ impl Model {
         };
         commit.changes.len() == applied.values.len()
             && commit.changes.iter().zip(&applied.values).all(right)
-    }
-
-    fn end_what_is_over(&mut self) {
-        let now = self.now;
-        self.sessions.retain(|_, session| {
-            let idle_end = session.idle.map(|idle| session.seen + idle);
-            [idle_end, session.end]
-                .into_iter()
-                .flatten()
-                .all(|end| now < end)
-        });
-        for session in self.sessions.values_mut() {
-            session.end_what_is_over(now);
-        }
-        let sessions = &self.sessions;
-        self.listed
-            .retain(|(_, session)| sessions.contains_key(session));
     }
 }
 
@@ -358,10 +381,22 @@ impl Session {
         }
     }
 
-    fn end_what_is_over(&mut self, now: Timestamp) {
-        self.fields
-            .retain(|_, field| field.deadline.is_none_or(|deadline| now < deadline));
-        self.previous = self.previous.filter(|(_, until)| now < *until);
+    fn is_over(&self, now: Timestamp) -> bool {
+        let idle_end = self.idle.map(|idle| self.seen + idle);
+        [idle_end, self.end]
+            .into_iter()
+            .flatten()
+            .any(|end| end <= now)
+    }
+
+    fn field(&self, name: &str, now: Timestamp) -> Option<&Field> {
+        let field = self.fields.get(name);
+        field.filter(|field| field.deadline.is_none_or(|deadline| now < deadline))
+    }
+
+    fn previous(&self, now: Timestamp) -> Option<&[u8; 32]> {
+        let (verifier, until) = self.previous.as_ref()?;
+        (now < *until).then_some(verifier)
     }
 
     /// Applies everything, or says why nothing may be. A refusal leaves `self` half changed.
@@ -369,7 +404,6 @@ impl Session {
         let mut values = Vec::new();
         for change in &commit.changes {
             values.push(self.change_field(commit.id, change, now)?);
-            self.end_what_is_over(now);
         }
         if commit.end_grace {
             self.previous = None;
@@ -413,7 +447,7 @@ impl Session {
                 ttl,
                 only_if_absent,
             } => {
-                if !(*only_if_absent && self.fields.contains_key(name)) {
+                if !(*only_if_absent && self.field(name, now).is_some()) {
                     self.write(name, value.clone(), *ttl, now);
                 }
                 Ok(None)
@@ -431,8 +465,7 @@ impl Session {
                 ttl,
             } => {
                 let stored = self
-                    .fields
-                    .get(name)
+                    .field(name, now)
                     .and_then(|field| integer(&field.value));
                 let stored = stored.unwrap_or(*initial);
                 let Some(result) = combine(*operation, stored, *operand, *range) else {
@@ -444,13 +477,15 @@ impl Session {
                 Ok(Some(value))
             }
             Change::Renew { name, ttl } => {
-                if let Some(field) = self.fields.get_mut(name) {
-                    field.deadline = Some(now + *ttl);
+                if let Some(field) = self.field(name, now) {
+                    let value = field.value.clone();
+                    self.write(name, value, Some(FieldTtl::restarting(*ttl)), now);
                 }
                 Ok(None)
             }
             Change::Take { name } => {
-                let value = self.fields.remove(name).map(|field| field.value);
+                let value = self.field(name, now).map(|field| field.value.clone());
+                self.fields.remove(name);
                 if let Some(value) = &value {
                     self.taken.push(Taken {
                         commit,
@@ -465,7 +500,7 @@ impl Session {
     }
 
     fn write(&mut self, name: &FieldName, value: Bytes, ttl: Option<FieldTtl>, now: Timestamp) {
-        let before = self.fields.get(name).and_then(|field| field.deadline);
+        let before = self.field(name, now).and_then(|field| field.deadline);
         let deadline = match (ttl, before) {
             (None, _) => None,
             (Some(ttl), Some(before)) if !ttl.restart => Some(before),

@@ -330,7 +330,11 @@ impl<'a> Author<'a> {
         }
     }
 
+    /// Rarely one that is over at once.
     fn duration(&mut self) -> Duration {
+        if self.one_in(16) {
+            return Duration::ZERO;
+        }
         self.unit * self.random.u32(1..=4)
     }
 

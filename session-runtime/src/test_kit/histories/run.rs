@@ -25,6 +25,8 @@ pub(super) struct History {
     pub(super) start: Timestamp,
     /// Whether time stands still but for what the program says.
     pub(super) is_exact: bool,
+    /// Whether a call may have taken its time before it took effect.
+    pub(super) takes_time_early: bool,
 }
 
 #[derive(Debug)]
@@ -170,6 +172,7 @@ impl Run {
             calls,
             start,
             is_exact,
+            takes_time_early: !self.harness.is_index_atomic(),
         }
     }
 
