@@ -54,7 +54,8 @@ use crate::store::SessionStore;
 ///
 /// - A handler, or middleware, gets the session of the **innermost** layer round it.
 /// - Each layer saves its own session and sets its own cookie; one response can carry both. The
-///   inner layer's commit comes first, and stays when the outer one's fails.
+///   inner layer saves first. If the outer one then fails, its error is the whole response: what
+///   the inner one saved stays, and its cookie does not leave.
 /// - The names must differ. Under one name, each layer takes the cookie of the other for one that
 ///   opens nothing and has the visitor drop it.
 /// - Clones of one layer count as one, wherever they are: a router that has the layer can be nested

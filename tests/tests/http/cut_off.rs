@@ -86,6 +86,7 @@ async fn a_panic_is_an_answer_that_saves_nothing_wherever_it_is_caught() {
         let store = Store::new(MemoryStore::new());
         let panicking = |mut session: Session<Shop>| async move {
             session.visits = 9;
+            session.rotate();
             if session.visits == 9 {
                 panic!("on purpose");
             }

@@ -6,8 +6,11 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{get, post};
+use http::StatusCode;
+use session_runtime::store::StoreErrorKind;
 use session_runtime::{MemoryStore, Session, SessionLayer};
 use tests::counting::CountingStore;
+use tests::faulty::{Fault, FaultyStore};
 
 use crate::wire::{Client, Version};
 use crate::{Shop, read, write};
@@ -65,6 +68,26 @@ async fn a_session_is_that_of_the_innermost_layer() {
         assert_eq!(visitor.jar.get("__Host-admin"), None);
         assert_eq!(visitor.get("/admin").await.body, "0 ");
         assert_eq!(visitor.get("/").await.body, "60 ");
+    }
+}
+
+#[tokio::test]
+async fn where_the_outer_layer_cannot_save_its_error_is_the_whole_response() {
+    for version in Version::ALL {
+        let failing = FaultyStore::new(MemoryStore::new());
+        failing.on_commit(Fault::Fail(StoreErrorKind::Unavailable));
+        let outer = SessionLayer::builder(failing).cookie_name("__Host-site");
+        let (inner, inner_store) = layer("__Host-admin");
+        let app = Router::new()
+            .route("/", post(write))
+            .layer(inner)
+            .layer(from_fn(add_ten))
+            .layer(outer.build().expect("a layer"));
+        let mut visitor = Client::of(&app, version).await;
+        let answer = visitor.post("/").await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.set_cookies(), [""; 0]);
+        assert_eq!(inner_store.sessions().await, 1);
     }
 }
 
