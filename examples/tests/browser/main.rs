@@ -346,14 +346,29 @@ async fn small_screens_and_keyboards_are_enough() {
         browser.element("#code").await;
         for width in [400, 1280] {
             browser.resize(width).await;
-            for path in ["/", "/cart", "/sign-in", "/account", "/code", "/devices", "/nowhere"] {
+            for path in [
+                "/", "/cart", "/sign-in", "/account", "/code", "/devices", "/nowhere",
+            ] {
                 browser.open(path).await;
-                assert_eq!(browser.run(OBSTACLES).await, json!([]), "{path}, {width} px");
-                browser.picture(&format!("{width}{}", path.replace('/', "-"))).await;
+                assert_eq!(
+                    browser.run(OBSTACLES).await,
+                    json!([]),
+                    "{path}, {width} px"
+                );
+                browser
+                    .picture(&format!("{width}{}", path.replace('/', "-")))
+                    .await;
             }
         }
         browser.open("/cart").await;
-        for expected in ["Tea shop", "Cart 1", "Account", "Sign out", "Remove one", "Add one"] {
+        for expected in [
+            "Tea shop",
+            "Cart 1",
+            "Account",
+            "Sign out",
+            "Remove one",
+            "Add one",
+        ] {
             browser.press_tab().await;
             assert_eq!(browser.run(FOCUS).await, json!([expected, true]));
         }
