@@ -66,7 +66,8 @@ use crate::store::SessionStore;
 /// Layers that are added to a router later are outside of those that were added before.
 ///
 /// - Middleware that takes the session belongs inside: add it before this layer. What it changes
-///   and what the handler changes is saved in one commit.
+///   and what the handler changes is saved in one commit. To see what the handler changed, extract
+///   the session once more after it, from a clone of the request's parts.
 /// - A timeout belongs outside: add it after this layer. Of a request that it cuts off nothing is
 ///   saved. Inside, its answer is one like any other, and what the handler had changed until then
 ///   is saved with it.
