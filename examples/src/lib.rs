@@ -10,7 +10,15 @@ use tokio::net::TcpListener;
 /// Fails when it cannot listen there.
 pub async fn serve(app: Router) -> std::io::Result<()> {
     let address = std::env::args().nth(1);
-    let address = address.as_deref().unwrap_or("127.0.0.1:3000");
+    serve_at(app, address.as_deref().unwrap_or("127.0.0.1:3000")).await
+}
+
+/// Serves `app` at this address.
+///
+/// # Errors
+///
+/// Fails when it cannot listen there.
+pub async fn serve_at(app: Router, address: &str) -> std::io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);
     axum::serve(listener, app).await

@@ -15,8 +15,12 @@ use crate::secrets;
 #[derive(Debug, Clone)]
 pub struct Browser {
     app: Router,
-    jar: BTreeMap<String, String>,
+    jar: Jar,
 }
+
+/// Cookies by their names.
+#[derive(Debug, Clone, Default)]
+pub struct Jar(BTreeMap<String, String>);
 
 /// What came back.
 #[derive(Debug)]
@@ -32,10 +36,7 @@ pub struct Answer {
 impl Answer {
     /// The `Set-Cookie` headers.
     pub fn set_cookies(&self) -> Vec<String> {
-        let values = self.headers.get_all(SET_COOKIE).iter();
-        values
-            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-            .collect()
+        set_cookies(&self.headers)
     }
 }
 
@@ -45,7 +46,7 @@ impl Browser {
         crate::events::install();
         Self {
             app: app.clone(),
-            jar: BTreeMap::new(),
+            jar: Jar::default(),
         }
     }
 
@@ -56,22 +57,17 @@ impl Browser {
 
     /// The value of a cookie.
     pub fn cookie(&self, name: &str) -> Option<&str> {
-        self.jar.get(name).map(String::as_str)
+        self.jar.get(name)
     }
 
     /// Puts a cookie into the jar.
     pub fn set_cookie(&mut self, name: &str, value: &str) {
-        self.jar.insert(name.to_owned(), value.to_owned());
+        self.jar.insert(name, value);
     }
 
     /// The `Cookie` header that the visitor sends.
     pub fn cookie_header(&self) -> Option<String> {
-        let pairs: Vec<_> = self
-            .jar
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
-        (!pairs.is_empty()).then(|| pairs.join("; "))
+        self.jar.header()
     }
 
     /// A GET request.
@@ -94,23 +90,53 @@ impl Browser {
             .body(Body::empty())
             .expect("the test's request is valid");
         let answer = send(&self.app, request).await;
-        for cookie in answer.set_cookies() {
-            self.keep(&cookie);
-        }
+        self.jar.keep(&answer.headers);
         answer
     }
+}
 
-    fn keep(&mut self, cookie: &str) {
-        let mut parts = cookie.split(';');
-        let pair = parts.next().and_then(|pair| pair.split_once('='));
-        let (name, value) = pair.expect("a cookie is a pair");
-        let is_removal = parts.any(|attribute| attribute.trim().eq_ignore_ascii_case("max-age=0"));
-        if is_removal {
-            self.jar.remove(name);
-        } else {
-            self.jar.insert(name.to_owned(), value.to_owned());
+impl Jar {
+    /// The value of a cookie.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// Puts a cookie into the jar.
+    pub fn insert(&mut self, name: &str, value: &str) {
+        self.0.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Each cookie as a pair.
+    pub fn crumbs(&self) -> Vec<String> {
+        let pair = |(name, value)| format!("{name}={value}");
+        self.0.iter().map(pair).collect()
+    }
+
+    /// All cookies as one `Cookie` header.
+    pub fn header(&self) -> Option<String> {
+        (!self.0.is_empty()).then(|| self.crumbs().join("; "))
+    }
+
+    /// Does what a response says about cookies.
+    pub fn keep(&mut self, headers: &HeaderMap) {
+        for cookie in set_cookies(headers) {
+            let mut parts = cookie.split(';');
+            let pair = parts.next().and_then(|pair| pair.split_once('='));
+            let (name, value) = pair.expect("a cookie is a pair");
+            if parts.any(|attribute| attribute.trim().eq_ignore_ascii_case("max-age=0")) {
+                self.0.remove(name);
+            } else {
+                self.insert(name, value);
+            }
         }
     }
+}
+
+fn set_cookies(headers: &HeaderMap) -> Vec<String> {
+    let values = headers.get_all(SET_COOKIE).iter();
+    values
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        .collect()
 }
 
 /// Sends one request as it is.

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! cargo run -p examples --bin csrf
-//! curl -c jar -b jar -d 'to=bob' http://127.0.0.1:3000/pay                                # paid
-//! curl -c jar -b jar -d 'to=eve' -H 'sec-fetch-site: cross-site' http://127.0.0.1:3000/pay # 403
-//! curl -c jar -b jar http://127.0.0.1:3000/                                               # ["bob"]
+//! curl -c jar -b jar -d 'to=bob' http://127.0.0.1:3000/pay        # paid
+//! curl -i -b jar -d 'to=eve' -H 'sec-fetch-site: cross-site' http://127.0.0.1:3000/pay   # 403
+//! curl -b jar http://127.0.0.1:3000/                              # ["bob"]
 //! ```
 //!
 //! The session cookie's `SameSite=Lax` already keeps the cookie out of other sites' posts. The

@@ -1,16 +1,18 @@
 //! A Chromium without a screen.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use fantoccini::elements::Element;
+use fantoccini::key::Key;
 use fantoccini::wd::WindowHandle;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Map, Value, json};
+use tests::servers::say_not_tested;
 
 use crate::program::{PATIENCE, Program};
 
@@ -29,17 +31,15 @@ struct Driver {
     profile: PathBuf,
 }
 
-/// Whether there is a browser. Where tests must not be skipped, its absence is a failure.
+/// Whether there is a browser. Its absence is said, and in CI it is a failure.
 pub(crate) fn is_installed() -> bool {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let is_there = |program| std::env::split_paths(&folders).any(|it| it.join(program).is_file());
     let installed = is_there("chromium") && is_there("chromedriver");
     if !installed {
-        let text = "`chromium` and `chromedriver` are not installed; `.ci/browser` installs them";
-        let required = std::env::var_os("CI").is_some_and(|value| value == "true");
-        assert!(!required, "{text}");
-        // Not by a macro, whose output a test that passes would swallow.
-        let _ = writeln!(std::io::stderr(), "\nSKIPPED, nothing was tested: {text}\n");
+        say_not_tested(
+            "`chromium` and `chromedriver` are not installed; `.ci/browser` installs them",
+        );
     }
     installed
 }
@@ -179,6 +179,18 @@ impl Browser {
             .send_keys(keys)
             .await;
         pressed.expect("it takes keys");
+    }
+
+    /// Moves the focus on.
+    pub(crate) async fn press_tab(&self) {
+        self.press(&String::from(char::from(Key::Tab))).await;
+    }
+
+    /// Makes the page so many pixels wide.
+    pub(crate) async fn resize(&self, width: u32) {
+        let resized = self.client.set_window_size(width, 800).await;
+        resized.expect("the window takes a size");
+        assert_eq!(self.run("return innerWidth").await, json!(width));
     }
 
     pub(crate) async fn wait_for_path(&self, path: &str) {

@@ -4,6 +4,7 @@ mod program;
 mod visitor;
 
 mod cart;
+mod cluster;
 mod counter;
 mod csrf;
 mod custom_store;

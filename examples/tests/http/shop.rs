@@ -156,6 +156,10 @@ fn five_wrong_passwords_are_enough() {
         let answer = visitor.post("/sign-in", &WRONG);
         assert_eq!(answer.status, 401);
         assert!(answer.says(&format!("Attempts left: {left}.")));
+        assert!(
+            answer.says("value=\"ada\""),
+            "the name need not be typed again"
+        );
     }
     assert_eq!(visitor.post("/sign-in", &WRONG).status, 429);
     assert_eq!(visitor.post("/sign-in", &ADA).status, 429);

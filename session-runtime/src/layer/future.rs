@@ -20,12 +20,15 @@ pin_project! {
     /// Dropping it, as a server does when the client goes away, saves nothing that the handler
     /// had not saved itself.
     pub struct SessionFuture<F> {
+        // Dropped when it has answered, before the commit: what a layer inside has cut off, such as
+        // one with a timeout, hands its changes over as a handler does that returns.
         #[pin]
-        handler: F,
+        handler: Option<F>,
         // Made only for a request that has something to save.
         finish: Option<BoxFuture<'static, Response>>,
-        // Dropped last: what a handler that is dropped leaves behind is no loss to report.
-        session: Closing,
+        // Dropped last: what a handler that is dropped leaves behind is no loss to report. Absent
+        // where the same layer is outside too, and does the work.
+        session: Option<Closing>,
     }
 }
 
@@ -39,11 +42,11 @@ impl Drop for Closing {
 }
 
 impl<F> SessionFuture<F> {
-    pub(super) fn new(handler: F, session: Arc<RequestSession>) -> Self {
+    pub(super) fn new(handler: F, session: Option<Arc<RequestSession>>) -> Self {
         Self {
-            handler,
+            handler: Some(handler),
             finish: None,
-            session: Closing(session),
+            session: session.map(Closing),
         }
     }
 }
@@ -57,10 +60,13 @@ where
     type Output = Result<Response, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        if this.finish.is_none() {
-            let response = ready!(this.handler.poll(context))?.map(Body::new);
-            let session = &this.session.0;
+        let mut this = self.project();
+        if let Some(handler) = this.handler.as_mut().as_pin_mut() {
+            let response = ready!(handler.poll(context))?.map(Body::new);
+            this.handler.set(None);
+            let Some(Closing(session)) = this.session else {
+                return Poll::Ready(Ok(response));
+            };
             if !session.was_used() {
                 session.close();
                 return Poll::Ready(Ok(response));
@@ -74,7 +80,7 @@ where
         }
         match this.finish {
             Some(finish) => finish.as_mut().poll(context).map(Ok),
-            None => unreachable!("set above"),
+            None => panic!("polled after it was ready"),
         }
     }
 }

@@ -27,6 +27,51 @@ use crate::store::SessionStore;
 ///     .route("/", get(|| async { "hello" }))
 ///     .layer(SessionLayer::new(MemoryStore::new()));
 /// ```
+///
+/// # Several layers
+///
+/// One layer serves a whole program, and any number of schemas share its session. A part that is
+/// to have sessions of its own, such as an administration, gets a layer of its own, with another
+/// [`cookie_name`](SessionLayerBuilder::cookie_name) and, if you like, another store:
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use session_runtime::{MemoryStore, SessionLayer};
+///
+/// # fn main() -> Result<(), session_runtime::ConfigError> {
+/// let admin_sessions = SessionLayer::builder(MemoryStore::new())
+///     .cookie_name("__Host-admin")
+///     .build()?;
+/// let admin = Router::new()
+///     .route("/", get(|| async { "only for us" }))
+///     .layer(admin_sessions);
+/// let app: Router = Router::new()
+///     .nest("/admin", admin)
+///     .layer(SessionLayer::new(MemoryStore::new()));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// - A handler, or middleware, gets the session of the **innermost** layer round it.
+/// - Each layer saves its own session and sets its own cookie; one response can carry both. The
+///   inner layer saves first. If the outer one then fails, its error is the whole response: what
+///   the inner one saved stays, and its cookie does not leave.
+/// - The names must differ. Under one name, each layer takes the cookie of the other for one that
+///   opens nothing and has the visitor drop it.
+/// - Clones of one layer count as one, wherever they are: a router that has the layer can be nested
+///   in a router that has it too.
+///
+/// # Beside other layers
+///
+/// Layers that are added to a router later are outside of those that were added before.
+///
+/// - Middleware that takes the session belongs inside: add it before this layer. What it changes
+///   and what the handler changes is saved in one commit. To see what the handler changed, extract
+///   the session once more after it, from a clone of the request's parts.
+/// - A timeout belongs outside: add it after this layer. Of a request that it cuts off nothing is
+///   saved. Inside, its answer is one like any other, and what the handler had changed until then
+///   is saved with it.
+/// - A layer that catches panics may be inside or outside; nothing is saved either way.
 #[derive(Clone)]
 pub struct SessionLayer {
     shared: Arc<Shared>,

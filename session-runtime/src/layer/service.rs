@@ -40,9 +40,13 @@ where
     }
 
     fn call(&mut self, mut request: http::Request<RequestBody>) -> Self::Future {
+        let outside = request.extensions().get::<Arc<RequestSession>>();
+        if outside.is_some_and(|session| Arc::ptr_eq(session.shared(), &self.shared)) {
+            return SessionFuture::new(self.inner.call(request), None);
+        }
         let session = Arc::new(RequestSession::new(self.shared.clone()));
         request.extensions_mut().insert(session.clone());
-        SessionFuture::new(self.inner.call(request), session)
+        SessionFuture::new(self.inner.call(request), Some(session))
     }
 }
 

@@ -54,7 +54,7 @@ impl Accounts {
 
     /// Whose name and password these are. Takes as long for a name that nobody has, so that the
     /// time does not tell which names there are.
-    pub(crate) async fn check(&self, name: String, password: String) -> Option<CustomerId> {
+    pub(crate) async fn check(&self, name: &str, password: String) -> Option<CustomerId> {
         let found = self
             .customers
             .iter()

@@ -21,14 +21,17 @@ const ATTEMPTS: u32 = 5;
 #[template(path = "sign_in.html")]
 struct SignIn {
     page: Page,
+    /// What was typed before, so that only the password is typed again.
+    name: String,
     problem: Option<String>,
     hint: String,
 }
 
 impl SignIn {
-    fn page(shop: &Shop, problem: Option<String>) -> Response {
+    fn page(shop: &Shop, name: String, problem: Option<String>) -> Response {
         render(&Self {
             page: Page::of(shop),
+            name,
             problem,
             hint: Accounts::hint(),
         })
@@ -42,7 +45,7 @@ pub(crate) struct Credentials {
 }
 
 pub(crate) async fn show(session: ReadSession<Shop>) -> Response {
-    SignIn::page(&session, None)
+    SignIn::page(&session, String::new(), None)
 }
 
 /// Setting `customer` is all that a sign-in takes: it is the principal, so the visitor gets a new
@@ -51,18 +54,17 @@ pub(crate) async fn submit(
     State(app): State<App>,
     mut session: Session<Shop>,
     headers: HeaderMap,
-    Form(credentials): Form<Credentials>,
+    Form(Credentials { name, password }): Form<Credentials>,
 ) -> Result<Response, Failure> {
     // Counted before the password is looked at, and at once: of any number of simultaneous attempts
     // no more are looked at than are allowed.
     let attempts = session.add(Shop::FAILED_LOGINS, 1).await?;
     if attempts > ATTEMPTS {
         let problem = "Too many attempts. Try again in ten minutes.".to_owned();
-        let page = SignIn::page(&session, Some(problem));
+        let page = SignIn::page(&session, name, Some(problem));
         return Ok((StatusCode::TOO_MANY_REQUESTS, page).into_response());
     }
-    let Credentials { name, password } = credentials;
-    Ok(match app.accounts.check(name, password).await {
+    Ok(match app.accounts.check(&name, password).await {
         Some(customer) => {
             session.customer = Some(customer);
             session.remove(Shop::FAILED_LOGINS);
@@ -72,7 +74,7 @@ pub(crate) async fn submit(
         None => {
             let left = ATTEMPTS - attempts;
             let problem = format!("That is not right. Attempts left: {left}.");
-            let page = SignIn::page(&session, Some(problem));
+            let page = SignIn::page(&session, name, Some(problem));
             (StatusCode::UNAUTHORIZED, page).into_response()
         }
     })
