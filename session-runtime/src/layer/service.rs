@@ -41,7 +41,9 @@ where
 
     fn call(&mut self, mut request: http::Request<RequestBody>) -> Self::Future {
         let session = Arc::new(RequestSession::new(self.shared.clone()));
-        request.extensions_mut().insert(session.clone());
+        if let Some(outer) = request.extensions_mut().insert(session.clone()) {
+            self.shared.report_nested_in(outer.shared());
+        }
         SessionFuture::new(self.inner.call(request), session)
     }
 }
