@@ -1,3 +1,7 @@
+// Where the README's links lead here; its own definitions of them, at its end, are for the web. Of two
+// definitions Markdown takes the first.
+#![cfg_attr(doc, doc = include_str!("links.md"))]
+#![cfg_attr(doc, doc = include_str!("screenshots.md"))]
 #![doc = include_str!("../README.md")]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
