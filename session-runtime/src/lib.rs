@@ -47,9 +47,12 @@ pub use self::principal::{SessionInfo, Sessions};
 pub use self::schema::{Field, FieldSpec, FieldValue, Integer, Merge, Renew, SessionSchema};
 pub use self::session::{ReadSession, Session, Ttl};
 #[cfg(all(unix, feature = "file"))]
+#[doc(inline)]
 pub use self::store::FileStore;
+#[doc(inline)]
 pub use self::store::{MemoryStore, SessionStore, StoreError};
 #[cfg(feature = "redis")]
+#[doc(inline)]
 pub use self::store::{RedisStore, Tier};
 pub use self::token::{
     CommitId, ParseCommitIdError, ParseSessionIdError, ParseVerifierError, RandomError, SessionId,

@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
-use session_runtime::{RedisConnectError, RedisStore};
+use session_runtime::RedisStore;
+use session_runtime::store::RedisConnectError;
 use tests::servers::{Options, Server, available};
 
 fn guide() -> String {
