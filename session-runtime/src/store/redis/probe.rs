@@ -27,7 +27,7 @@ const HSETEX_PROBE: [&str; 7] = ["FXX", "PXAT", "1", "FIELDS", "1", "field", "va
 /// before Redis 7 cannot say.
 const HSET_PROBE: &str = "\
 if redis.acl_check_cmd and not redis.acl_check_cmd('HSET', KEYS[1], 'field', 'value') then
-  return redis.error_reply('NOPERM')
+  return redis.error_reply('NOPERM no right to write')
 end
 return 1
 ";
