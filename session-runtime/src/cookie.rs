@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cookie::Cookie;
-use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
+use http::header::{COOKIE, HOST, HeaderMap, HeaderValue, ORIGIN, REFERER, SET_COOKIE};
 
 use crate::signature::Signer;
 use crate::token::Token;
@@ -91,6 +91,22 @@ impl CookieSettings {
         let unsigned = value.split(|&byte| byte == b'.').next()?;
         *forged |= Token::parse(unsigned).is_some();
         None
+    }
+
+    /// Whether a browser will not send our cookie back, as far as the request tells: it says that it
+    /// shows this host over plain http. Only good for a hint to developers. What a proxy does
+    /// before us is not in the request, so nothing else may depend on it.
+    pub(crate) fn is_lost_over_http(&self, headers: &HeaderMap) -> bool {
+        let Some(host) = headers.get(HOST).filter(|_| self.secure) else {
+            return false;
+        };
+        let pages = [ORIGIN, REFERER];
+        let mut pages = pages.iter().filter_map(|name| headers.get(name));
+        pages.any(|page| {
+            let address = page.as_bytes().strip_prefix(b"http://");
+            let path = address.and_then(|address| address.strip_prefix(host.as_bytes()));
+            path.is_some_and(|path| matches!(path.first(), None | Some(b'/')))
+        })
     }
 
     /// The header that gives the visitor this token. `max_age` is for a persistent cookie.

@@ -110,6 +110,29 @@ pub(crate) fn insecure(cookie: &str) {
     );
 }
 
+/// Two layers, one round the other, use one cookie.
+pub(crate) fn two_layers(cookie: &str) {
+    error!(
+        target: TARGET,
+        event = "two-layers",
+        cookie,
+        "a request passes two session layers with the same cookie, and sessions get lost between \
+         them; keep one layer, or give them two names with `cookie_name`"
+    );
+}
+
+/// A browser that shows the site over plain http was given a `Secure` cookie.
+pub(crate) fn secure_over_http(cookie: &str) {
+    warn!(
+        target: TARGET,
+        event = "secure-over-http",
+        cookie,
+        "the session cookie is `Secure`, and a browser shows this site over plain http: except on \
+         localhost it will not send the cookie back, and every visit is the first one; serve the \
+         site over https, or build the layer with `.insecure_for_development()` while developing"
+    );
+}
+
 /// A handler panicked while it held a session.
 pub(crate) fn abandoned(schema: &str) {
     debug!(target: TARGET, event = "abandoned", schema, "the handler panicked, nothing is saved");

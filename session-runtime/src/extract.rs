@@ -86,8 +86,8 @@ impl SessionRejection {
     }
 }
 
-const LAYER_MISSING: &str =
-    "no session layer; add `.layer(SessionLayer::new(store))` to the router, after its routes";
+const LAYER_MISSING: &str = "no session layer; add `.layer(SessionLayer::new(store))` to the router, \
+    after its routes and after any middleware that uses the session";
 
 impl IntoResponse for SessionRejection {
     fn into_response(self) -> Response {

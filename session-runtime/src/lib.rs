@@ -1,3 +1,7 @@
+// Where the README's links lead here; its own definitions of them, at its end, are for the web. Of two
+// definitions Markdown takes the first.
+#![cfg_attr(doc, doc = include_str!("links.md"))]
+#![cfg_attr(doc, doc = include_str!("screenshots.md"))]
 #![doc = include_str!("../README.md")]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
@@ -43,9 +47,12 @@ pub use self::principal::{SessionInfo, Sessions};
 pub use self::schema::{Field, FieldSpec, FieldValue, Integer, Merge, Renew, SessionSchema};
 pub use self::session::{ReadSession, Session, Ttl};
 #[cfg(all(unix, feature = "file"))]
+#[doc(inline)]
 pub use self::store::FileStore;
+#[doc(inline)]
 pub use self::store::{MemoryStore, SessionStore, StoreError};
 #[cfg(feature = "redis")]
+#[doc(inline)]
 pub use self::store::{RedisStore, Tier};
 pub use self::token::{
     CommitId, ParseCommitIdError, ParseSessionIdError, ParseVerifierError, RandomError, SessionId,

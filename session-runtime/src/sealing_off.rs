@@ -24,3 +24,11 @@ impl Sealer {
         match *self {}
     }
 }
+
+/// What nothing is while the feature is off.
+#[diagnostic::on_unimplemented(
+    message = "`encryption_keys` needs the feature `encryption` of `session-runtime`",
+    label = "the feature `encryption` is off",
+    note = "`cargo add session-runtime --features encryption`"
+)]
+pub trait EncryptionIsOn {}

@@ -1,7 +1,7 @@
 //! Building a layer: every setting, its default, and which of them contradict.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, Once, RwLock};
 use std::time::Duration;
 
 use axum_core::response::IntoResponse;
@@ -180,6 +180,13 @@ impl SessionLayerBuilder {
         self
     }
 
+    /// Says what is missing.
+    #[cfg(not(feature = "encryption"))]
+    #[doc(hidden)]
+    pub fn encryption_keys(self, _: impl crate::sealing::EncryptionIsOn) -> Self {
+        self
+    }
+
     /// How long a session lives without a visit; 30 minutes by default. A session keeps the
     /// timeouts that it was created with.
     pub fn idle_timeout(mut self, idle: Duration) -> Self {
@@ -312,6 +319,8 @@ impl SessionLayerBuilder {
                 on_error: self.on_error,
             },
             doubtful: Mutex::default(),
+            plain_http: Once::new(),
+            nested: Once::new(),
             principals: RwLock::default(),
         };
         for spec in principals {

@@ -4,7 +4,7 @@ mod builder;
 mod error;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, Once, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum_core::response::Response;
@@ -30,6 +30,10 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     /// The fields that were warned about, so that each is named once.
     pub(crate) doubtful: Mutex<BTreeSet<&'static str>>,
+    /// So that the loss of `Secure` cookies over plain http is reported once.
+    pub(crate) plain_http: Once,
+    /// So that a second layer round this one is reported once.
+    pub(crate) nested: Once,
     principals: RwLock<Vec<&'static FieldSpec>>,
 }
 
@@ -88,6 +92,15 @@ impl Shared {
             if !is_known(&principals) {
                 principals.push(spec);
             }
+        }
+    }
+
+    /// Reports a layer round this one that answers with the same cookie: only one of the two tokens
+    /// would reach the visitor.
+    pub(crate) fn report_nested_in(&self, outer: &Self) {
+        let cookie = &self.config.cookie.name;
+        if *cookie == outer.config.cookie.name {
+            self.nested.call_once(|| events::two_layers(cookie));
         }
     }
 

@@ -45,7 +45,9 @@ where
             return SessionFuture::new(self.inner.call(request), None);
         }
         let session = Arc::new(RequestSession::new(self.shared.clone()));
-        request.extensions_mut().insert(session.clone());
+        if let Some(outer) = request.extensions_mut().insert(session.clone()) {
+            self.shared.report_nested_in(outer.shared());
+        }
         SessionFuture::new(self.inner.call(request), Some(session))
     }
 }

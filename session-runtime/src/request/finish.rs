@@ -8,6 +8,7 @@ use super::plan::Moment;
 use super::state::CookieChange;
 use crate::cookie::LONGEST_MAX_AGE;
 use crate::error::{Answered, SessionError};
+use crate::events;
 
 impl RequestSession {
     /// Commits what waits and puts the cookie on the response. If the commit fails, the response
@@ -55,6 +56,10 @@ impl RequestSession {
         match (&state.cookie, state.live()) {
             (Some(CookieChange::Set), Some(live)) => {
                 let is_persistent = live.persistent.unwrap_or(config.cookie.persistent);
+                if state.cookie_is_lost {
+                    let report = || events::secure_over_http(&config.cookie.name);
+                    self.shared().plain_http.call_once(report);
+                }
                 let max_age = is_persistent.then(|| live.remaining().unwrap_or(LONGEST_MAX_AGE));
                 config.cookie.set(&live.token, max_age)
             }

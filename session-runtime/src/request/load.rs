@@ -35,6 +35,7 @@ impl RequestSession {
                         state.visitor = Visitor::Anonymous;
                         state.new = true;
                         state.useless_cookie = presented.forged;
+                        state.cookie_is_lost = self.cookie_is_lost(headers);
                     }
                     presented.tokens
                 }
@@ -44,6 +45,12 @@ impl RequestSession {
             self.look_up(&tokens, T::FIELDS).await?;
         }
         Ok(self.view())
+    }
+
+    /// Looked at only until it was reported.
+    fn cookie_is_lost(&self, headers: &HeaderMap) -> bool {
+        let shared = self.shared();
+        !shared.plain_http.is_completed() && shared.config.cookie.is_lost_over_http(headers)
     }
 
     /// Loads the schema's values as the store holds them now. What this request changed in them

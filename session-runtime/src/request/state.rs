@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) cookie: Option<CookieChange>,
     /// The request's cookie opens nothing, or nothing certain: the response removes it.
     pub(super) useless_cookie: bool,
+    /// A browser says that it would not send our cookie back.
+    pub(super) cookie_is_lost: bool,
     /// Whether a handler asked for the session, or for what its cookie says.
     pub(super) asked: bool,
     /// The request's token was replaced a moment ago, while the request was on its way. The visitor

@@ -301,6 +301,9 @@ impl RedisStoreBuilder {
 
 /// What a URL says, with RESP3 unless it names a protocol.
 fn connection_info(url: &str) -> Result<ConnectionInfo, RedisConnectError> {
+    if cfg!(not(feature = "redis-tls")) && url.starts_with("rediss:") {
+        return Err(RedisConnectError::TlsIsOff);
+    }
     let invalid = |_| RedisConnectError::InvalidUrl;
     let info = url
         .into_connection_info()
@@ -334,9 +337,14 @@ pub enum RedisConnectError {
     NoServer,
     /// A URL cannot be read.
     #[error(
-        "the URL is not of the form `redis://user:password@host:port/database`, or it begins with `rediss:` and the feature `redis-tls` is off"
+        "the URL is not of the form `redis://user:password@host:port/database`, with `/`, `@`, `:` and the like percent-encoded in user and password"
     )]
     InvalidUrl,
+    /// A URL asks for TLS, which was not compiled in.
+    #[error(
+        "the URL begins with `rediss:`, which needs the feature `redis-tls`: `cargo add session-runtime --features redis-tls`"
+    )]
+    TlsIsOff,
     /// The prefix is empty or contains braces, which would place all keys on one Cluster node.
     #[error("a key prefix must not be empty and must not contain `{{` or `}}`")]
     InvalidPrefix,
@@ -347,11 +355,13 @@ pub enum RedisConnectError {
     #[error("the session store is unavailable: {0}")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The server refused the user or the password.
-    #[error("the server refused the user name or the password")]
+    #[error(
+        "the server refused the user name or the password; in a URL both are percent-encoded, and a password without a user is `redis://:password@host`"
+    )]
     NotAuthenticated,
     /// The server's user lacks a right.
     #[error(
-        "the server's user may not run `{command}` on the session keys; allow it with `ACL SETUSER`"
+        "the server's user may not run `{command}` on the session keys; allow it with `ACL SETUSER`, as the documentation of `RedisStore` shows"
     )]
     MissingRight {
         /// The command.

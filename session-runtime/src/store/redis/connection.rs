@@ -21,7 +21,9 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::endpoint::Endpoint;
-use super::error::{Failure, NO_ANSWER_IN_TIME, Reason, Refusal};
+use super::error::{
+    Failure, NO_ANSWER_IN_TIME, NO_CONNECTION_IN_TIME, Reason, Refusal, UNREACHABLE,
+};
 
 /// How many requests in a row may stay without an answer before the connection is replaced.
 const UNANSWERED_LIMIT: u32 = 3;
@@ -201,7 +203,7 @@ impl Slot {
             };
             timeout_at(deadline, changed)
                 .await
-                .map_err(|_| Failure::NotSent(Reason("no connection in time")))?;
+                .map_err(|_| Failure::NotSent(NO_CONNECTION_IN_TIME))?;
         }
     }
 
@@ -300,9 +302,12 @@ impl Opening {
         let opened = match tokio::time::timeout(slot.deadline, opening).await {
             Ok(Ok(connection)) => Ok(connection),
             // Whatever was answered to the greeting: no request was sent.
-            Ok(Err(Failure::NoAnswer(reason))) => Err(Failure::NotSent(reason)),
+            Ok(Err(Failure::NoAnswer(reason))) => Err(Failure::NotSent(match reason {
+                NO_ANSWER_IN_TIME => NO_CONNECTION_IN_TIME,
+                _ => UNREACHABLE,
+            })),
             Ok(Err(failure)) => Err(failure),
-            Err(_) => Err(Failure::NotSent(Reason("no connection in time"))),
+            Err(_) => Err(Failure::NotSent(NO_CONNECTION_IN_TIME)),
         };
         let state = match opened {
             Ok(connection) => State::Open(Opened {

@@ -174,4 +174,10 @@ impl From<RedisError> for Failure {
     }
 }
 
+/// There was nobody to send anything to.
+pub(super) const UNREACHABLE: Reason = Reason(
+    "no connection; does the server run at this host and port, and speak TLS where the URL says `rediss:`?",
+);
+pub(super) const NO_CONNECTION_IN_TIME: Reason =
+    Reason("no connection in time; are host and port right, and does no firewall stand between?");
 pub(super) const NO_ANSWER_IN_TIME: Reason = Reason("the server did not answer in time");

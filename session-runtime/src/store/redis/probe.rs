@@ -23,6 +23,15 @@ return recorded
 /// Arguments with which `HSETEX` writes nothing.
 const HSETEX_PROBE: [&str; 7] = ["FXX", "PXAT", "1", "FIELDS", "1", "field", "value"];
 
+/// Whether the user may write at all: `HSET` has no arguments with which it writes nothing. Servers
+/// before Redis 7 cannot say.
+const HSET_PROBE: &str = "\
+if redis.acl_check_cmd and not redis.acl_check_cmd('HSET', KEYS[1], 'field', 'value') then
+  return redis.error_reply('NOPERM no right to write')
+end
+return 1
+";
+
 /// Decides the tier, and records it where none is recorded yet.
 ///
 /// What is recorded wins where the server can keep it, so that all programs that share the sessions
@@ -98,6 +107,8 @@ async fn offered(connections: &Connections, prefix: &str) -> Result<Tier, RedisC
     );
     probe("HPEXPIRETIME", &[&key, "FIELDS", "1", "field"]);
     probe("HSETEX", &[&[key.as_str()], &HSETEX_PROBE[..]].concat());
+    probes.cmd("EVAL").arg(HSET_PROBE).arg(1).arg(&key);
+    commands.push("HSET");
 
     let answers = connections.pipeline(&probes).await?;
     let mut tier = Tier::Native;
