@@ -1,6 +1,8 @@
 //! Over a real socket, and with the methods and statuses that are treated specially.
 
+use std::future::Ready;
 use std::net::SocketAddr;
+use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
@@ -15,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use session_runtime::{MemoryStore, ReadSession, Session, SessionLayer};
 use tests::visitor::Visitor;
 use tokio::net::{TcpListener, TcpStream};
+use tower::{Layer, Service, ServiceExt};
 
 #[derive(Session, Default)]
 struct Shop {
@@ -29,6 +32,30 @@ async fn write(mut session: Session<Shop>) -> String {
 
 async fn read(session: ReadSession<Shop>) -> String {
     session.visits.to_string()
+}
+
+/// A service that has no room for requests at the moment.
+#[derive(Clone)]
+struct Busy;
+
+impl Service<Request<Body>> for Busy {
+    type Response = Response<Body>;
+    type Error = &'static str;
+    type Future = Ready<Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Err("busy"))
+    }
+
+    fn call(&mut self, _: Request<Body>) -> Self::Future {
+        unreachable!("nobody calls a service that is not ready")
+    }
+}
+
+#[tokio::test]
+async fn the_layer_is_ready_when_what_it_wraps_is() {
+    let mut wrapped = SessionLayer::new(MemoryStore::new()).layer(Busy);
+    assert_eq!(wrapped.ready().await.err(), Some("busy"));
 }
 
 /// Serves the app on a free port for as long as the test runs.

@@ -5,10 +5,11 @@ use std::time::{Duration, SystemTime};
 use axum::extract::Path;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use session_runtime::store::PrincipalKey;
 use session_runtime::test_kit::ManualClock;
 use session_runtime::{
     Clock, ConfigError, MemoryStore, ReadSession, Session, SessionError, SessionId, SessionInfo,
-    SessionLayer, Sessions, WhenFull,
+    SessionLayer, SessionStore, Sessions, WhenFull,
 };
 use tests::counting::CountingStore;
 use tests::events::Recorder;
@@ -849,4 +850,64 @@ async fn a_list_costs_by_its_own_sessions() {
         2
     );
     assert_eq!((store.take_counts(), store.take_index_count()), ((2, 2), 2));
+}
+
+/// Nobody has to look at an entry for it to go.
+#[tokio::test]
+async fn an_entry_ends_with_the_lifetime_of_its_session() {
+    let (layer, store, clock) = site();
+    let customer = PrincipalKey::new("shop.customer", b"7");
+    let entries = async || store.index(&customer).await.unwrap().entries.len();
+    signed_in(&layer, 7).await;
+    clock.advance(24 * 60 * MINUTE - SECOND);
+    assert_eq!(entries().await, 1);
+    clock.advance(SECOND);
+    assert_eq!(entries().await, 0);
+}
+
+/// The list that a reader sees skips what is stale; here it is looked at as the store keeps it.
+#[tokio::test]
+async fn an_entry_goes_with_the_sign_out_or_the_session() {
+    let (layer, store, _) = site();
+    let customer = PrincipalKey::new("shop.customer", b"7");
+    let entries = async || store.index(&customer).await.unwrap().entries.len();
+
+    let mut visitor = signed_in(&layer, 7).await;
+    sign_out(&mut visitor).await;
+    assert_eq!(entries().await, 0);
+    sign_in(&mut visitor, 7).await;
+    let page = |mut session: Session<Shop>| async move {
+        session.take(Shop::CUSTOMER).await.map(drop)
+    };
+    assert_eq!(visitor.visit(page).await.status, StatusCode::OK);
+    assert_eq!(entries().await, 0);
+    sign_in(&mut visitor, 7).await;
+    visitor.visit(|session: Session<Shop>| async move { session.destroy() }).await;
+    assert_eq!(entries().await, 0);
+}
+
+/// Two limits are asked in one commit, and only one of them is reached.
+#[tokio::test]
+async fn s31_each_limit_counts_its_own_principal() {
+    #[derive(Session, Default)]
+    struct Office {
+        #[session(principal)]
+        clerk: Option<u32>,
+    }
+    let (store, _) = store();
+    let layer = SessionLayer::builder(store)
+        .max_sessions(Shop::CUSTOMER, 1, WhenFull::EvictOldest)
+        .max_sessions(Office::CLERK, 1, WhenFull::Reject)
+        .build()
+        .unwrap();
+    let page = |mut office: Session<Office>, mut shop: Session<Shop>| async move {
+        office.clerk = Some(7);
+        drop(office);
+        shop.customer = Some(7);
+    };
+    let mut first = Visitor::new(&layer);
+    assert_eq!(first.visit(page).await.status, StatusCode::OK);
+    let second = Visitor::new(&layer).visit(page).await;
+    assert_eq!(second.status, StatusCode::CONFLICT);
+    assert_eq!(whoami(&mut first).await, "7", "nobody made room");
 }

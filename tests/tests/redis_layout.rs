@@ -85,6 +85,73 @@ async fn the_key_ends_with_the_session() {
     }
 }
 
+/// Whoever kept the key, with PERSIST or from a backup: when the session ends is in the session.
+#[tokio::test]
+async fn a_session_ends_though_its_key_is_kept() {
+    for generation in available() {
+        let server = Server::start(generation, &Options::default());
+        let store = connect(&server).await;
+        let kept = async |visitor: &Visitor| {
+            let key = visitor.key("session");
+            server.command::<()>(&["HSET", &key, "@seen", "1000"]);
+            server.command::<()>(&["PERSIST", &key]);
+            assert!(visitor.load(&store, &[]).await.unwrap().is_none());
+            key
+        };
+        for destroys in [false, true] {
+            let visitor = Visitor::create(&store, [set("a.b", "old")]).await;
+            let key = kept(&visitor).await;
+            let commit = match destroys {
+                true => visitor.destruction(),
+                false => visitor.update([]),
+            };
+            let outcome = store.commit(&commit).await.unwrap();
+            assert_eq!(outcome, Outcome::Gone);
+            assert!(!server.command::<bool>(&["EXISTS", &key]), "it is removed");
+        }
+        let visitor = Visitor::create(&store, [set("a.b", "old")]).await;
+        kept(&visitor).await;
+        let creation = visitor.creation([set("a.c", "new")]);
+        let outcome = store.commit(&creation).await.unwrap();
+        assert!(matches!(outcome, Outcome::Applied(_)), "its id is free");
+        assert_eq!(visitor.values(&store, &["a.b", "a.c"]).await.len(), 1);
+    }
+}
+
+/// However long a session lives, what is kept for commits that arrive twice stays small.
+#[tokio::test]
+async fn what_is_kept_for_repeated_commits_is_bounded() {
+    for generation in available() {
+        let server = Server::start(generation, &Options::default());
+        let store = connect(&server).await;
+        let visitor = Visitor::create(&store, [set("a.b", "1")]).await;
+        let key = visitor.key("session");
+        for _ in 0..20 {
+            store
+                .commit(&visitor.update([add("a.c", 1)]))
+                .await
+                .unwrap();
+        }
+        let remembered: String = server.command(&["HGET", &key, "@commits"]);
+        assert_eq!(remembered.len(), 8 * 8);
+
+        store.commit(&visitor.update([take("a.b")])).await.unwrap();
+        let seen: u64 = server.command(&["HGET", &key, "@seen"]);
+        let forgotten: u64 = match store.tier() {
+            Tier::Native => {
+                let words = ["HPEXPIRETIME", &key, "FIELDS", "1", "@taken:a.b"];
+                server.command::<Vec<u64>>(&words)[0]
+            }
+            _ => {
+                let kept: String = server.command(&["HGET", &key, "@taken:a.b"]);
+                let deadline = kept[1..].split(' ').next().unwrap();
+                deadline.parse().unwrap()
+            }
+        };
+        assert_eq!(forgotten, seen + 30_000);
+    }
+}
+
 #[tokio::test]
 async fn the_server_removes_fields_while_no_program_runs() {
     for generation in available() {

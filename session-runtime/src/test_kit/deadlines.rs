@@ -343,6 +343,17 @@ pub(super) async fn a_time_to_live_of_zero_is_over_at_once(kit: Kit) {
     kit.equal("the fields", found, vec![None; 3]);
 }
 
+pub(super) async fn a_field_that_ended_within_its_commit_begins_anew(kit: Kit) {
+    let ttl = kit.units(100);
+    let visitor = kit.session([]).await;
+    let changes = [
+        set_for("a", "1", FieldTtl::restarting(Duration::ZERO)),
+        set_for("a", "2", FieldTtl::fixed(ttl)),
+    ];
+    let written = apply_at(&visitor, changes).await;
+    expect_deadline(&kit, &visitor, "a", written + ttl).await;
+}
+
 pub(super) async fn the_longest_time_to_live_is_no_error(kit: Kit) {
     let visitor = kit.session([set("b", "2")]).await;
     for longest in [
