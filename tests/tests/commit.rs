@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use axum::{RequestExt, RequestPartsExt};
 use axum::extract::Request;
+use axum::{RequestExt, RequestPartsExt};
 use http::StatusCode;
 use http::request::Parts;
 use serde::{Deserialize, Serialize, Serializer};
@@ -801,7 +801,10 @@ async fn s33_a_field_of_two_schemas_counts_once() {
         format!("{} {}", other.text.len(), other.only_here)
     };
     let answer = visitor.visit(page).await;
-    assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, "90 0"));
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (StatusCode::OK, "90 0")
+    );
 }
 
 /// A value that has no encoding.

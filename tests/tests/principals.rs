@@ -13,6 +13,7 @@ use session_runtime::{
 };
 use tests::counting::CountingStore;
 use tests::events::Recorder;
+use tests::stepped::SteppedMemory;
 use tests::visitor::Visitor;
 
 #[derive(Session, Debug, Default)]
@@ -876,13 +877,14 @@ async fn an_entry_goes_with_the_sign_out_or_the_session() {
     sign_out(&mut visitor).await;
     assert_eq!(entries().await, 0);
     sign_in(&mut visitor, 7).await;
-    let page = |mut session: Session<Shop>| async move {
-        session.take(Shop::CUSTOMER).await.map(drop)
-    };
+    let page =
+        |mut session: Session<Shop>| async move { session.take(Shop::CUSTOMER).await.map(drop) };
     assert_eq!(visitor.visit(page).await.status, StatusCode::OK);
     assert_eq!(entries().await, 0);
     sign_in(&mut visitor, 7).await;
-    visitor.visit(|session: Session<Shop>| async move { session.destroy() }).await;
+    visitor
+        .visit(|session: Session<Shop>| async move { session.destroy() })
+        .await;
     assert_eq!(entries().await, 0);
 }
 
@@ -910,4 +912,95 @@ async fn s31_each_limit_counts_its_own_principal() {
     let second = Visitor::new(&layer).visit(page).await;
     assert_eq!(second.status, StatusCode::CONFLICT);
     assert_eq!(whoami(&mut first).await, "7", "nobody made room");
+}
+
+/// A sign-in of which only the entry has reached the store, as far as anybody can tell.
+async fn half_signed_in(store: &SteppedMemory, visitor: &mut Visitor) {
+    // The entry comes first, behind the load of a visitor who has a session.
+    store.fail_after(1 + usize::from(visitor.token().is_some()));
+    let status = sign_in(visitor, 7).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(store.recover());
+}
+
+#[tokio::test]
+async fn an_entry_waits_ten_seconds_for_its_session() {
+    let clock = ManualClock::new();
+    let store = SteppedMemory::new(clock.clone());
+    let layer = SessionLayer::new(store.clone());
+    let customer = PrincipalKey::new("shop.customer", b"7");
+    let entries = async || store.index(&customer).await.unwrap().entries.len();
+    half_signed_in(&store, &mut Visitor::new(&layer)).await;
+    for (pause, left) in [(0, 1), (9_999, 1), (1, 0)] {
+        clock.advance(Duration::from_millis(pause));
+        assert_eq!(count(&layer, 7).await, 0, "nobody is signed in");
+        assert_eq!(entries().await, left, "after another {pause} ms");
+    }
+}
+
+#[tokio::test]
+async fn s25_revoking_the_others_spares_an_entry_of_the_current_session() {
+    let store = SteppedMemory::new(ManualClock::new());
+    let layer = SessionLayer::new(store.clone());
+    let customer = PrincipalKey::new("shop.customer", b"7");
+    let mut visitor = Visitor::new(&layer);
+    let page = |mut session: Session<Shop>| async move { session.cart = 1 };
+    visitor.visit(page).await;
+    let own = id_of(&mut visitor).await;
+    half_signed_in(&store, &mut visitor).await;
+    half_signed_in(&store, &mut Visitor::new(&layer)).await;
+
+    let page = |sessions: Sessions, _: Session<Shop>| async move {
+        let ended = sessions.revoke_others(Shop::CUSTOMER, &7).await;
+        ended.map(|ended| ended.to_string())
+    };
+    assert_eq!(visitor.visit(page).await.body, "0");
+    let left = store.index(&customer).await.unwrap().entries;
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].session, own);
+}
+
+/// Whoever knows an id, from a list or a log, is not its visitor.
+#[tokio::test]
+async fn s26_an_id_without_its_secret_is_nobodys_own_session() {
+    let (layer, _, _) = site();
+    let mut owner = signed_in(&layer, 7).await;
+    let token = owner.token().unwrap();
+    let mut thief = Visitor::new(&layer);
+    // The id is in the first 22 of 43 characters.
+    let guess = if token.ends_with("AAAA") {
+        "BBBA"
+    } else {
+        "AAAA"
+    };
+    thief.set_token(&format!("{}{guess}", &token[..39]));
+    let page = |sessions: Sessions| async move {
+        let list = sessions.list(Shop::CUSTOMER, &7).await?;
+        assert!(!list[0].current);
+        let ended = sessions.revoke_others(Shop::CUSTOMER, &7).await?;
+        Ok::<_, SessionError>(ended.to_string())
+    };
+    assert_eq!(thief.visit(page).await.body, "1", "nothing is spared");
+    assert_eq!(whoami(&mut owner).await, "nobody");
+}
+
+/// How long a session is there counts, and not how long somebody is signed in.
+#[tokio::test]
+async fn s31_the_oldest_session_makes_room_whenever_it_signed_in() {
+    let (store, clock) = store();
+    let layer = SessionLayer::builder(store)
+        .max_sessions(Shop::CUSTOMER, 2, WhenFull::EvictOldest)
+        .build()
+        .unwrap();
+    let mut oldest = Visitor::new(&layer);
+    let page = |mut session: Session<Shop>| async move { session.cart = 1 };
+    oldest.visit(page).await;
+    clock.advance(SECOND);
+    let mut second = signed_in(&layer, 7).await;
+    clock.advance(SECOND);
+    sign_in(&mut oldest, 7).await;
+    clock.advance(SECOND);
+    signed_in(&layer, 7).await;
+    assert_eq!(whoami(&mut oldest).await, "nobody");
+    assert_eq!(whoami(&mut second).await, "7");
 }

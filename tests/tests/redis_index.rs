@@ -8,7 +8,7 @@ use std::time::Duration;
 use session_runtime::store::{Action, Commit, IndexChange, Outcome, PrincipalKey, StoreErrorKind};
 use session_runtime::{CommitId, RedisStore, SessionStore};
 use tests::servers::{Options, Server, available};
-use tests::store_visitor::Visitor;
+use tests::store_visitor::{Visitor, set};
 
 /// A creation that signs in.
 fn sign_in(visitor: &Visitor, principal: PrincipalKey, limit: Option<u32>) -> Commit {
@@ -112,5 +112,13 @@ async fn sessions_are_listed_limited_revoked_and_forgotten() {
         let _: String = server.command(&["SET", &key, "precious"]);
         let error = store.index(&principal).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+
+        // A commit finds it before it has written anything.
+        let visitor = Visitor::create(&*store, []).await;
+        let mut sign_out = visitor.update([set("a.b", "1")]);
+        sign_out.index = vec![IndexChange::Remove { principal }];
+        let error = store.commit(&sign_out).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+        assert!(visitor.values(&*store, &["a.b"]).await.is_empty());
     }
 }

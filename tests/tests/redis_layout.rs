@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use session_runtime::store::{Change, Outcome, RedisConnectError, Selected};
 use session_runtime::{RedisStore, SessionStore, Tier};
+use tests::events::{Line, Recorder};
 use tests::servers::{Generation, Options, Server, available};
 use tests::store_visitor::{Visitor, add, set, set_for, take};
 
@@ -72,6 +73,16 @@ async fn the_key_ends_with_the_session() {
         let ends: u64 = server.command(&["PEXPIRETIME", &key]);
         let seen: u64 = server.command(&["HGET", &key, "@seen"]);
         assert_eq!(ends, seen + 1_800_000);
+        // Whichever comes first.
+        let mut brief = visitor.update([]);
+        brief.timeouts = Some(session_runtime::store::Timeouts {
+            idle: Some(HOUR),
+            lifetime: Some(HOUR / 2),
+        });
+        store.commit(&brief).await.unwrap();
+        let ends: u64 = server.command(&["PEXPIRETIME", &key]);
+        let created: u64 = server.command(&["HGET", &key, "@created"]);
+        assert_eq!(ends, created + 1_800_000);
         // Without limits the key has none either, and a later limit counts from the creation.
         let mut unlimited = visitor.update([]);
         unlimited.timeouts = Some(session_runtime::store::Timeouts {
@@ -310,6 +321,42 @@ async fn a_key_of_a_foreign_type_is_no_session_and_stays() {
                 assert_eq!(store.commit(&commit).await.unwrap(), Outcome::Gone);
             }
             assert_eq!(server.command::<Vec<u8>>(&["DUMP", &key]), before);
+        }
+    }
+}
+
+/// An operator learns of a key that is in the way, and of nothing else.
+#[tokio::test]
+async fn a_commit_reports_a_foreign_key_and_only_that() {
+    for generation in available() {
+        let server = Server::start(generation, &Options::default());
+        let store = connect(&server).await;
+        let recorder = Recorder::start();
+        let warnings = || {
+            let lines = recorder.take();
+            let ours = |line: &&Line| line.text.contains("holds something else");
+            lines.iter().filter(ours).count()
+        };
+        let living = Visitor::create(&store, []).await;
+        let absent = Visitor::new();
+        for commit in [living.creation([]), absent.update([]), absent.destruction()] {
+            assert_eq!(store.commit(&commit).await.unwrap(), Outcome::Gone);
+            assert_eq!(warnings(), 0);
+        }
+        for content in [
+            ["SET", "KEY", "1"].as_slice(),
+            &["HSET", "KEY", "@verifier", "1"],
+        ] {
+            let visitor = Visitor::new();
+            let key = visitor.key("session");
+            let words = content
+                .iter()
+                .map(|&word| if word == "KEY" { &key } else { word });
+            let _: redis::Value = server.command(&words.collect::<Vec<_>>());
+            for commit in [visitor.creation([]), visitor.update([])] {
+                assert_eq!(store.commit(&commit).await.unwrap(), Outcome::Gone);
+                assert_eq!(warnings(), 1, "{content:?}");
+            }
         }
     }
 }

@@ -229,6 +229,35 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_given_back_when_three_quarters_are_empty() {
+        let mut shard = Shard::default();
+        for _ in 0..10_000 {
+            create(&mut shard, 100, START);
+        }
+        let full = shard.records.capacity();
+        let mut remove_one = || {
+            let place = shard.first().unwrap();
+            assert!(shard.evict(&place));
+            (shard.records.len(), shard.records.capacity())
+        };
+        let (left, capacity) = loop {
+            let (left, capacity) = remove_one();
+            if left * 4 < full {
+                break (left, capacity);
+            }
+            assert_eq!(capacity, full, "not yet, with {left} records");
+        };
+        assert!(capacity < full, "{capacity} slots for {left} records");
+        assert!(capacity >= left * 2, "room for as many again");
+        let capacity = loop {
+            if let (0, capacity) = remove_one() {
+                break capacity;
+            }
+        };
+        assert!((KEPT_CAPACITY / 2..=KEPT_CAPACITY).contains(&capacity));
+    }
+
+    #[test]
     fn asking_for_sessions_that_do_not_exist_leaves_nothing() {
         let mut shard = Shard::default();
         for _ in 0..10_000 {
