@@ -772,13 +772,19 @@ async fn s33_a_session_that_is_too_large_can_be_made_smaller() {
 async fn s33_a_session_that_is_too_large_can_stay_as_large() {
     let (layer, store) = site();
     let mut visitor = Visitor::new(&layer);
-    let page = |mut session: Session<Merged>| async move { session.text = "x".repeat(300) };
+    let page = |mut session: Session<Merged>| async move {
+        session.text = "x".repeat(150);
+        session.note = Some("y".repeat(150));
+    };
     visitor.visit(page).await;
-    let limited = SessionLayer::builder(store).max_session_bytes(200).build();
+    let limited = SessionLayer::builder(store)
+        .max_field_bytes(200)
+        .max_session_bytes(200)
+        .build();
     visitor.move_to(&limited.unwrap());
-    let page = |mut session: Session<Merged>| async move { session.text = "y".repeat(300) };
+    let page = |mut session: Session<Merged>| async move { session.text = "z".repeat(150) };
     assert_eq!(visitor.visit(page).await.status, StatusCode::OK);
-    assert_eq!(capture(&visitor).await.text, "y".repeat(300));
+    assert_eq!(capture(&visitor).await.text, "z".repeat(150));
 }
 
 /// Two schemas of one name share what they both declare.
@@ -791,6 +797,7 @@ async fn s33_a_field_of_two_schemas_counts_once() {
         only_here: u32,
     }
     let layer = SessionLayer::builder(MemoryStore::new())
+        .max_field_bytes(100)
         .max_session_bytes(150)
         .build();
     let mut visitor = Visitor::new(&layer.unwrap());

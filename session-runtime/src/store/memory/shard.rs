@@ -245,16 +245,16 @@ mod tests {
             if left * 4 < full {
                 break (left, capacity);
             }
-            assert_eq!(capacity, full, "not yet, with {left} records");
+            assert!(capacity > full / 2, "not yet, with {left} records");
         };
-        assert!(capacity < full, "{capacity} slots for {left} records");
+        assert!(capacity <= full / 2, "{capacity} slots for {left} records");
         assert!(capacity >= left * 2, "room for as many again");
         let capacity = loop {
             if let (0, capacity) = remove_one() {
                 break capacity;
             }
         };
-        assert!((KEPT_CAPACITY / 2..=KEPT_CAPACITY).contains(&capacity));
+        assert!((KEPT_CAPACITY / 4..=KEPT_CAPACITY).contains(&capacity));
     }
 
     #[test]
