@@ -339,7 +339,16 @@ async fn a_commit_reports_a_foreign_key_and_only_that() {
         };
         let living = Visitor::create(&store, []).await;
         let absent = Visitor::new();
-        for commit in [living.creation([]), absent.update([]), absent.destruction()] {
+        let ended = Visitor::create(&store, []).await;
+        let key = ended.key("session");
+        server.command::<()>(&["HSET", &key, "@seen", "1000"]);
+        server.command::<()>(&["PERSIST", &key]);
+        for commit in [
+            ended.update([]),
+            living.creation([]),
+            absent.update([]),
+            absent.destruction(),
+        ] {
             assert_eq!(store.commit(&commit).await.unwrap(), Outcome::Gone);
             assert_eq!(warnings(), 0);
         }

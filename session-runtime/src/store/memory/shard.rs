@@ -240,12 +240,14 @@ mod tests {
             assert!(shard.evict(&place));
             (shard.records.len(), shard.records.capacity())
         };
+        // Removed records may leave slots that count only when the table is made anew.
         let (left, capacity) = loop {
             let (left, capacity) = remove_one();
-            if left * 4 < full {
+            if left * 4 >= full {
+                assert!(capacity > full / 2, "not yet, with {left} records");
+            } else if left * 5 < full {
                 break (left, capacity);
             }
-            assert!(capacity > full / 2, "not yet, with {left} records");
         };
         assert!(capacity <= full / 2, "{capacity} slots for {left} records");
         assert!(capacity >= left * 2, "room for as many again");
