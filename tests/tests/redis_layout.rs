@@ -259,6 +259,30 @@ async fn a_server_without_field_deadlines_forgets_them_with_the_next_commit() {
     }
 }
 
+/// A commit that has read all fields knows when that is worth while again.
+#[tokio::test]
+async fn a_sweep_notes_which_field_ends_next() {
+    for generation in available() {
+        let server = Server::start(generation, &Options::default());
+        let builder = RedisStore::builder().url(server.url());
+        let store = builder.tier(Tier::Compatible).connect().await.unwrap();
+        let changes = [
+            set_for("a.over", "1", HOUR),
+            set_for("a.later", "2", 3 * HOUR),
+            set_for("a.next", "3", 2 * HOUR),
+            set_for("a.last", "4", 4 * HOUR),
+        ];
+        let visitor = Visitor::create(&store, changes).await;
+        let key = visitor.key("session");
+        let created: u64 = server.command(&["HGET", &key, "@created"]);
+        server.command::<()>(&["HSET", &key, "a.over", "@1000 1", "@sweep", "1000"]);
+        store.commit(&visitor.update([])).await.unwrap();
+        assert!(!server.command::<bool>(&["HEXISTS", &key, "a.over"]));
+        let next: u64 = server.command(&["HGET", &key, "@sweep"]);
+        assert_eq!(next, created + 2 * 3_600_000);
+    }
+}
+
 #[tokio::test]
 async fn values_that_look_like_deadlines_are_values() {
     for generation in available() {
@@ -443,6 +467,39 @@ async fn damaged_sessions_are_absent_or_whole() {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Loads and commits agree on what makes a session.
+#[tokio::test]
+async fn a_session_with_a_ruined_header_is_none() {
+    let endless = "9".repeat(400);
+    for generation in available() {
+        let server = Server::start(generation, &Options::default());
+        let store = connect(&server).await;
+        for (field, ruin) in [
+            ("@verifier", None),
+            ("@created", None),
+            ("@seen", None),
+            ("@created", Some("x")),
+            ("@idle", Some("x")),
+            ("@end", Some(endless.as_str())),
+        ] {
+            let visitor = Visitor::create(&store, [set("a.b", "1")]).await;
+            let key = visitor.key("session");
+            match ruin {
+                Some(value) => server.command::<()>(&["HSET", &key, field, value]),
+                None => server.command(&["HDEL", &key, field]),
+            }
+            let what = format!("{field} {ruin:?}");
+            assert!(visitor.load(&store, &[]).await.unwrap().is_none(), "{what}");
+            for commit in [visitor.update([set("a.b", "2")]), visitor.destruction()] {
+                let outcome = store.commit(&commit).await.unwrap();
+                assert_eq!(outcome, Outcome::Gone, "{what}");
+            }
+            let kept: String = server.command(&["HGET", &key, "a.b"]);
+            assert_eq!(kept, "1", "{what}: it is left for somebody to look at");
         }
     }
 }
