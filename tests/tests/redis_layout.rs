@@ -280,6 +280,14 @@ async fn a_sweep_notes_which_field_ends_next() {
         assert!(!server.command::<bool>(&["HEXISTS", &key, "a.over"]));
         let next: u64 = server.command(&["HGET", &key, "@sweep"]);
         assert_eq!(next, created + 2 * 3_600_000);
+
+        // With the last of them there is nothing to look for any more.
+        for name in ["a.later", "a.next", "a.last"] {
+            server.command::<()>(&["HSET", &key, name, "@1000 1"]);
+        }
+        server.command::<()>(&["HSET", &key, "@sweep", "1000"]);
+        store.commit(&visitor.update([])).await.unwrap();
+        assert!(!server.command::<bool>(&["HEXISTS", &key, "@sweep"]));
     }
 }
 
