@@ -26,6 +26,8 @@ type Store = CountingStore<FaultyStore<MemoryStore>>;
 struct Shop {
     visits: u32,
     name: String,
+    #[session(principal)]
+    customer: Option<u32>,
 }
 
 fn site() -> (SessionLayer, Store) {
@@ -73,6 +75,20 @@ async fn save_works_after_the_response_for_a_session_that_exists() {
     assert_eq!(recorder.take_events(), [""; 0]);
 }
 
+/// The new token would have no response to leave with.
+#[tokio::test]
+async fn an_update_cannot_sign_in_after_the_response() {
+    let (layer, _) = site();
+    let mut visitor = signed_in(&layer).await;
+    let mut session = guard_after_response(&mut visitor).await;
+    let result = session.update(|shop| shop.customer = Some(7)).await;
+    assert!(
+        matches!(result, Err(SessionError::ResponseSent)),
+        "{result:?}"
+    );
+    assert_eq!(visitor.visit(read).await.body, "1 ", "the token lives");
+}
+
 #[tokio::test]
 async fn what_nobody_saved_after_the_response_is_reported() {
     let (layer, _) = site();
@@ -99,6 +115,11 @@ async fn what_nobody_saved_after_the_response_is_reported() {
 
     let mut session = guard_after_response(&mut visitor).await;
     session.rotate();
+    drop(session);
+    assert_eq!(recorder.take_events(), ["changes-lost"]);
+
+    let mut session = guard_after_response(&mut visitor).await;
+    session.remove(Shop::NAME);
     drop(session);
     assert_eq!(recorder.take_events(), ["changes-lost"]);
 

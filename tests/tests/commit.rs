@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use axum::RequestExt;
 use axum::extract::Request;
+use axum::{RequestExt, RequestPartsExt};
 use http::StatusCode;
+use http::request::Parts;
 use serde::{Deserialize, Serialize, Serializer};
 use session_runtime::store::{Action, Change, Commit, Selected, StoredField};
 use session_runtime::{
@@ -13,6 +14,7 @@ use session_runtime::{
 };
 use tests::counting::CountingStore;
 use tests::events::Recorder;
+use tests::faulty::{Fault, FaultyStore};
 use tests::gate::Gate;
 use tests::visitor::Visitor;
 
@@ -766,6 +768,52 @@ async fn s33_a_session_that_is_too_large_can_be_made_smaller() {
     assert_eq!(capture(&visitor).await.note, None);
 }
 
+#[tokio::test]
+async fn s33_a_session_that_is_too_large_can_stay_as_large() {
+    let (layer, store) = site();
+    let mut visitor = Visitor::new(&layer);
+    let page = |mut session: Session<Merged>| async move {
+        session.text = "x".repeat(150);
+        session.note = Some("y".repeat(150));
+    };
+    visitor.visit(page).await;
+    let limited = SessionLayer::builder(store)
+        .max_field_bytes(200)
+        .max_session_bytes(200)
+        .build();
+    visitor.move_to(&limited.unwrap());
+    let page = |mut session: Session<Merged>| async move { session.text = "z".repeat(150) };
+    assert_eq!(visitor.visit(page).await.status, StatusCode::OK);
+    assert_eq!(capture(&visitor).await.text, "z".repeat(150));
+}
+
+/// Two schemas of one name share what they both declare.
+#[tokio::test]
+async fn s33_a_field_of_two_schemas_counts_once() {
+    #[derive(Session, Default)]
+    #[session(name = "merged")]
+    struct Other {
+        text: String,
+        only_here: u32,
+    }
+    let layer = SessionLayer::builder(MemoryStore::new())
+        .max_field_bytes(100)
+        .max_session_bytes(150)
+        .build();
+    let mut visitor = Visitor::new(&layer.unwrap());
+    let page = |mut session: Session<Merged>| async move { session.text = "x".repeat(90) };
+    visitor.visit(page).await;
+    let page = |mut session: Session<Merged>, other: ReadSession<Other>| async move {
+        session.plain = 1000;
+        format!("{} {}", other.text.len(), other.only_here)
+    };
+    let answer = visitor.visit(page).await;
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (StatusCode::OK, "90 0")
+    );
+}
+
 /// A value that has no encoding.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 struct Stubborn(bool);
@@ -872,4 +920,40 @@ async fn p6_what_guards_change_and_change_back_is_no_change() {
     store.take_counts();
     visitor.visit(page).await;
     assert_eq!(store.take_counts(), (1, 0));
+}
+
+/// While one guard's changes are on their way to the store, another guard of the request changes
+/// the same fields.
+#[tokio::test]
+async fn what_changes_during_a_save_is_saved_after_it() {
+    let store = FaultyStore::new(MemoryStore::new());
+    let mut visitor = Visitor::new(&SessionLayer::new(store.clone()));
+    let page = |mut session: Session<Merged>| async move { session.best = 1 };
+    visitor.visit(page).await;
+    let other = visitor.clone();
+
+    let page = move |mut parts: Parts| async move {
+        let gate = Gate::new();
+        let mut first: Session<Merged> = parts.extract().await?;
+        (first.plain, first.sum, first.best) = (1, 10, 10);
+        store.on_commit(Fault::WaitBefore(gate.clone()));
+        let meanwhile = async {
+            gate.arrivals(1).await;
+            store.on_commit(Fault::None);
+            let page = |mut session: Session<Merged>| async move {
+                (session.sum, session.best) = (5, 15);
+            };
+            other.clone().visit(page).await;
+            let mut second: Session<Merged> = parts.extract().await.expect("it is known");
+            (second.plain, second.sum, second.best) = (2, 11, 20);
+            drop(second);
+            gate.open();
+        };
+        let (saved, ()) = tokio::join!(first.save(), meanwhile);
+        saved.expect("the store works");
+        Ok::<_, SessionRejection>(())
+    };
+    assert_eq!(visitor.visit(page).await.status, StatusCode::OK);
+    let after = capture(&visitor).await;
+    assert_eq!((after.plain, after.sum, after.best), (2, 16, 20));
 }

@@ -473,3 +473,31 @@ async fn discard_drops_what_no_call_has_taken_over() {
         );
     });
 }
+
+/// Whatever they do to their field, what else waits for the next commit stays as it was.
+#[tokio::test]
+async fn calls_on_one_field_neither_ask_for_a_rotation_nor_lose_one() {
+    let site = site();
+    let mut visitor = known(&site).await;
+    let token = visitor.token();
+    well!(visitor, |mut session: Session<Shop>| async move {
+        session.expire(Shop::NOTE, MINUTE).await?;
+        let note = session.take(Shop::NOTE).await?;
+        assert_eq!(note.as_deref(), Some("a"));
+        session.plain = 1;
+        session.save().await?;
+        session.remove(Shop::PLAIN);
+        Done::Ok(())
+    });
+    assert_eq!(visitor.token(), token);
+
+    well!(visitor, |mut session: Session<Shop>| async move {
+        session.rotate();
+        session.expire(Shop::OTP, MINUTE).await?;
+        session.take(Shop::OTP).await?;
+        session.remove(Shop::PLAIN);
+        session.note = Some("b".to_owned());
+        Done::Ok(())
+    });
+    assert_ne!(visitor.token(), token);
+}

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use session_runtime::store::{
-    Action, CapacityPolicy, Change, Commit, Count, MemoryStoreBuilder, Outcome, StoreError,
-    StoreErrorKind, Timeouts,
+    Action, CapacityPolicy, Change, Commit, Count, IndexChange, MemoryStoreBuilder, Outcome,
+    PrincipalKey, StoreError, StoreErrorKind, Timeouts,
 };
 use session_runtime::test_kit::ManualClock;
 use session_runtime::{CommitId, MemoryStore, SessionId, SessionStore, Verifier};
@@ -295,4 +295,34 @@ async fn debug_shows_nothing_of_the_sessions() {
     assert!(!shown.contains("treasure"), "{shown}");
     assert!(!shown.contains("customer"), "{shown}");
     assert!(!shown.contains(&creation.session.to_string()), "{shown}");
+}
+
+#[tokio::test]
+async fn ended_entries_of_the_index_leave_without_being_asked_for() {
+    let clock = ManualClock::new();
+    let store = with_clock(&clock).build();
+    let visitor = create(&store, Some(3_600)).await.unwrap();
+    let listed = || {
+        let shown = format!("{store:?}");
+        let (_, count) = shown.split_once("listed: ").unwrap();
+        count.split(',').next().unwrap().parse::<usize>().unwrap()
+    };
+    for _ in 0..300 {
+        let mut creation = creation(Some(60));
+        creation.index = vec![IndexChange::Add {
+            principal: PrincipalKey::new("shop.customer", b"7"),
+            keep: Some(Duration::from_secs(60)),
+            limit: None,
+        }];
+        store.commit(&creation).await.unwrap();
+    }
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(listed(), 300);
+    // Once in 65 loads it is the turn of the index: four for each of the 64 shards.
+    for left in [44, 0] {
+        for _ in 0..65 {
+            assert!(exists(&store, &visitor).await);
+        }
+        assert_eq!(listed(), left);
+    }
 }

@@ -5,13 +5,15 @@ use std::time::{Duration, SystemTime};
 use axum::extract::Path;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use session_runtime::store::PrincipalKey;
 use session_runtime::test_kit::ManualClock;
 use session_runtime::{
     Clock, ConfigError, MemoryStore, ReadSession, Session, SessionError, SessionId, SessionInfo,
-    SessionLayer, Sessions, WhenFull,
+    SessionLayer, SessionStore, Sessions, WhenFull,
 };
 use tests::counting::CountingStore;
 use tests::events::Recorder;
+use tests::stepped::SteppedMemory;
 use tests::visitor::Visitor;
 
 #[derive(Session, Debug, Default)]
@@ -849,4 +851,156 @@ async fn a_list_costs_by_its_own_sessions() {
         2
     );
     assert_eq!((store.take_counts(), store.take_index_count()), ((2, 2), 2));
+}
+
+/// Nobody has to look at an entry for it to go.
+#[tokio::test]
+async fn an_entry_ends_with_the_lifetime_of_its_session() {
+    let (layer, store, clock) = site();
+    let customer = PrincipalKey::new("shop.customer", b"7");
+    let entries = async || store.index(&customer).await.unwrap().entries.len();
+    signed_in(&layer, 7).await;
+    clock.advance(24 * 60 * MINUTE - SECOND);
+    assert_eq!(entries().await, 1);
+    clock.advance(SECOND);
+    assert_eq!(entries().await, 0);
+}
+
+/// The list that a reader sees skips what is stale; here it is looked at as the store keeps it.
+#[tokio::test]
+async fn an_entry_goes_with_the_sign_out_or_the_session() {
+    let (layer, store, _) = site();
+    let customer = PrincipalKey::new("shop.customer", b"7");
+    let entries = async || store.index(&customer).await.unwrap().entries.len();
+
+    let mut visitor = signed_in(&layer, 7).await;
+    sign_out(&mut visitor).await;
+    assert_eq!(entries().await, 0);
+    sign_in(&mut visitor, 7).await;
+    let page =
+        |mut session: Session<Shop>| async move { session.take(Shop::CUSTOMER).await.map(drop) };
+    assert_eq!(visitor.visit(page).await.status, StatusCode::OK);
+    assert_eq!(entries().await, 0);
+    sign_in(&mut visitor, 7).await;
+    visitor
+        .visit(|session: Session<Shop>| async move { session.destroy() })
+        .await;
+    assert_eq!(entries().await, 0);
+}
+
+/// Two limits are asked in one commit, and only one of them is reached.
+#[tokio::test]
+async fn s31_each_limit_counts_its_own_principal() {
+    #[derive(Session, Default)]
+    struct Office {
+        #[session(principal)]
+        clerk: Option<u32>,
+    }
+    let (store, _) = store();
+    let layer = SessionLayer::builder(store)
+        .max_sessions(Shop::CUSTOMER, 1, WhenFull::EvictOldest)
+        .max_sessions(Office::CLERK, 1, WhenFull::Reject)
+        .build()
+        .unwrap();
+    let page = |mut office: Session<Office>, mut shop: Session<Shop>| async move {
+        office.clerk = Some(7);
+        drop(office);
+        shop.customer = Some(7);
+    };
+    let mut first = Visitor::new(&layer);
+    assert_eq!(first.visit(page).await.status, StatusCode::OK);
+    let second = Visitor::new(&layer).visit(page).await;
+    assert_eq!(second.status, StatusCode::CONFLICT);
+    assert_eq!(whoami(&mut first).await, "7", "nobody made room");
+}
+
+/// A sign-in of which only the entry has reached the store, as far as anybody can tell.
+async fn half_signed_in(store: &SteppedMemory, visitor: &mut Visitor) {
+    // The entry comes first, behind the load of a visitor who has a session.
+    store.fail_after(1 + usize::from(visitor.token().is_some()));
+    let status = sign_in(visitor, 7).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(store.recover());
+}
+
+#[tokio::test]
+async fn an_entry_waits_ten_seconds_for_its_session() {
+    let clock = ManualClock::new();
+    let store = SteppedMemory::new(clock.clone());
+    let layer = SessionLayer::new(store.clone());
+    let customer = PrincipalKey::new("shop.customer", b"7");
+    let entries = async || store.index(&customer).await.unwrap().entries.len();
+    half_signed_in(&store, &mut Visitor::new(&layer)).await;
+    for (pause, left) in [(0, 1), (9_999, 1), (1, 0)] {
+        clock.advance(Duration::from_millis(pause));
+        assert_eq!(count(&layer, 7).await, 0, "nobody is signed in");
+        assert_eq!(entries().await, left, "after another {pause} ms");
+    }
+}
+
+#[tokio::test]
+async fn s25_revoking_the_others_spares_an_entry_of_the_current_session() {
+    let store = SteppedMemory::new(ManualClock::new());
+    let layer = SessionLayer::new(store.clone());
+    let customer = PrincipalKey::new("shop.customer", b"7");
+    let mut visitor = Visitor::new(&layer);
+    let page = |mut session: Session<Shop>| async move { session.cart = 1 };
+    visitor.visit(page).await;
+    let own = id_of(&mut visitor).await;
+    half_signed_in(&store, &mut visitor).await;
+    half_signed_in(&store, &mut Visitor::new(&layer)).await;
+
+    let page = |sessions: Sessions, _: Session<Shop>| async move {
+        let ended = sessions.revoke_others(Shop::CUSTOMER, &7).await;
+        ended.map(|ended| ended.to_string())
+    };
+    assert_eq!(visitor.visit(page).await.body, "0");
+    let left = store.index(&customer).await.unwrap().entries;
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].session, own);
+}
+
+/// Whoever knows an id, from a list or a log, is not its visitor.
+#[tokio::test]
+async fn s26_an_id_without_its_secret_is_nobodys_own_session() {
+    let (layer, _, _) = site();
+    let mut owner = signed_in(&layer, 7).await;
+    let token = owner.token().unwrap();
+    let mut thief = Visitor::new(&layer);
+    // The id is in the first 22 of 43 characters.
+    let guess = if token.ends_with("AAAA") {
+        "BBBA"
+    } else {
+        "AAAA"
+    };
+    thief.set_token(&format!("{}{guess}", &token[..39]));
+    let page = |sessions: Sessions| async move {
+        let list = sessions.list(Shop::CUSTOMER, &7).await?;
+        assert!(!list[0].current);
+        let ended = sessions.revoke_others(Shop::CUSTOMER, &7).await?;
+        Ok::<_, SessionError>(ended.to_string())
+    };
+    assert_eq!(thief.visit(page).await.body, "1", "nothing is spared");
+    assert_eq!(whoami(&mut owner).await, "nobody");
+}
+
+/// How long a session is there counts, and not how long somebody is signed in.
+#[tokio::test]
+async fn s31_the_oldest_session_makes_room_whenever_it_signed_in() {
+    let (store, clock) = store();
+    let layer = SessionLayer::builder(store)
+        .max_sessions(Shop::CUSTOMER, 2, WhenFull::EvictOldest)
+        .build()
+        .unwrap();
+    let mut oldest = Visitor::new(&layer);
+    let page = |mut session: Session<Shop>| async move { session.cart = 1 };
+    oldest.visit(page).await;
+    clock.advance(SECOND);
+    let mut second = signed_in(&layer, 7).await;
+    clock.advance(SECOND);
+    sign_in(&mut oldest, 7).await;
+    clock.advance(SECOND);
+    signed_in(&layer, 7).await;
+    assert_eq!(whoami(&mut oldest).await, "nobody");
+    assert_eq!(whoami(&mut second).await, "7");
 }

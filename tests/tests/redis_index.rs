@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_runtime::store::{Action, Commit, IndexChange, Outcome, PrincipalKey, StoreErrorKind};
-use session_runtime::{CommitId, RedisStore, SessionStore};
+use session_runtime::{CommitId, RedisStore, SessionStore, Tier};
 use tests::servers::{Options, Server, available};
-use tests::store_visitor::Visitor;
+use tests::store_visitor::{Visitor, set};
 
 /// A creation that signs in.
 fn sign_in(visitor: &Visitor, principal: PrincipalKey, limit: Option<u32>) -> Commit {
@@ -112,5 +112,46 @@ async fn sessions_are_listed_limited_revoked_and_forgotten() {
         let _: String = server.command(&["SET", &key, "precious"]);
         let error = store.index(&principal).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+
+        // A commit finds it before it has written anything.
+        let visitor = Visitor::create(&*store, []).await;
+        let mut sign_out = visitor.update([set("a.b", "1")]);
+        sign_out.index = vec![IndexChange::Remove { principal }];
+        let error = store.commit(&sign_out).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+        assert!(visitor.values(&*store, &["a.b"]).await.is_empty());
+    }
+}
+
+/// Where the server cannot remove entries one by one, each change removes those that are over, and
+/// the list ends with its last entry.
+#[tokio::test]
+async fn each_change_tidies_a_list_without_deadlines_of_its_own() {
+    for generation in available() {
+        let server = Server::start(generation, &Options::default());
+        let builder = RedisStore::builder().url(server.url());
+        let store = builder.tier(Tier::Compatible).connect().await.unwrap();
+        let principal = PrincipalKey::new("shop.customer", b"7");
+        let key = format!("session:@principal:{principal}");
+        let visitors = [Visitor::new(), Visitor::new()];
+        let mut ends = Vec::new();
+        for (visitor, hours) in visitors.iter().zip([1, 2]) {
+            let mut commit = sign_in(visitor, principal, None);
+            if let IndexChange::Add { keep, .. } = &mut commit.index[0] {
+                *keep = Some(hours * Duration::from_secs(3600));
+            }
+            store.commit(&commit).await.unwrap();
+            ends.push(server.command::<u64>(&["PEXPIRETIME", &key]));
+        }
+        assert!(ends[0] < ends[1], "the later one counts");
+
+        let over = Visitor::new().session.to_string();
+        server.command::<()>(&["HSET", &key, &over, "AAAAAAAA 1000 2000 listed"]);
+        let mut sign_out = visitors[1].update([]);
+        sign_out.index = vec![IndexChange::Remove { principal }];
+        store.commit(&sign_out).await.unwrap();
+        let left: Vec<String> = server.command(&["HKEYS", &key]);
+        assert_eq!(left, [visitors[0].session.to_string()]);
+        assert_eq!(server.command::<u64>(&["PEXPIRETIME", &key]), ends[0]);
     }
 }

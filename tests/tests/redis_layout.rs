@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use session_runtime::store::{Change, Outcome, RedisConnectError, Selected};
 use session_runtime::{RedisStore, SessionStore, Tier};
+use tests::events::{Line, Recorder};
 use tests::servers::{Generation, Options, Server, available};
 use tests::store_visitor::{Visitor, add, set, set_for, take};
 
@@ -72,6 +73,16 @@ async fn the_key_ends_with_the_session() {
         let ends: u64 = server.command(&["PEXPIRETIME", &key]);
         let seen: u64 = server.command(&["HGET", &key, "@seen"]);
         assert_eq!(ends, seen + 1_800_000);
+        // Whichever comes first.
+        let mut brief = visitor.update([]);
+        brief.timeouts = Some(session_runtime::store::Timeouts {
+            idle: Some(HOUR),
+            lifetime: Some(HOUR / 2),
+        });
+        store.commit(&brief).await.unwrap();
+        let ends: u64 = server.command(&["PEXPIRETIME", &key]);
+        let created: u64 = server.command(&["HGET", &key, "@created"]);
+        assert_eq!(ends, created + 1_800_000);
         // Without limits the key has none either, and a later limit counts from the creation.
         let mut unlimited = visitor.update([]);
         unlimited.timeouts = Some(session_runtime::store::Timeouts {
@@ -82,6 +93,73 @@ async fn the_key_ends_with_the_session() {
         assert_eq!(server.command::<i64>(&["PTTL", &key]), -1);
         let loaded = visitor.load(&store, &[]).await.unwrap().unwrap();
         assert_eq!(loaded.header.deadline(), None);
+    }
+}
+
+/// Whoever kept the key, with PERSIST or from a backup: when the session ends is in the session.
+#[tokio::test]
+async fn a_session_ends_though_its_key_is_kept() {
+    for generation in available() {
+        let server = Server::start(generation, &Options::default());
+        let store = connect(&server).await;
+        let kept = async |visitor: &Visitor| {
+            let key = visitor.key("session");
+            server.command::<()>(&["HSET", &key, "@seen", "1000"]);
+            server.command::<()>(&["PERSIST", &key]);
+            assert!(visitor.load(&store, &[]).await.unwrap().is_none());
+            key
+        };
+        for destroys in [false, true] {
+            let visitor = Visitor::create(&store, [set("a.b", "old")]).await;
+            let key = kept(&visitor).await;
+            let commit = match destroys {
+                true => visitor.destruction(),
+                false => visitor.update([]),
+            };
+            let outcome = store.commit(&commit).await.unwrap();
+            assert_eq!(outcome, Outcome::Gone);
+            assert!(!server.command::<bool>(&["EXISTS", &key]), "it is removed");
+        }
+        let visitor = Visitor::create(&store, [set("a.b", "old")]).await;
+        kept(&visitor).await;
+        let creation = visitor.creation([set("a.c", "new")]);
+        let outcome = store.commit(&creation).await.unwrap();
+        assert!(matches!(outcome, Outcome::Applied(_)), "its id is free");
+        assert_eq!(visitor.values(&store, &["a.b", "a.c"]).await.len(), 1);
+    }
+}
+
+/// However long a session lives, what is kept for commits that arrive twice stays small.
+#[tokio::test]
+async fn what_is_kept_for_repeated_commits_is_bounded() {
+    for generation in available() {
+        let server = Server::start(generation, &Options::default());
+        let store = connect(&server).await;
+        let visitor = Visitor::create(&store, [set("a.b", "1")]).await;
+        let key = visitor.key("session");
+        for _ in 0..20 {
+            store
+                .commit(&visitor.update([add("a.c", 1)]))
+                .await
+                .unwrap();
+        }
+        let remembered: String = server.command(&["HGET", &key, "@commits"]);
+        assert_eq!(remembered.len(), 8 * 8);
+
+        store.commit(&visitor.update([take("a.b")])).await.unwrap();
+        let seen: u64 = server.command(&["HGET", &key, "@seen"]);
+        let forgotten: u64 = match store.tier() {
+            Tier::Native => {
+                let words = ["HPEXPIRETIME", &key, "FIELDS", "1", "@taken:a.b"];
+                server.command::<Vec<u64>>(&words)[0]
+            }
+            _ => {
+                let kept: String = server.command(&["HGET", &key, "@taken:a.b"]);
+                let deadline = kept[1..].split(' ').next().unwrap();
+                deadline.parse().unwrap()
+            }
+        };
+        assert_eq!(forgotten, seen + 30_000);
     }
 }
 
@@ -181,6 +259,38 @@ async fn a_server_without_field_deadlines_forgets_them_with_the_next_commit() {
     }
 }
 
+/// A commit that has read all fields knows when that is worth while again.
+#[tokio::test]
+async fn a_sweep_notes_which_field_ends_next() {
+    for generation in available() {
+        let server = Server::start(generation, &Options::default());
+        let builder = RedisStore::builder().url(server.url());
+        let store = builder.tier(Tier::Compatible).connect().await.unwrap();
+        let changes = [
+            set_for("a.over", "1", HOUR),
+            set_for("a.later", "2", 3 * HOUR),
+            set_for("a.next", "3", 2 * HOUR),
+            set_for("a.last", "4", 4 * HOUR),
+        ];
+        let visitor = Visitor::create(&store, changes).await;
+        let key = visitor.key("session");
+        let created: u64 = server.command(&["HGET", &key, "@created"]);
+        server.command::<()>(&["HSET", &key, "a.over", "@1000 1", "@sweep", "1000"]);
+        store.commit(&visitor.update([])).await.unwrap();
+        assert!(!server.command::<bool>(&["HEXISTS", &key, "a.over"]));
+        let next: u64 = server.command(&["HGET", &key, "@sweep"]);
+        assert_eq!(next, created + 2 * 3_600_000);
+
+        // With the last of them there is nothing to look for any more.
+        for name in ["a.later", "a.next", "a.last"] {
+            server.command::<()>(&["HSET", &key, name, "@1000 1"]);
+        }
+        server.command::<()>(&["HSET", &key, "@sweep", "1000"]);
+        store.commit(&visitor.update([])).await.unwrap();
+        assert!(!server.command::<bool>(&["HEXISTS", &key, "@sweep"]));
+    }
+}
+
 #[tokio::test]
 async fn values_that_look_like_deadlines_are_values() {
     for generation in available() {
@@ -243,6 +353,51 @@ async fn a_key_of_a_foreign_type_is_no_session_and_stays() {
                 assert_eq!(store.commit(&commit).await.unwrap(), Outcome::Gone);
             }
             assert_eq!(server.command::<Vec<u8>>(&["DUMP", &key]), before);
+        }
+    }
+}
+
+/// An operator learns of a key that is in the way, and of nothing else.
+#[tokio::test]
+async fn a_commit_reports_a_foreign_key_and_only_that() {
+    for generation in available() {
+        let server = Server::start(generation, &Options::default());
+        let store = connect(&server).await;
+        let recorder = Recorder::start();
+        let warnings = || {
+            let lines = recorder.take();
+            let ours = |line: &&Line| line.text.contains("holds something else");
+            lines.iter().filter(ours).count()
+        };
+        let living = Visitor::create(&store, []).await;
+        let absent = Visitor::new();
+        let ended = Visitor::create(&store, []).await;
+        let key = ended.key("session");
+        server.command::<()>(&["HSET", &key, "@seen", "1000"]);
+        server.command::<()>(&["PERSIST", &key]);
+        for commit in [
+            ended.update([]),
+            living.creation([]),
+            absent.update([]),
+            absent.destruction(),
+        ] {
+            assert_eq!(store.commit(&commit).await.unwrap(), Outcome::Gone);
+            assert_eq!(warnings(), 0);
+        }
+        for content in [
+            ["SET", "KEY", "1"].as_slice(),
+            &["HSET", "KEY", "@verifier", "1"],
+        ] {
+            let visitor = Visitor::new();
+            let key = visitor.key("session");
+            let words = content
+                .iter()
+                .map(|&word| if word == "KEY" { &key } else { word });
+            let _: redis::Value = server.command(&words.collect::<Vec<_>>());
+            for commit in [visitor.creation([]), visitor.update([])] {
+                assert_eq!(store.commit(&commit).await.unwrap(), Outcome::Gone);
+                assert_eq!(warnings(), 1, "{content:?}");
+            }
         }
     }
 }
@@ -320,6 +475,39 @@ async fn damaged_sessions_are_absent_or_whole() {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Loads and commits agree on what makes a session.
+#[tokio::test]
+async fn a_session_with_a_ruined_header_is_none() {
+    let endless = "9".repeat(400);
+    for generation in available() {
+        let server = Server::start(generation, &Options::default());
+        let store = connect(&server).await;
+        for (field, ruin) in [
+            ("@verifier", None),
+            ("@created", None),
+            ("@seen", None),
+            ("@created", Some("x")),
+            ("@idle", Some("x")),
+            ("@end", Some(endless.as_str())),
+        ] {
+            let visitor = Visitor::create(&store, [set("a.b", "1")]).await;
+            let key = visitor.key("session");
+            match ruin {
+                Some(value) => server.command::<()>(&["HSET", &key, field, value]),
+                None => server.command(&["HDEL", &key, field]),
+            }
+            let what = format!("{field} {ruin:?}");
+            assert!(visitor.load(&store, &[]).await.unwrap().is_none(), "{what}");
+            for commit in [visitor.update([set("a.b", "2")]), visitor.destruction()] {
+                let outcome = store.commit(&commit).await.unwrap();
+                assert_eq!(outcome, Outcome::Gone, "{what}");
+            }
+            let kept: String = server.command(&["HGET", &key, "a.b"]);
+            assert_eq!(kept, "1", "{what}: it is left for somebody to look at");
         }
     }
 }

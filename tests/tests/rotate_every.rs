@@ -8,7 +8,7 @@ use session_runtime::{MemoryStore, ReadSession, Session, SessionLayer};
 use tests::counting::CountingStore;
 use tests::events::Recorder;
 use tests::gate::Gate;
-use tests::visitor::Visitor;
+use tests::visitor::{COOKIE as NAME, Visitor};
 
 #[derive(Session, Debug, Default)]
 struct Shop {
@@ -295,4 +295,59 @@ async fn s12_a_slow_page_is_answered_after_its_grace() {
     gate.open();
     assert_eq!(slow.await.unwrap(), (StatusCode::OK, "1".to_owned(), false));
     assert_eq!(cart(&mut visitor).await, "1");
+}
+
+/// Only the new token shows that the visitor has it.
+#[tokio::test]
+async fn s12_a_write_with_the_old_token_leaves_it_its_grace() {
+    let (layer, _, clock) = site();
+    let mut visitor = Visitor::new(&layer);
+    put(&mut visitor, 1).await;
+    let mut old = visitor.clone();
+    clock.advance(HOUR);
+    cart(&mut visitor).await;
+    for number in 2..4 {
+        assert_eq!(put(&mut old, number).await, StatusCode::OK);
+        assert_eq!(cart(&mut old).await, number.to_string());
+    }
+}
+
+/// A browser that keeps both cookies for a moment, as two paths or domains let it.
+#[tokio::test]
+async fn s12_of_both_tokens_of_a_session_the_new_one_counts() {
+    for old_comes_first in [false, true] {
+        let (layer, _, clock) = site();
+        let mut visitor = Visitor::new(&layer);
+        put(&mut visitor, 1).await;
+        let old = visitor.token().unwrap();
+        clock.advance(HOUR);
+        cart(&mut visitor).await;
+        let new = visitor.token().unwrap();
+
+        visitor.set_token(&match old_comes_first {
+            true => format!("{old}; {NAME}={new}"),
+            false => format!("{new}; {NAME}={old}"),
+        });
+        let recorder = Recorder::start();
+        assert_eq!(cart(&mut visitor).await, "1");
+        assert_eq!(recorder.take_events(), [""; 0], "nothing is ambiguous");
+        visitor.set_token(&old);
+        assert_eq!(cart(&mut visitor).await, "0", "the new one was seen");
+    }
+}
+
+#[tokio::test]
+async fn s12_a_grace_is_ended_once() {
+    let (layer, store, clock) = site();
+    let mut visitor = Visitor::new(&layer);
+    put(&mut visitor, 1).await;
+    clock.advance(HOUR);
+    cart(&mut visitor).await;
+    store.take_counts();
+    let page = |mut session: Session<Shop>| async move {
+        session.cart = 2;
+        session.save().await
+    };
+    assert_eq!(visitor.visit(page).await.status, StatusCode::OK);
+    assert_eq!(store.take_counts(), (1, 1), "with what the handler saved");
 }

@@ -327,6 +327,23 @@ async fn p4_a_field_that_slides_is_renewed_by_reading_and_throttled() {
 }
 
 #[tokio::test]
+async fn p4_what_a_handler_renewed_itself_is_not_renewed_again() {
+    let site = site(|builder| builder);
+    let mut visitor = site.visitor().await;
+    visitor
+        .visit(|mut session: Session<Shop>| async move { session.customer = Some(7) })
+        .await;
+    site.clock.advance(10 * MINUTE);
+    site.store.take_counts();
+    let page = |mut session: Session<Shop>| async move {
+        session.renew(Shop::CUSTOMER);
+        session.save().await
+    };
+    assert_eq!(visitor.visit(page).await.status, StatusCode::OK);
+    assert_eq!(site.store.take_counts(), (1, 1));
+}
+
+#[tokio::test]
 async fn p4_a_long_sliding_field_follows_the_touch_interval() {
     let site = site(|builder| builder);
     let mut visitor = site.visitor().await;

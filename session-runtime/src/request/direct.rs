@@ -41,7 +41,7 @@ impl RequestSession {
             };
 
             let (live, loaded) = self.find_again(&token, &selection(T::FIELDS)).await?;
-            let last_commit = live.last_commit;
+            let last_commit = loaded.header.last_commit;
             let mut fresh = State {
                 closed: self.state().closed,
                 fields: self.track(&live, T::FIELDS, loaded),

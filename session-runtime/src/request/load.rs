@@ -216,3 +216,33 @@ fn track(specs: &'static [FieldSpec], loaded: Loaded) -> Vec<TrackedField> {
     };
     specs.iter().map(field).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(session_macros::Session, Default)]
+    #[session(crate = crate)]
+    struct Shop {
+        #[session(ttl = "5m", renew = "read", alias = "client")]
+        customer: Option<u32>,
+        #[session(ttl = "5m")]
+        otp: Option<u32>,
+        cart: u32,
+    }
+
+    #[test]
+    fn only_what_a_visit_renews_is_asked_for_its_deadline() {
+        let asked = selection(Shop::FIELDS);
+        let asked: Vec<_> = asked.iter().map(|one| (one.name, one.deadline)).collect();
+        assert_eq!(
+            asked,
+            [
+                ("shop.customer", true),
+                ("shop.client", true),
+                ("shop.otp", false),
+                ("shop.cart", false),
+            ]
+        );
+    }
+}

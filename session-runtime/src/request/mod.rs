@@ -132,7 +132,6 @@ impl RequestSession {
             Some(baseline) if !closed => {
                 self.hand_over(value, baseline);
             }
-            _ if !closed => {}
             baseline => {
                 let changed = baseline.is_some_and(|baseline| {
                     changes_since(value, baseline).changed().next().is_some()

@@ -209,9 +209,6 @@ impl State {
         }
         if let Some(live) = self.live_mut() {
             live.settle(&wishes, commit.end_grace);
-            if !commit.is_touch() {
-                live.last_commit = Some(commit.id);
-            }
             // A browser counts a persistent cookie's age from the last time it was given.
             let is_persistent = live.persistent.unwrap_or(config.cookie.persistent);
             let wants_cookie = is_persistent || wishes.persistent.is_some();

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::error::SessionError;
 use crate::schema::{Encoded, FieldSpec, Slot};
 use crate::store::{Loaded, PrincipalKey, Timeouts};
-use crate::token::{CommitId, Token, Verifier};
+use crate::token::{Token, Verifier};
 
 #[derive(Default)]
 pub(super) struct State {
@@ -73,7 +73,6 @@ pub(super) struct Live {
     /// How long before `read_at` the session had been touched.
     pub(super) untouched_for: Duration,
     pub(super) read_at: Instant,
-    pub(super) last_commit: Option<CommitId>,
 }
 
 /// A session that is to be removed.
@@ -119,7 +118,6 @@ impl Live {
             has_previous: header.previous.is_some(),
             untouched_for: now.saturating_since(header.seen),
             read_at: Instant::now(),
-            last_commit: header.last_commit,
         }
     }
 
@@ -136,7 +134,6 @@ impl Live {
             has_previous: false,
             untouched_for: Duration::ZERO,
             read_at: Instant::now(),
-            last_commit: None,
         }
     }
 

@@ -387,11 +387,10 @@ impl TrackedField {
                 });
             }
         }
-        if reset {
+        if reset && self.current.is_some() {
             changes.push(Change::Remove { name: name.clone() });
         }
         match (&self.current, self.spec.merge) {
-            (None, _) if reset => {}
             (None, _) => changes.push(Change::Remove { name }),
             (Some(value), Merge::Integer { operation, range }) => {
                 // A `u64` beyond `i64` is not something that a store can calculate with.

@@ -514,6 +514,18 @@ mod tests {
     }
 
     #[test]
+    fn reclaiming_says_whether_anything_went() {
+        let mut record = created(vec![set("a", "1", Some(100)), set("b", "2", Some(10))]);
+        Record::commit(&mut record, &update(vec![take("a")]), START);
+        let mut record = record.unwrap();
+        assert!(!record.reclaim(after(9)));
+        assert!(record.reclaim(after(10)), "a field");
+        assert!(!record.reclaim(after(29)));
+        assert!(record.reclaim(after(30)), "a taken value");
+        assert!(!record.reclaim(after(31)));
+    }
+
+    #[test]
     fn a_taken_value_is_forgotten_after_half_a_minute() {
         let mut record = created(vec![set("a", "1", None)]);
         let taking = update(vec![take("a")]);

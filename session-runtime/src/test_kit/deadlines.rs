@@ -343,6 +343,20 @@ pub(super) async fn a_time_to_live_of_zero_is_over_at_once(kit: Kit) {
     kit.equal("the fields", found, vec![None; 3]);
 }
 
+pub(super) async fn changes_see_the_deadlines_of_those_before_them(kit: Kit) {
+    let ttl = kit.units(100);
+    let visitor = kit.session([]).await;
+    let changes = [
+        set_for("kept", "1", FieldTtl::restarting(ttl)),
+        set_for("kept", "2", FieldTtl::fixed(2 * ttl)),
+        set_for("ended", "1", FieldTtl::restarting(Duration::ZERO)),
+        set_for("ended", "2", FieldTtl::fixed(ttl)),
+    ];
+    let written = apply_at(&visitor, changes).await;
+    expect_deadline(&kit, &visitor, "kept", written + ttl).await;
+    expect_deadline(&kit, &visitor, "ended", written + ttl).await;
+}
+
 pub(super) async fn the_longest_time_to_live_is_no_error(kit: Kit) {
     let visitor = kit.session([set("b", "2")]).await;
     for longest in [

@@ -81,6 +81,7 @@ macro_rules! __every_check {
                 a_repeated_commit_changes_nothing_at_all
                 a_repeated_commit_is_applied_whatever_its_guards_say_now
                 eight_commits_are_remembered
+                commits_are_told_apart_by_their_whole_ids
                 touches_and_refusals_do_not_make_a_store_forget
                 sessions_remember_their_own_commits_only
             }
@@ -103,6 +104,7 @@ macro_rules! __every_check {
                 renewing_follows_the_changes_before_it
                 a_renewed_field_lives_on_and_ends
                 a_time_to_live_of_zero_is_over_at_once
+                changes_see_the_deadlines_of_those_before_them
                 the_longest_time_to_live_is_no_error
                 a_touch_and_a_rotation_leave_field_deadlines
             }
@@ -128,6 +130,7 @@ macro_rules! __every_check {
                 an_absent_field_counts_as_the_initial_value
                 the_range_bounds_the_result
                 a_result_below_the_range_can_stop_at_its_end
+                every_integer_is_one_when_it_is_stored
                 a_stored_value_that_is_no_integer_counts_as_absent
                 several_merges_of_one_field_build_on_each_other
                 a_merge_under_a_condition_compares_the_value_before

@@ -9,7 +9,7 @@ use crate::store::{IntegerRange, MergeOperation};
 pub(super) const CONTRACT: Contract = Contract("the contract of `Change::Merge`");
 
 /// Where numbers that are doubles, or halves of an integer, go wrong.
-const EDGES: [i64; 25] = [
+const EDGES: [i64; 26] = [
     i64::MIN,
     i64::MIN + 1,
     -(1 << 62) - 1,
@@ -31,6 +31,7 @@ const EDGES: [i64; 25] = [
     i32::MAX as i64,
     u32::MAX as i64,
     9_999_999_999,
+    19_999_999_999,
     (1 << 53) - 1,
     (1 << 53) + 1,
     i64::MAX - 1,
@@ -238,6 +239,20 @@ pub(super) async fn a_result_below_the_range_can_stop_at_its_end(kit: Kit) {
     let high = stopping_at_min(100..=200);
     expect_merge(&kit, Add, Some(0), 1, high, Some(100)).await;
     expect_merge(&kit, Add, Some(200), 1, high, None).await;
+}
+
+pub(super) async fn every_integer_is_one_when_it_is_stored(kit: Kit) {
+    let any = range(i64::MIN..=i64::MAX);
+    let visitor = kit.session([]).await;
+    // Also where the text is as long as that of the ends of the range, or nearly so.
+    let lengths = (0..=18).map(|digits| 10_i64.pow(digits));
+    for stored in lengths.flat_map(|power| [power, -power]).chain(EDGES) {
+        let change = merge("n", MergeOperation::Add, 0, 41, any, None);
+        let commit = visitor.update([set("n", stored.to_string()), change]);
+        let answered = visitor.apply(&commit).await;
+        let what = format!("the sum of nothing and the stored {stored}");
+        kit.equal(what, answered, vec![None, text(&stored.to_string())]);
+    }
 }
 
 pub(super) async fn a_stored_value_that_is_no_integer_counts_as_absent(kit: Kit) {

@@ -160,6 +160,18 @@ pub(super) async fn eight_commits_are_remembered(kit: Kit) {
     visitor.expect_value("b", "7").await;
 }
 
+/// Where ids are kept one behind the other, the end of one and the beginning of the next look like
+/// a third.
+pub(super) async fn commits_are_told_apart_by_their_whole_ids(kit: Kit) {
+    let visitor = kit.session([]).await;
+    for id in ["AAAAAAAB", "AAAAAAAA", "AAAAAABA"] {
+        let mut commit = visitor.update([add("a", 1)]);
+        commit.id = id.parse().expect("eight characters");
+        visitor.apply(&commit).await;
+    }
+    visitor.expect_value("a", "3").await;
+}
+
 pub(super) async fn touches_and_refusals_do_not_make_a_store_forget(kit: Kit) {
     let visitor = kit.session([set("x", "1")]).await;
     let commit = visitor.update([add("a", 1)]);

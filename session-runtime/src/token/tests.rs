@@ -23,6 +23,16 @@ fn a_token_survives_its_text_form() {
 }
 
 #[test]
+fn tokens_are_the_same_if_both_halves_are() {
+    let token = Token::generate().unwrap();
+    let same_id = Token::generate_for(token.id()).unwrap();
+    let mut same_secret = Token::generate().unwrap();
+    same_secret.secret = token.secret;
+    assert_ne!(token, same_id);
+    assert_ne!(token, same_secret);
+}
+
+#[test]
 fn only_the_canonical_spelling_is_a_token() {
     let text = Token::generate().unwrap().expose();
     let mut bytes = text.clone().into_bytes();

@@ -1,11 +1,16 @@
-//! Several layers, and several routers behind one layer.
+//! Several layers, several routers behind one layer, and what a layer can wrap.
+
+use std::future::Ready;
+use std::task::{Context, Poll};
 
 use axum::Router;
+use axum::body::Body;
 use axum::routing::{get, post};
-use http::StatusCode;
+use http::{Request, Response, StatusCode};
 use session_runtime::{MemoryStore, Session, SessionLayer};
 use tests::browser::Browser;
 use tests::counting::CountingStore;
+use tower::{Layer, Service, ServiceExt};
 
 use crate::{Shop, destroy, read, site, write};
 
@@ -60,4 +65,28 @@ async fn one_layer_serves_nested_routers_and_their_errors() {
         StatusCode::NOT_FOUND
     );
     assert_eq!(visitor.get("/read").await.body, "1 x");
+}
+
+/// A service that has no room for requests at the moment.
+#[derive(Clone)]
+struct Busy;
+
+impl Service<Request<Body>> for Busy {
+    type Response = Response<Body>;
+    type Error = &'static str;
+    type Future = Ready<Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Err("busy"))
+    }
+
+    fn call(&mut self, _: Request<Body>) -> Self::Future {
+        unreachable!("nobody calls a service that is not ready")
+    }
+}
+
+#[tokio::test]
+async fn the_layer_is_ready_when_what_it_wraps_is() {
+    let mut wrapped = SessionLayer::new(MemoryStore::new()).layer(Busy);
+    assert_eq!(wrapped.ready().await.err(), Some("busy"));
 }

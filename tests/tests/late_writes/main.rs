@@ -7,7 +7,9 @@ mod interleavings;
 
 use std::sync::Arc;
 
+use axum::RequestPartsExt;
 use http::StatusCode;
+use http::request::Parts;
 use session_runtime::{ReadSession, Session, SessionError, SessionLayer};
 use tests::browser::Answer;
 use tests::drivers::{drivers, patient};
@@ -111,6 +113,42 @@ async fn s22_late_write_after_destroy_changes_nothing() {
             assert_eq!(recorder.take_events(), ["gone"], "{what}");
             assert_eq!(driver.sessions().await, 0, "{what}: no record exists");
         }
+    }
+}
+
+/// The answer of the store arrives after the same request has begun another session.
+#[tokio::test]
+async fn s22_a_late_load_brings_nothing_into_the_next_session() {
+    #[derive(Session, Default)]
+    struct Note {
+        text: String,
+    }
+    for driver in drivers().await {
+        let store = FaultyStore::new(driver.store());
+        let layer = patient(Arc::new(store.clone())).build().unwrap();
+        let mut visitor = Visitor::new(&layer);
+        let page = |mut note: Session<Note>| async move { note.text = "old".to_owned() };
+        visitor.visit(page).await;
+
+        let page = move |mut parts: Parts| async move {
+            let gate = Gate::new();
+            let shop: Session<Shop> = parts.extract().await?;
+            store.on_load(Fault::WaitAfter(gate.clone()));
+            let mut same_request = parts.clone();
+            let next = async {
+                gate.arrivals(1).await;
+                shop.destroy();
+                let mut shop: Session<Shop> = parts.extract().await.expect("nothing is loaded");
+                shop.visits = 2;
+                shop.save().await.expect("the store works");
+                gate.open();
+            };
+            let (late, ()) = tokio::join!(same_request.extract::<ReadSession<Note>>(), next);
+            late.map(|note| note.text.clone())
+        };
+        let answer = visitor.visit(page).await;
+        let answer = (answer.status, answer.body.as_str());
+        assert_eq!(answer, (StatusCode::OK, ""), "{}", driver.name());
     }
 }
 

@@ -229,6 +229,37 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_given_back_when_three_quarters_are_empty() {
+        let mut shard = Shard::default();
+        for _ in 0..10_000 {
+            create(&mut shard, 100, START);
+        }
+        let full = shard.records.capacity();
+        let mut remove_one = || {
+            let place = shard.first().unwrap();
+            assert!(shard.evict(&place));
+            (shard.records.len(), shard.records.capacity())
+        };
+        // Removed records may leave slots that count only when the table is made anew.
+        let (left, capacity) = loop {
+            let (left, capacity) = remove_one();
+            if left * 4 >= full {
+                assert!(capacity > full / 2, "not yet, with {left} records");
+            } else if left * 5 < full {
+                break (left, capacity);
+            }
+        };
+        assert!(capacity <= full / 2, "{capacity} slots for {left} records");
+        assert!(capacity >= left * 2, "room for as many again");
+        let capacity = loop {
+            if let (0, capacity) = remove_one() {
+                break capacity;
+            }
+        };
+        assert!((KEPT_CAPACITY / 4..=KEPT_CAPACITY).contains(&capacity));
+    }
+
+    #[test]
     fn asking_for_sessions_that_do_not_exist_leaves_nothing() {
         let mut shard = Shard::default();
         for _ in 0..10_000 {

@@ -128,7 +128,7 @@ if action ~= 'destroy' then
     if condition.name == '@commits' then
       if commits ~= '' then value = string.sub(commits, -8) end
     else
-      value = action ~= 'create' and fetch(condition.name) or nil
+      value = fetch(condition.name)
     end
     if condition.present ~= (value ~= nil) or (value and value ~= condition.value) then
       return { 'conflict', i - 1 }

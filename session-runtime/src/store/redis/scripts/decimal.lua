@@ -4,8 +4,7 @@
 local function split(text)
   local sign, digits = 1, text
   if string.sub(text, 1, 1) == '-' then sign, digits = -1, string.sub(text, 2) end
-  -- `+ 0` because a negative zero would be written with its sign.
-  return sign * tonumber('0' .. string.sub(digits, 1, -11)) + 0, sign * tonumber(string.sub(digits, -10)) + 0
+  return sign * tonumber('0' .. string.sub(digits, 1, -11)), sign * tonumber(string.sub(digits, -10))
 end
 
 -- Whether the sum of two such texts, and so each of them, is exact as a double.
@@ -42,5 +41,5 @@ local MIN, MAX = '-9223372036854775808', '9223372036854775807'
 -- Whether text is the one spelling of an integer that fits 64 bits.
 local function is_integer(text)
   if text ~= '0' and not string.find(text, '^-?[1-9]%d*$') then return false end
-  return #text < 19 or (#text <= 20 and compare(text, MIN) >= 0 and compare(text, MAX) <= 0)
+  return #text < 19 or (compare(text, MIN) >= 0 and compare(text, MAX) <= 0)
 end
