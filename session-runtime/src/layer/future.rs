@@ -71,10 +71,9 @@ where
                 session.close();
                 return Poll::Ready(Ok(response));
             }
-            let response = match session.finish_at_once(response) {
-                Ok(response) => return Poll::Ready(Ok(response)),
-                Err(response) => response,
-            };
+            if session.is_settled() {
+                return Poll::Ready(Ok(session.answer(response, Ok(()))));
+            }
             let session = session.clone();
             *this.finish = Some(Box::pin(async move { session.finish(response).await }));
         }

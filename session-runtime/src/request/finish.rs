@@ -18,20 +18,20 @@ impl RequestSession {
         self.answer(response, saved)
     }
 
-    /// The same at once, for a request that leaves nothing to commit: most of them.
-    pub(crate) fn finish_at_once(&self, response: Response) -> Result<Response, Response> {
-        let is_settled = {
-            let mut state = self.state();
-            state.closed = true;
-            state.abandoned || !state.owes_commit(&self.shared().config)
-        };
-        match is_settled {
-            true => Ok(self.answer(response, Ok(()))),
-            false => Err(response),
-        }
+    /// Whether the response can leave at once, with [`answer`](Self::answer): most requests leave
+    /// nothing to commit.
+    pub(crate) fn is_settled(&self) -> bool {
+        let mut state = self.state();
+        state.closed = true;
+        state.abandoned || !state.owes_commit(&self.shared().config)
     }
 
-    fn answer(&self, mut response: Response, saved: Result<(), SessionError>) -> Response {
+    /// Puts on the response what became of the session.
+    pub(crate) fn answer(
+        &self,
+        mut response: Response,
+        saved: Result<(), SessionError>,
+    ) -> Response {
         // An error that the handler itself answered with gets the same page.
         let answered = response.extensions_mut().remove::<Answered>();
         let (saved, error) = match saved {
