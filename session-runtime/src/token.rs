@@ -17,10 +17,9 @@ use getrandom::fill;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+// In this crate's tests the generator can fail.
 #[cfg(test)]
 use self::tests::fill;
-#[cfg(test)]
-mod tests;
 
 /// Bytes of a session id.
 const ID_BYTES: usize = 16;
@@ -276,3 +275,6 @@ pub(crate) fn decode_base64<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     let written = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
     (written == N).then_some(bytes)
 }
+
+#[cfg(test)]
+mod tests;

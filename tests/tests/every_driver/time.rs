@@ -1,11 +1,12 @@
 //! When sessions end. On a server time passes as it does; what is asserted is what must be true
 //! however slow the test is: bounds from a clock that was read before and after.
 
+use std::path::Path;
 use std::time::Duration;
 
 use http::StatusCode;
 use session_runtime::{Session, SessionId, Timestamp};
-use tests::drivers::{Driver, drivers};
+use tests::drivers::{Driver, drivers, patient};
 use tests::events::Recorder;
 use tests::visitor::Visitor;
 
@@ -49,8 +50,7 @@ async fn s16_nobody_comes_for_the_idle_time() {
     }
 }
 
-/// Visitors who read, write and rotate all the time, on two nodes, and one who shows the cookie of a
-/// browser whose clock is wrong.
+/// Somebody reads, writes, rotates and extends the cookie all the time, on one node and the other.
 #[tokio::test]
 async fn s17_activity_does_not_move_the_absolute_end() {
     for driver in drivers().await {
@@ -62,9 +62,13 @@ async fn s17_activity_does_not_move_the_absolute_end() {
             before + lifetime <= end && end <= after + lifetime,
             "{what}"
         );
+        let other_node = patient(driver.another_node().await);
+        let other_node = other_node.idle_timeout(idle).lifetime(lifetime * 2);
+        let nodes = [other_node.build().unwrap(), driver.layer()];
         let mut visits = 0_u32;
         let visit = async || {
             visits += 1;
+            visitor.move_to(&nodes[visits as usize % 2]);
             let answer = match visits % 4 {
                 0 => return cart(&mut visitor).await > 0,
                 1 => put(&mut visitor, visits).await,
@@ -93,6 +97,38 @@ async fn s17_activity_does_not_move_the_absolute_end() {
         assert!(first + touch >= earliest, "{what}: too early");
         assert!(visits > 4, "{what}: it was visited");
     }
+}
+
+/// A clock of the application's machine that is wrong moves nothing, because nobody looks at it: the
+/// stores of one machine have a clock that can be injected, and a server has its own.
+#[test]
+fn s17_no_clock_but_the_stores_is_looked_at() {
+    fn collect(folder: &Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let source = std::fs::read_to_string(&path).unwrap();
+                let mut code = source.lines().filter(|line| !line.trim().starts_with("//"));
+                if code.any(|line| line.contains("SystemTime::now") || line.contains("SystemClock"))
+                {
+                    found.push(path.display().to_string());
+                }
+            }
+        }
+    }
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../session-runtime/src");
+    let mut found = Vec::new();
+    collect(&source, &mut found);
+    let allowed = [
+        "/clock.rs",
+        "/lib.rs",
+        "/store/memory/mod.rs",
+        "/store/file/mod.rs",
+    ];
+    found.retain(|path| !allowed.iter().any(|allowed| path.ends_with(allowed)));
+    assert_eq!(found, [""; 0]);
 }
 
 #[tokio::test]
