@@ -95,6 +95,6 @@ async fn two_layers_with_one_cookie_are_reported_once() {
 }
 
 #[tokio::test]
-async fn two_layers_with_two_cookies_are_two_sessions() {
+async fn two_layers_with_two_cookies_are_no_mistake() {
     assert_eq!(reports(named("__Host-a"), named("__Host-b")).await, 0);
 }
