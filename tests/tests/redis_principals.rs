@@ -316,7 +316,13 @@ impl SteppedStore for CutCluster {
         principal: &'a PrincipalKey,
         entry: &'a NewEntry,
     ) -> BoxFuture<'a, Result<AddStep, StoreError>> {
-        Box::pin(self.step(self.store.add_entry(principal, entry)))
+        Box::pin(self.step(async {
+            let answer = self.store.add_entry(principal, entry).await?;
+            // A client sends it again after a lost connection.
+            let again = self.store.add_entry(principal, entry).await?;
+            assert_eq!(again, answer);
+            Ok(answer)
+        }))
     }
 
     fn confirm_entry<'a>(
