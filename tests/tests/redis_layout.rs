@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use session_runtime::store::{Change, Outcome, RedisConnectError, Selected};
-use session_runtime::{RedisStore, SessionStore, Tier};
+use session_runtime::store::{Action, Change, Commit, Outcome, RedisConnectError, Selected};
+use session_runtime::{CommitId, RedisStore, SessionStore, Tier};
 use tests::events::{Line, Recorder};
 use tests::servers::{Generation, Options, Server, available};
 use tests::store_visitor::{Visitor, add, set, set_for, take};
@@ -502,7 +502,12 @@ async fn a_session_with_a_ruined_header_is_none() {
             }
             let what = format!("{field} {ruin:?}");
             assert!(visitor.load(&store, &[]).await.unwrap().is_none(), "{what}");
-            for commit in [visitor.update([set("a.b", "2")]), visitor.destruction()] {
+            let id = CommitId::generate().unwrap();
+            for commit in [
+                visitor.update([set("a.b", "2")]),
+                visitor.destruction(),
+                Commit::new(visitor.session, id, Action::Revoke),
+            ] {
                 let outcome = store.commit(&commit).await.unwrap();
                 assert_eq!(outcome, Outcome::Gone, "{what}");
             }
