@@ -393,7 +393,9 @@ async fn a_cut_at_any_step_on_a_cluster_leaves_a_superset() {
         // Each cut has customers of its own: the one before, and the one after.
         let mut customers = 0;
         let mut left = Vec::new();
-        for deed in ["sign in", "move", "sign out", "destroy", "revoke"] {
+        for deed in [
+            "sign in", "move", "prolong", "sign out", "destroy", "revoke",
+        ] {
             for at in [Cut::Before, Cut::After] {
                 for step in 0.. {
                     let (from, to) = (customers, customers + 1);
@@ -411,6 +413,12 @@ async fn a_cut_at_any_step_on_a_cluster_leaves_a_superset() {
                     let what = format!("{}: {deed}, step {step}, {at:?}", place.name);
                     match deed {
                         "sign in" | "move" => drop(sign_in(&mut visitor, to).await),
+                        "prolong" => {
+                            let page = |mut session: Session<Shop>| async move {
+                                session.set_timeouts(None, Duration::from_secs(3600));
+                            };
+                            visitor.visit(page).await;
+                        }
                         "sign out" => {
                             let page = |mut session: Session<Shop>| async move {
                                 session.customer = None;

@@ -251,7 +251,7 @@ pub(super) async fn every_integer_is_one_when_it_is_stored(kit: Kit) {
         let commit = visitor.update([set("n", stored.to_string()), change]);
         let answered = visitor.apply(&commit).await;
         let what = format!("the sum of nothing and the stored {stored}");
-        kit.equal(what, answered, vec![None, text(&stored.to_string())]);
+        kit.equal(what, answered, vec![None, text(stored.to_string())]);
     }
 }
 
