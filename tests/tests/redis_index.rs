@@ -5,7 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_runtime::store::{Action, Commit, IndexChange, Outcome, PrincipalKey, StoreErrorKind};
+use session_runtime::store::{
+    Action, Commit, IndexChange, Outcome, PrincipalKey, SteppedStore, StoreErrorKind,
+};
 use session_runtime::{CommitId, RedisStore, SessionStore, Tier};
 use tests::servers::{Options, Server, available};
 use tests::store_visitor::{Visitor, set};
@@ -153,5 +155,31 @@ async fn each_change_tidies_a_list_without_deadlines_of_its_own() {
         let left: Vec<String> = server.command(&["HKEYS", &key]);
         assert_eq!(left, [visitors[0].session.to_string()]);
         assert_eq!(server.command::<u64>(&["PEXPIRETIME", &key]), ends[0]);
+    }
+}
+
+/// The step that a commit on a Cluster ends with.
+#[tokio::test]
+async fn only_what_is_listed_can_be_confirmed() {
+    for generation in available() {
+        let server = Server::start(generation, &Options::default());
+        let store = RedisStore::connect(server.url()).await.unwrap();
+        let principal = PrincipalKey::new("shop.customer", b"7");
+        let visitor = Visitor::new();
+        let mark = CommitId::generate().unwrap();
+        let confirm = || store.confirm_entry(&principal, &visitor.session, &mark);
+        let listed = async || store.index(&principal).await.unwrap().entries;
+
+        assert!(!confirm().await.unwrap(), "somebody has forgotten it");
+        assert!(listed().await.is_empty());
+        let commit = sign_in(&visitor, principal, None);
+        store.commit(&commit).await.unwrap();
+        assert!(confirm().await.unwrap());
+        assert_eq!(listed().await[0].mark, mark);
+
+        let key = format!("session:@principal:{principal}");
+        let other = Visitor::new().session.to_string();
+        server.command::<()>(&["HSET", &key, &other, "rubbish"]);
+        assert_eq!(listed().await.len(), 1, "what is no entry is not listed");
     }
 }

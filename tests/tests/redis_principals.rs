@@ -160,7 +160,13 @@ impl SteppedStore for CutCluster {
         principal: &'a PrincipalKey,
         entry: &'a NewEntry,
     ) -> BoxFuture<'a, Result<AddStep, StoreError>> {
-        Box::pin(self.step(self.store.add_entry(principal, entry)))
+        Box::pin(self.step(async {
+            let answer = self.store.add_entry(principal, entry).await?;
+            // A client sends it again after a lost connection.
+            let again = self.store.add_entry(principal, entry).await?;
+            assert_eq!(again, answer);
+            Ok(answer)
+        }))
     }
 
     fn confirm_entry<'a>(
@@ -231,7 +237,9 @@ async fn a_cut_at_any_step_on_a_cluster_leaves_a_superset() {
         // Each cut has customers of its own: the one before, and the one after.
         let mut customers = 0;
         let mut left = Vec::new();
-        for deed in ["sign in", "move", "sign out", "destroy", "revoke"] {
+        for deed in [
+            "sign in", "move", "prolong", "sign out", "destroy", "revoke",
+        ] {
             for at in [Cut::Before, Cut::After] {
                 for step in 0.. {
                     let (from, to) = (customers, customers + 1);
@@ -249,6 +257,12 @@ async fn a_cut_at_any_step_on_a_cluster_leaves_a_superset() {
                     let what = format!("{}: {deed}, step {step}, {at:?}", place.name);
                     match deed {
                         "sign in" | "move" => drop(sign_in(&mut visitor, to).await),
+                        "prolong" => {
+                            let page = |mut session: Session<Shop>| async move {
+                                session.set_timeouts(None, Duration::from_secs(3600));
+                            };
+                            visitor.visit(page).await;
+                        }
                         "sign out" => {
                             let page = |mut session: Session<Shop>| async move {
                                 session.customer = None;

@@ -417,6 +417,20 @@ pub(super) async fn a_late_repetition_leaves_the_index(kit: Kit) {
     expect_listed(&kit, "a", &[&visitor]).await;
 }
 
+/// The session has forgotten the commit, and the token of then is dead.
+pub(super) async fn a_sign_in_that_arrives_far_too_late_unlists_nobody(kit: Kit) {
+    let stranger = kit.session([]).await;
+    let (rotation, visitor) = stranger.rotation(None);
+    let sign_in = with(rotation, [add(&kit, "a")]);
+    stranger.apply(&sign_in).await;
+    for later in 0..8 {
+        let change = set("n", later.to_string());
+        visitor.apply(&visitor.update([change])).await;
+    }
+    stranger.refuse(&sign_in, Outcome::Gone).await;
+    expect_listed(&kit, "a", &[&visitor]).await;
+}
+
 pub(super) async fn a_limit_counts_other_sessions(kit: Kit) {
     let first = kit.session([]).await;
     let second = kit.session([]).await;

@@ -168,6 +168,7 @@ macro_rules! __every_check {
                 the_longest_time_to_keep_is_no_error
                 a_commit_that_arrives_twice_lists_once
                 a_late_repetition_leaves_the_index
+                a_sign_in_that_arrives_far_too_late_unlists_nobody
                 a_limit_counts_other_sessions
                 a_reached_limit_changes_nothing
                 a_dead_token_and_a_conflict_come_before_the_limit
