@@ -188,6 +188,31 @@ pub(super) async fn a_restarting_ttl_starts_with_each_write(kit: Kit) {
     visitor.expect_value("b", "3").await;
 }
 
+/// Writes and nothing else, which a store may have a shorter way for.
+pub(super) async fn a_ttl_starts_with_a_write_by_either_token_of_a_grace(kit: Kit) {
+    let ttl = kit.units(100);
+    let changes = |value| {
+        [
+            set_for("a", value, FieldTtl::restarting(ttl)),
+            set("b", value),
+        ]
+    };
+    let old = kit.session([]).await;
+    let written = apply_at(&old, changes("1")).await;
+    expect_deadline(&kit, &old, "a", written + ttl).await;
+    kit.equal("the deadline of `b`", old.deadline("b").await, None);
+
+    let (rotation, new) = old.rotation(Some(kit.long()));
+    old.apply(&rotation).await;
+    kit.pass(3).await;
+    old.apply(&old.update(changes("2"))).await;
+    let loaded = new.expect(&["a", "b"]).await;
+    kit.equal("the fields", values(&loaded), vec![text("2"), text("2")]);
+    let written = loaded.header.seen;
+    expect_deadline(&kit, &new, "a", written + ttl).await;
+    kit.equal("the deadline of `b`", new.deadline("b").await, None);
+}
+
 pub(super) async fn a_fixed_ttl_starts_with_the_first_write_only(kit: Kit) {
     let ttl = kit.units(100);
     let visitor = kit.session([]).await;

@@ -94,6 +94,7 @@ macro_rules! __every_check {
                 nothing_but_a_new_write_brings_a_field_back
                 a_write_to_an_ended_field_is_kept
                 a_restarting_ttl_starts_with_each_write
+                a_ttl_starts_with_a_write_by_either_token_of_a_grace
                 a_fixed_ttl_starts_with_the_first_write_only
                 a_fixed_window_ends_in_spite_of_writes
                 a_fixed_ttl_bounds_a_field_that_had_no_deadline
