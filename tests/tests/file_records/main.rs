@@ -1,0 +1,85 @@
+//! What `FileStore` makes of the files it finds in its records' places, and how it keeps its own.
+
+// Also outside the functions that clippy takes for tests.
+#![allow(clippy::unwrap_used)]
+
+mod found;
+mod kept;
+mod sweeps;
+mod times;
+mod turns;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use session_runtime::test_kit::ManualClock;
+use session_runtime::{FileStore, SessionId};
+use tempfile::TempDir;
+use tests::sessions::{apply, create, id, load, set};
+
+/// A store whose time stands still, and where it is.
+struct Fixture {
+    store: FileStore,
+    clock: ManualClock,
+    folder: TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = ManualClock::new();
+        let store = FileStore::builder()
+            .clock(clock.clone())
+            .without_background_sweep()
+            .open(folder.path())
+            .unwrap();
+        Self {
+            store,
+            clock,
+            folder,
+        }
+    }
+
+    /// With one session, in which `shop.cart` is `pear`.
+    async fn with_session() -> (Self, SessionId, PathBuf) {
+        let fixture = Self::new();
+        let session = id();
+        let cart = set("shop.cart", "pear");
+        apply(&fixture.store, &create(session, [cart])).await;
+        let file = fixture.file_of(session);
+        (fixture, session, file)
+    }
+
+    fn file_of(&self, session: SessionId) -> PathBuf {
+        let hex: String = session
+            .as_bytes()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        self.folder.path().join(&hex[..3]).join(hex)
+    }
+
+    fn damaged(&self) -> Vec<PathBuf> {
+        match fs::read_dir(self.folder.path().join("damaged")) {
+            Ok(entries) => entries.map(|entry| entry.unwrap().path()).collect(),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    async fn is_absent(&self, session: SessionId) -> bool {
+        load(&self.store, &session, &[]).await.unwrap().is_none()
+    }
+}
+
+/// What a file is, to see whether anything was written.
+fn state(file: &Path) -> (u64, i64, i64, Vec<u8>) {
+    let metadata = fs::metadata(file).unwrap();
+    let content = fs::read(file).unwrap();
+    (
+        metadata.ino(),
+        metadata.mtime(),
+        metadata.mtime_nsec(),
+        content,
+    )
+}
