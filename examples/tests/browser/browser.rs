@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use fantoccini::elements::Element;
+use fantoccini::error::CmdError;
 use fantoccini::key::Key;
 use fantoccini::wd::WindowHandle;
 use fantoccini::{Client, ClientBuilder, Locator};
@@ -106,6 +107,13 @@ impl Drop for Driver {
     }
 }
 
+/// Whether another page came between finding an element and using it. The driver does not always
+/// find the right words for it.
+fn has_left(error: &CmdError) -> bool {
+    let says = |words| error.to_string().contains(words);
+    error.is_stale_element_reference() || says("does not belong to the document")
+}
+
 impl Browser {
     pub(crate) async fn of(program: &Program) -> Self {
         Self::at(format!("http://{}", program.address())).await
@@ -153,8 +161,7 @@ impl Browser {
         loop {
             match self.element(selector).await.text().await {
                 Ok(text) => return text,
-                // Another page came between finding the element and using it.
-                Err(error) if error.is_stale_element_reference() => {}
+                Err(error) if has_left(&error) => {}
                 Err(error) => panic!("`{selector}` cannot be read: {error}"),
             }
         }
@@ -164,8 +171,7 @@ impl Browser {
         loop {
             match self.element(selector).await.click().await {
                 Ok(()) => return,
-                // Another page came between finding the element and using it.
-                Err(error) if error.is_stale_element_reference() => {}
+                Err(error) if has_left(&error) => {}
                 Err(error) => panic!("`{selector}` cannot be clicked: {error}"),
             }
         }

@@ -9,11 +9,10 @@ mod program;
 mod tls;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use fantoccini::key::Key;
 use serde_json::json;
-use tests::servers::{Server, available};
+use tests::servers::{Options, Server, available};
 
 use self::browser::Browser;
 use self::program::Program;
@@ -21,12 +20,14 @@ use self::program::Program;
 /// The shop with its sessions in memory, and once more with them on the newest server that this
 /// machine has. Which one is visited is in the output of a test that fails.
 fn open_shops(code_ttl: &str) -> impl Iterator<Item = Shop> {
-    let server = available().last().copied().map(Server::shared);
+    // One of its own: on a shared one the same customer may be signed in by another test.
+    let start = |generation| Server::start(generation, &Options::default());
+    let server = available().last().copied().map(start);
     [None]
         .into_iter()
         .chain(server.map(Some))
         .map(move |server| {
-            let store = server.as_ref().map_or("memory".to_owned(), |it| it.url());
+            let store = server.as_ref().map_or("memory".to_owned(), Server::url);
             println!("--store {store}");
             let arguments = [
                 "--listen",
@@ -46,7 +47,7 @@ fn open_shops(code_ttl: &str) -> impl Iterator<Item = Shop> {
 /// A running shop. Its server ends after it.
 struct Shop {
     program: Program,
-    _server: Option<Arc<Server>>,
+    _server: Option<Server>,
 }
 
 /// Without a mouse.
