@@ -96,6 +96,45 @@ async fn the_key_ends_with_the_session() {
     }
 }
 
+/// What only writes takes a shorter way through the script than what creates.
+#[tokio::test]
+async fn a_plain_write_keeps_the_key_and_remembers_little() {
+    for generation in available() {
+        let server = Server::start(generation, &Options::default());
+        let builder = RedisStore::builder().url(server.url());
+        let store = builder.tier(Tier::Compatible).connect().await.unwrap();
+        let visitor = Visitor::create(&store, []).await;
+        let key = visitor.key("session");
+        let number = |field: &str| server.command::<u64>(&["HGET", &key, field]);
+
+        server.command::<()>(&["PEXPIRE", &key, "10000"]);
+        for _ in 0..9 {
+            let write = visitor.update([set("a.b", "1")]);
+            store.commit(&write).await.unwrap();
+        }
+        let ends: u64 = server.command(&["PEXPIRETIME", &key]);
+        assert_eq!(ends, number("@seen") + 1_800_000);
+        let remembered: String = server.command(&["HGET", &key, "@commits"]);
+        assert_eq!(remembered.len(), 8 * 8);
+
+        // The next to end is noted, whichever comes first.
+        let changes = [set_for("a.c", "1", 2 * HOUR), set_for("a.d", "1", HOUR)];
+        store.commit(&visitor.update(changes)).await.unwrap();
+        assert_eq!(number("@sweep"), number("@seen") + 3_600_000);
+        let later = [set_for("a.e", "1", 3 * HOUR)];
+        let noted = number("@sweep");
+        store.commit(&visitor.update(later)).await.unwrap();
+        assert_eq!(number("@sweep"), noted);
+
+        // The end stays where it is.
+        let end = (number("@created") + 60_000).to_string();
+        server.command::<()>(&["HSET", &key, "@end", &end]);
+        store.commit(&visitor.update([])).await.unwrap();
+        let ends: String = server.command::<u64>(&["PEXPIRETIME", &key]).to_string();
+        assert_eq!(ends, end);
+    }
+}
+
 /// Whoever kept the key, with PERSIST or from a backup: when the session ends is in the session.
 #[tokio::test]
 async fn a_session_ends_though_its_key_is_kept() {

@@ -70,6 +70,7 @@ macro_rules! __every_check {
             }
             once {
                 a_write_that_arrives_twice_writes_once
+                a_plain_write_that_arrives_twice_writes_once
                 a_merge_that_arrives_twice_counts_once
                 a_take_that_arrives_twice_answers_the_same
                 a_take_that_arrives_twice_takes_no_later_value

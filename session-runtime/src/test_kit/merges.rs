@@ -9,7 +9,7 @@ use crate::store::{IntegerRange, MergeOperation};
 pub(super) const CONTRACT: Contract = Contract("the contract of `Change::Merge`");
 
 /// Where numbers that are doubles, or halves of an integer, go wrong.
-const EDGES: [i64; 26] = [
+const EDGES: [i64; 27] = [
     i64::MIN,
     i64::MIN + 1,
     -(1 << 62) - 1,
@@ -32,6 +32,8 @@ const EDGES: [i64; 26] = [
     u32::MAX as i64,
     9_999_999_999,
     19_999_999_999,
+    // With one more, its lower ten digits are full.
+    1_000_009_999_999_999,
     (1 << 53) - 1,
     (1 << 53) + 1,
     i64::MAX - 1,

@@ -15,6 +15,16 @@ pub(super) async fn a_write_that_arrives_twice_writes_once(kit: Kit) {
     visitor.expect_value("a", "second").await;
 }
 
+/// Writes and nothing else, which a store may have a shorter way for.
+pub(super) async fn a_plain_write_that_arrives_twice_writes_once(kit: Kit) {
+    let visitor = kit.session([]).await;
+    let first = visitor.update([set("a", "first")]);
+    visitor.apply(&first).await;
+    visitor.apply(&visitor.update([set("a", "second")])).await;
+    visitor.apply(&first).await;
+    visitor.expect_value("a", "second").await;
+}
+
 pub(super) async fn a_merge_that_arrives_twice_counts_once(kit: Kit) {
     let visitor = kit.session([set("a", "10")]).await;
     let commit = visitor.update([add("a", 5), add("b", 1)]);

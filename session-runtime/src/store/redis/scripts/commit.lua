@@ -56,19 +56,9 @@ if header.err then
 end
 local current, commits = header[1], header[2] or ''
 
--- A number of the header, nil where there is none; what is not a number ruins the session.
-local ruined = false
-local function number(kept)
-  if not kept then return nil end
-  if #kept > 14 or not string.find(kept, '^%d+$') then
-    ruined = true
-    return nil
-  end
-  return tonumber(kept)
-end
-
 local created, seen = number(header[3]), number(header[4])
 local idle, last = number(header[5]), number(header[6])
+local is_whole = created and seen and (idle or not header[5]) and (last or not header[6])
 
 -- When the session ends if it was seen at that moment, nil for never.
 local function ends(seen_at)
@@ -77,7 +67,7 @@ local function ends(seen_at)
 end
 
 local exists = false
-if current and created and seen and not ruined then
+if current and is_whole then
   local at = ends(seen)
   if at and at <= now then
     redis.call('DEL', key)

@@ -9,12 +9,12 @@
 if ARGV[2] == 'write' then
   local id, verifier, lasting = ARGV[1], ARGV[3], tonumber(ARGV[4])
   local timed = 5 + 2 * lasting
-  local kept = redis.pcall('HMGET', key, '@verifier', '@commits', '@seen', '@idle', '@end', '@sweep')
-  local commits, seen, idle = kept[2], tonumber(kept[3]), tonumber(kept[4])
-  local last, sweep = tonumber(kept[5]), tonumber(kept[6])
+  local kept = redis.pcall('HMGET', key, '@verifier', '@commits', '@created', '@seen', '@idle', '@end', '@sweep')
+  local commits, created, seen = kept[2], number(kept[3]), number(kept[4])
+  local idle, last, sweep = number(kept[5]), number(kept[6]), number(kept[7])
   if kept[1] == verifier
     and commits and (id == '' or not string.find(commits, id, 1, true))
-    and seen and (idle or not kept[4]) and (last or not kept[5])
+    and created and seen and (idle or not kept[5]) and (last or not kept[6])
     and math.min(seen + (idle or math.huge), last or math.huge) > now
     and not (sweep and sweep <= now)
   then

@@ -13,3 +13,9 @@ local LATEST = 70368744177663
 local function text(number)
   return string.format('%.0f', number)
 end
+
+-- A number of the header; nil where there is none, and where it is no number, which ruins a session.
+local function number(kept)
+  if not kept or #kept > 14 or not string.find(kept, '^%d+$') then return nil end
+  return tonumber(kept)
+end
