@@ -79,6 +79,7 @@ where
         }
         match this.finish {
             Some(finish) => finish.as_mut().poll(context).map(Ok),
+            // Only by an executor that breaks the contract of `Future`; no input leads here.
             None => panic!("polled after it was ready"),
         }
     }
