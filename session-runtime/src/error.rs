@@ -126,7 +126,7 @@ impl IntoResponse for SessionError {
 impl SessionError {
     fn plain_response(&self) -> Response {
         let body = match self {
-            Self::Store(error) if error.kind() == StoreErrorKind::FateUnknown => {
+            Self::Store(error) if error.kind() == StoreErrorKind::OutcomeUnknown => {
                 "The session store did not answer in time; a change may have been saved."
             }
             Self::Store(_) => "The session store is unavailable.",

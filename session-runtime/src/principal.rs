@@ -22,8 +22,8 @@ use crate::extract::{SessionRejection, request_session};
 use crate::request::RequestSession;
 use crate::schema::{Field, FieldSpec, FieldValue, SessionSchema};
 use crate::store::{
-    Action, Commit, Condition, Header, IndexChange, IndexEntry, Outcome, PrincipalKey, Selected,
-    StoreErrorKind,
+    Action, Commit, Condition, Header, ListChange, ListEntry, Outcome, PrincipalKey, Selected,
+    Selection, StoreErrorKind,
 };
 use crate::token::{CommitId, SessionId, Token, Verifier};
 
@@ -271,7 +271,8 @@ impl Found {
             verifier, previous, ..
         } = &self.header;
         own.iter().any(|own| {
-            let opens = own.verifier == *verifier || Some(own.verifier) == *previous;
+            let opens = own.verifier == *verifier
+                || previous.is_some_and(|previous| previous.verifier == own.verifier);
             own.id == self.id && opens
         })
     }
@@ -285,7 +286,7 @@ enum Listed {
     Stale,
 }
 
-impl IndexEntry {
+impl ListEntry {
     fn is_arriving(&self, now: Timestamp) -> bool {
         self.arriving && now.saturating_since(self.added) < ARRIVAL
     }
@@ -300,7 +301,7 @@ pub(crate) struct Others<'a> {
 
 enum Oldest {
     Live(SessionId),
-    Arriving(PrincipalKey, IndexEntry),
+    Arriving(PrincipalKey, ListEntry),
 }
 
 impl Others<'_> {
@@ -414,11 +415,14 @@ impl<'a> Owner<'a> {
                 })
                 .collect();
             let principals = names.iter().map(|name| self.key(name));
-            commit.index = principals
-                .map(|principal| IndexChange::Remove { principal })
+            commit.lists = principals
+                .map(|principal| ListChange::Remove {
+                    field: self.spec.name.into(),
+                    principal,
+                })
                 .collect();
-            let call = self.shared.store.commit(&commit);
-            let late = StoreErrorKind::FateUnknown;
+            let call = self.shared.store.commit_boxed(&commit);
+            let late = StoreErrorKind::OutcomeUnknown;
             match self.shared.within_deadline(late, call).await? {
                 Outcome::Applied(_) => {
                     events::destroyed(*session, reason);
@@ -433,13 +437,13 @@ impl<'a> Owner<'a> {
 
     /// Looks at every entry of the principal, under the field's present name and its older ones,
     /// and forgets the stale ones.
-    async fn look_at_all(&self) -> Result<Vec<(PrincipalKey, IndexEntry, Listed)>, SessionError> {
+    async fn look_at_all(&self) -> Result<Vec<(PrincipalKey, ListEntry, Listed)>, SessionError> {
         let mut all = Vec::new();
         // A session can be listed under two names while programs disagree about the name.
         let mut living = BTreeSet::new();
         for name in self.names() {
             let key = self.key(name);
-            let call = self.shared.store.index(&key);
+            let call = self.shared.store.list_boxed(&key);
             let late = StoreErrorKind::Unavailable;
             let index = self.shared.within_deadline(late, call).await?;
             for entry in index.entries {
@@ -464,12 +468,9 @@ impl<'a> Owner<'a> {
 
     /// The header of a session, if it is the principal's.
     async fn load(&self, session: &SessionId) -> Result<Option<Header>, SessionError> {
-        let selected = |name| Selected {
-            name,
-            deadline: false,
-        };
-        let selected: Vec<_> = self.names().map(selected).collect();
-        let call = self.shared.store.load(session, &selected);
+        let selected: Vec<_> = self.names().map(Selected::value).collect();
+        let selection = Selection::fields(&selected);
+        let call = self.shared.store.load_boxed(session, &selection);
         let late = StoreErrorKind::Unavailable;
         let loaded = self.shared.within_deadline(late, call).await?;
         Ok(loaded.and_then(|loaded| {
@@ -479,8 +480,8 @@ impl<'a> Owner<'a> {
         }))
     }
 
-    async fn forget(&self, key: &PrincipalKey, entry: &IndexEntry) -> Result<(), SessionError> {
-        let call = self.shared.store.forget(key, entry);
+    async fn forget(&self, key: &PrincipalKey, entry: &ListEntry) -> Result<(), SessionError> {
+        let call = self.shared.store.remove_stale_boxed(key, entry);
         let late = StoreErrorKind::Unavailable;
         self.shared.within_deadline(late, call).await
     }

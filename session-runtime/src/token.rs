@@ -37,11 +37,6 @@ const TOKEN_CHARACTERS: usize = 43;
 pub struct SessionId([u8; ID_BYTES]);
 
 impl SessionId {
-    /// The smallest id in the order of ids.
-    pub(crate) const FIRST: Self = Self([0; ID_BYTES]);
-    /// The largest one.
-    pub(crate) const LAST: Self = Self([u8::MAX; ID_BYTES]);
-
     /// A new id from the operating system's generator.
     ///
     /// # Errors
@@ -261,7 +256,7 @@ pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], RandomError> {
     Ok(bytes)
 }
 
-fn write_base64(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+pub(crate) fn write_base64(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     fmt::Display::fmt(&Base64Display::new(bytes, &URL_SAFE_NO_PAD), f)
 }
 

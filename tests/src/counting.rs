@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_core::future::BoxFuture;
 use session_runtime::store::{
-    Commit, Count, IndexEntries, IndexEntry, Loaded, Outcome, PrincipalKey, Selected,
+    Commit, Count, ListEntry, Listing, Loaded, Outcome, PrincipalKey, Selected,
 };
 use session_runtime::{SessionId, SessionStore, StoreError};
 
@@ -90,7 +90,7 @@ impl<S: SessionStore> SessionStore for CountingStore<S> {
     fn index<'a>(
         &'a self,
         principal: &'a PrincipalKey,
-    ) -> BoxFuture<'a, Result<IndexEntries, StoreError>> {
+    ) -> BoxFuture<'a, Result<Listing, StoreError>> {
         self.calls.others.fetch_add(1, Ordering::SeqCst);
         self.inner.index(principal)
     }
@@ -98,7 +98,7 @@ impl<S: SessionStore> SessionStore for CountingStore<S> {
     fn forget<'a>(
         &'a self,
         principal: &'a PrincipalKey,
-        entry: &'a IndexEntry,
+        entry: &'a ListEntry,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         self.calls.others.fetch_add(1, Ordering::SeqCst);
         self.inner.forget(principal, entry)

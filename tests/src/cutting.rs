@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_core::future::BoxFuture;
 use session_runtime::store::{
-    Commit, Count, IndexEntries, IndexEntry, Loaded, Outcome, PrincipalKey, Selected,
-    StoreErrorKind,
+    Commit, Count, ListEntry, Listing, Loaded, Outcome, PrincipalKey, Selected, StoreErrorKind,
 };
 use session_runtime::{SessionId, SessionStore, StoreError};
 
@@ -116,14 +115,14 @@ impl<S: SessionStore> SessionStore for CuttingStore<S> {
     fn index<'a>(
         &'a self,
         principal: &'a PrincipalKey,
-    ) -> BoxFuture<'a, Result<IndexEntries, StoreError>> {
+    ) -> BoxFuture<'a, Result<Listing, StoreError>> {
         Box::pin(self.pass(self.inner.index(principal)))
     }
 
     fn forget<'a>(
         &'a self,
         principal: &'a PrincipalKey,
-        entry: &'a IndexEntry,
+        entry: &'a ListEntry,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(self.pass(self.inner.forget(principal, entry)))
     }

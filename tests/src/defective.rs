@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_core::future::BoxFuture;
 use session_runtime::store::{
-    Action, Change, Commit, Count, IndexChange, IndexEntries, IndexEntry, Loaded, MergeOperation,
-    Outcome, PrincipalKey, Record, Selected,
+    Action, Change, Commit, Count, ListChange, ListEntry, Listing, Loaded, MergeOperation, Outcome,
+    PrincipalKey, Record, Selected,
 };
 use session_runtime::test_kit::ManualClock;
 use session_runtime::{Clock, CommitId, SessionId, SessionStore, StoreError, Timestamp};
@@ -150,7 +150,7 @@ impl DefectiveStore {
                 }
                 pause().await;
                 for change in &mut commit.index {
-                    if let IndexChange::Add { limit, .. } = change {
+                    if let ListChange::Add { limit, .. } = change {
                         *limit = None;
                     }
                 }
@@ -360,7 +360,7 @@ impl State {
     /// The limit that refuses a commit which its session accepts.
     fn limit_reached(&self, commit: &Commit) -> Option<Outcome> {
         commit.index.iter().find_map(|change| match change {
-            IndexChange::Add {
+            ListChange::Add {
                 principal,
                 limit: Some(limit),
                 ..
@@ -381,7 +381,7 @@ impl State {
         for change in &commit.index {
             let entry = (*change.principal(), commit.session);
             match change {
-                IndexChange::Add { .. } => {
+                ListChange::Add { .. } => {
                     self.listed.insert(entry, (commit.id, now));
                 }
                 _ => {
@@ -425,7 +425,7 @@ impl SessionStore for DefectiveStore {
     fn index<'a>(
         &'a self,
         principal: &'a PrincipalKey,
-    ) -> BoxFuture<'a, Result<IndexEntries, StoreError>> {
+    ) -> BoxFuture<'a, Result<Listing, StoreError>> {
         Box::pin(async move {
             let now = self.clock.now();
             let mut state = self.state();
@@ -435,20 +435,20 @@ impl SessionStore for DefectiveStore {
                 .filter(|((listed, _), _)| listed == principal);
             let entry =
                 |((_, session), (mark, added)): (&(_, SessionId), &(CommitId, Timestamp))| {
-                    IndexEntry::new(*session, *mark, *added)
+                    ListEntry::new(*session, *mark, *added)
                 };
             let entries = listed.map(entry).collect();
             for commit in std::mem::take(&mut state.to_list) {
                 state.list(&commit, now);
             }
-            Ok(IndexEntries::new(entries, now))
+            Ok(Listing::new(entries, now))
         })
     }
 
     fn forget<'a>(
         &'a self,
         principal: &'a PrincipalKey,
-        entry: &'a IndexEntry,
+        entry: &'a ListEntry,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async {
             let key = (*principal, entry.session);

@@ -4,8 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_core::future::BoxFuture;
 use session_runtime::store::{
-    Commit, Count, IndexEntries, IndexEntry, Loaded, Outcome, PrincipalKey, Selected,
-    StoreErrorKind,
+    Commit, Count, ListEntry, Listing, Loaded, Outcome, PrincipalKey, Selected, StoreErrorKind,
 };
 use session_runtime::{SessionId, SessionStore, StoreError};
 
@@ -129,14 +128,14 @@ impl<S: SessionStore> SessionStore for FaultyStore<S> {
     fn index<'a>(
         &'a self,
         principal: &'a PrincipalKey,
-    ) -> BoxFuture<'a, Result<IndexEntries, StoreError>> {
+    ) -> BoxFuture<'a, Result<Listing, StoreError>> {
         self.inner.index(principal)
     }
 
     fn forget<'a>(
         &'a self,
         principal: &'a PrincipalKey,
-        entry: &'a IndexEntry,
+        entry: &'a ListEntry,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         self.inner.forget(principal, entry)
     }

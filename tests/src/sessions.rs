@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use session_runtime::store::{
-    Action, Change, Commit, IndexChange, IntegerRange, Loaded, MergeOperation, Outcome,
+    Action, Change, Commit, IntegerRange, ListChange, Loaded, MergeOperation, Outcome,
     PrincipalKey, Selected, StoreError, Timeouts,
 };
 use session_runtime::{CommitId, SessionId, SessionStore, Verifier};
@@ -56,7 +56,7 @@ pub fn create(session: SessionId, changes: impl IntoIterator<Item = Change>) -> 
 /// A creation of a session whose field `owner` is this, listed under it for as long as it lives.
 pub fn sign_in(session: SessionId, owner: &'static str, limit: Option<u32>) -> Commit {
     let mut commit = create(session, [set("owner", owner)]);
-    commit.index.push(IndexChange::Add {
+    commit.index.push(ListChange::Add {
         principal: PrincipalKey::new("owner", owner.as_bytes()),
         keep: Some(LIFETIME),
         limit,

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_core::future::BoxFuture;
 use session_runtime::store::{
-    AddStep, Commit, Count, IndexEntries, IndexEntry, Loaded, NewEntry, Outcome, PrincipalKey,
-    Record, Selected, SessionStep, SteppedStore, StoreErrorKind, commit_in_steps,
+    AddStep, Commit, Count, ListEntry, Listing, Loaded, NewEntry, Outcome, PrincipalKey, Record,
+    Selected, SessionStep, SteppedStore, StoreErrorKind, commit_in_steps,
 };
 use session_runtime::{Clock, CommitId, SessionId, SessionStore, StoreError, Timestamp};
 
@@ -26,7 +26,7 @@ struct Shared {
 
 #[derive(Clone, Copy)]
 struct Listed {
-    entry: IndexEntry,
+    entry: ListEntry,
     until: Option<Timestamp>,
 }
 
@@ -124,7 +124,7 @@ impl SteppedStore for SteppedMemory {
                 return Ok(AddStep::LimitReached);
             }
             let listed = Listed {
-                entry: IndexEntry::new(entry.session, entry.mark, now).arriving(),
+                entry: ListEntry::new(entry.session, entry.mark, now).arriving(),
                 until: entry.keep.map(|keep| now + keep),
             };
             Ok(match list.insert(entry.session, listed) {
@@ -147,7 +147,7 @@ impl SteppedStore for SteppedMemory {
                 .get_mut(principal)
                 .and_then(|list| list.get_mut(session));
             if let Some(Listed { entry, .. }) = listed {
-                *entry = IndexEntry::new(entry.session, *mark, entry.added);
+                *entry = ListEntry::new(entry.session, *mark, entry.added);
                 return Ok(true);
             }
             Ok(false)
@@ -191,7 +191,7 @@ impl SessionStore for SteppedMemory {
     fn index<'a>(
         &'a self,
         principal: &'a PrincipalKey,
-    ) -> BoxFuture<'a, Result<IndexEntries, StoreError>> {
+    ) -> BoxFuture<'a, Result<Listing, StoreError>> {
         Box::pin(async {
             self.step().await?;
             let lists = self.lists();
@@ -199,14 +199,14 @@ impl SessionStore for SteppedMemory {
             let listed = lists.get(principal).into_iter().flat_map(BTreeMap::values);
             let counting = listed.filter(|listed| listed.counts(now));
             let entries = counting.map(|listed| listed.entry).collect();
-            Ok(IndexEntries::new(entries, now))
+            Ok(Listing::new(entries, now))
         })
     }
 
     fn forget<'a>(
         &'a self,
         principal: &'a PrincipalKey,
-        entry: &'a IndexEntry,
+        entry: &'a ListEntry,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async {
             self.step().await?;

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_core::future::BoxFuture;
 use session_runtime::store::{
-    Action, Change, Commit, Condition, Count, IndexChange, IndexEntries, IndexEntry, Loaded,
-    Outcome, PrincipalKey, Selected,
+    Action, Change, Commit, Condition, Count, ListChange, ListEntry, Listing, Loaded, Outcome,
+    PrincipalKey, Selected,
 };
 use session_runtime::{SessionId, SessionStore, StoreError};
 
@@ -89,7 +89,7 @@ impl Witness {
             }
         }
         for change in &commit.index {
-            if let IndexChange::Add { principal, .. } | IndexChange::Remove { principal } = change {
+            if let ListChange::Add { principal, .. } | ListChange::Remove { principal } = change {
                 write!(text, " {principal}").expect("a string grows");
             }
         }
@@ -116,7 +116,7 @@ impl SessionStore for Witness {
     fn index<'a>(
         &'a self,
         principal: &'a PrincipalKey,
-    ) -> BoxFuture<'a, Result<IndexEntries, StoreError>> {
+    ) -> BoxFuture<'a, Result<Listing, StoreError>> {
         self.hear(principal.to_string().as_bytes());
         Box::pin(self.show(principal, self.inner.index(principal)))
     }
@@ -124,7 +124,7 @@ impl SessionStore for Witness {
     fn forget<'a>(
         &'a self,
         principal: &'a PrincipalKey,
-        entry: &'a IndexEntry,
+        entry: &'a ListEntry,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         self.hear(format!("{principal} {}", entry.session).as_bytes());
         Box::pin(self.show(entry, self.inner.forget(principal, entry)))

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use session_runtime::store::{
-    Action, Change, Commit, FieldTtl, IndexChange, PrincipalKey, Rotation, Selected, SessionStore,
+    Action, Change, Commit, FieldTtl, ListChange, PrincipalKey, Rotation, Selected, SessionStore,
     Timeouts,
 };
 use session_runtime::test_kit::ManualClock;
@@ -234,7 +234,7 @@ async fn write_list(store: &FileStore) {
             idle: None,
             lifetime: None,
         });
-        creation.index.push(IndexChange::Add {
+        creation.index.push(ListChange::Add {
             principal: customer(),
             keep,
             limit: None,

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use redis::Connection;
 use session_runtime::store::{
-    Action, Applied, Change, Commit, FieldTtl, IndexChange, Loaded, Outcome, PrincipalKey,
-    Rotation, Selected, SessionStore, Timeouts,
+    Action, Applied, Change, Commit, FieldTtl, ListChange, Loaded, Outcome, PrincipalKey, Rotation,
+    Selected, SessionStore, Timeouts,
 };
 use session_runtime::{
     ReadSession, RedisStore, Session, SessionId, SessionLayer, Tier, Timestamp, Verifier,
@@ -159,7 +159,7 @@ fn rotation() -> Commit {
 fn creations() -> [Commit; 2] {
     let [first, second] = Sessions::new().0;
     let create = |verifier| Action::Create { verifier };
-    let listed = |keep| IndexChange::Add {
+    let listed = |keep| ListChange::Add {
         principal: customer(),
         keep,
         limit: None,

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use session_runtime::store::{Count, IndexChange, PrincipalKey, StoreErrorKind};
+use session_runtime::store::{Count, ListChange, PrincipalKey, StoreErrorKind};
 use session_runtime::{FileStore, SessionStore};
 use tests::sessions::{
     apply, create, destroy, id, listed_under, load, set, sign_in, update, value,
@@ -299,7 +299,7 @@ async fn on_a_full_disk_nobody_signs_in_and_everybody_can_sign_out() {
     // The record goes, and where there is no room for a shorter list, its entry is one too many.
     let mut end = destroy(leaving);
     let principal = PrincipalKey::new("owner", b"7");
-    end.index.push(IndexChange::Remove { principal });
+    end.index.push(ListChange::Remove { principal });
     apply(&store, &end).await;
     assert!(load(&store, &leaving, &[]).await.unwrap().is_none());
 

@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
-use session_runtime::store::{Action, Commit, IndexChange, Outcome, PrincipalKey, StoreErrorKind};
+use session_runtime::store::{Action, Commit, ListChange, Outcome, PrincipalKey, StoreErrorKind};
 use session_runtime::test_kit::ManualClock;
 use session_runtime::{
     FileStore, ReadSession, Session, SessionId, SessionLayer, SessionStore, Sessions,
@@ -82,7 +82,7 @@ fn key(name: &str) -> PrincipalKey {
 
 fn off(mut commit: Commit, name: &str) -> Commit {
     let principal = key(name);
-    commit.index.push(IndexChange::Remove { principal });
+    commit.index.push(ListChange::Remove { principal });
     commit
 }
 
@@ -276,7 +276,7 @@ async fn a_sweep_takes_the_entries_that_are_over_and_those_of_sessions_that_are_
     let store = &fixture.store;
     let over = id();
     let mut short = sign_in(over, "8", None);
-    short.index = vec![IndexChange::Add {
+    short.index = vec![ListChange::Add {
         principal: key("8"),
         keep: Some(IDLE / 2),
         limit: None,
@@ -378,7 +378,7 @@ async fn moves_in_opposite_directions_do_not_wait_for_each_other() {
             for step in 0..25 {
                 let (old, new) = (NAMES[(from + step) % 2], NAMES[(from + step + 1) % 2]);
                 let mut commit = off(update(session, [set("owner", new)]), old);
-                commit.index.push(IndexChange::Add {
+                commit.index.push(ListChange::Add {
                     principal: key(new),
                     keep: None,
                     limit: None,

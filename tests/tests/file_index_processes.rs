@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use session_runtime::store::{Action, Condition, IndexChange, Outcome, PrincipalKey};
+use session_runtime::store::{Action, Condition, ListChange, Outcome, PrincipalKey};
 use session_runtime::{FileStore, SessionId, SessionStore};
 use tests::sessions::{commit, listed_under, load, random};
 
@@ -191,7 +191,7 @@ async fn end_all(store: &FileStore, owner: &'static str) -> usize {
             name: "owner".into(),
             value: Some(owner.into()),
         });
-        revocation.index.push(IndexChange::Remove { principal });
+        revocation.index.push(ListChange::Remove { principal });
         let outcome = store.commit(&revocation).await.unwrap();
         ended += usize::from(matches!(outcome, Outcome::Applied(_)));
     }

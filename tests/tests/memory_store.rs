@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use session_runtime::store::{
-    Action, CapacityPolicy, Change, Commit, Count, IndexChange, MemoryStoreBuilder, Outcome,
+    Action, CapacityPolicy, Change, Commit, Count, ListChange, MemoryStoreBuilder, Outcome,
     PrincipalKey, StoreError, StoreErrorKind, Timeouts,
 };
 use session_runtime::test_kit::ManualClock;
@@ -309,7 +309,7 @@ async fn ended_entries_of_the_index_leave_without_being_asked_for() {
     };
     for _ in 0..300 {
         let mut creation = creation(Some(60));
-        creation.index = vec![IndexChange::Add {
+        creation.index = vec![ListChange::Add {
             principal: PrincipalKey::new("shop.customer", b"7"),
             keep: Some(Duration::from_secs(60)),
             limit: None,

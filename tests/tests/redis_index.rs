@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_runtime::store::{
-    Action, Commit, IndexChange, Outcome, PrincipalKey, SteppedStore, StoreErrorKind,
+    Action, Commit, ListChange, Outcome, PrincipalKey, SteppedStore, StoreErrorKind,
 };
 use session_runtime::{CommitId, RedisStore, SessionStore, Tier};
 use tests::servers::{Options, Server, available};
@@ -15,7 +15,7 @@ use tests::store_visitor::{Visitor, set};
 /// A creation that signs in.
 fn sign_in(visitor: &Visitor, principal: PrincipalKey, limit: Option<u32>) -> Commit {
     let mut commit = visitor.creation([]);
-    commit.index = vec![IndexChange::Add {
+    commit.index = vec![ListChange::Add {
         principal,
         keep: Some(Duration::from_secs(3600)),
         limit,
@@ -75,7 +75,7 @@ async fn sessions_are_listed_limited_revoked_and_forgotten() {
         // Revocation needs no token, and takes the session off the list.
         let id = CommitId::generate().unwrap();
         let mut revocation = Commit::new(expected[0], id, Action::Revoke);
-        revocation.index = vec![IndexChange::Remove { principal }];
+        revocation.index = vec![ListChange::Remove { principal }];
         let outcome = store.commit(&revocation).await.unwrap();
         assert!(matches!(outcome, Outcome::Applied(_)));
         assert!(admitted[0].load(&*store, &[]).await.unwrap().is_none());
@@ -103,7 +103,7 @@ async fn sessions_are_listed_limited_revoked_and_forgotten() {
         // Entries go by themselves.
         let short = PrincipalKey::new("shop.customer", b"8");
         let mut commit = sign_in(&Visitor::new(), short, None);
-        if let IndexChange::Add { keep, .. } = &mut commit.index[0] {
+        if let ListChange::Add { keep, .. } = &mut commit.index[0] {
             *keep = Some(Duration::from_millis(50));
         }
         store.commit(&commit).await.unwrap();
@@ -118,7 +118,7 @@ async fn sessions_are_listed_limited_revoked_and_forgotten() {
         // A commit finds it before it has written anything.
         let visitor = Visitor::create(&*store, []).await;
         let mut sign_out = visitor.update([set("a.b", "1")]);
-        sign_out.index = vec![IndexChange::Remove { principal }];
+        sign_out.index = vec![ListChange::Remove { principal }];
         let error = store.commit(&sign_out).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Corrupt);
         assert!(visitor.values(&*store, &["a.b"]).await.is_empty());
@@ -139,7 +139,7 @@ async fn each_change_tidies_a_list_without_deadlines_of_its_own() {
         let mut ends = Vec::new();
         for (visitor, hours) in visitors.iter().zip([1, 2]) {
             let mut commit = sign_in(visitor, principal, None);
-            if let IndexChange::Add { keep, .. } = &mut commit.index[0] {
+            if let ListChange::Add { keep, .. } = &mut commit.index[0] {
                 *keep = Some(hours * Duration::from_secs(3600));
             }
             store.commit(&commit).await.unwrap();
@@ -150,7 +150,7 @@ async fn each_change_tidies_a_list_without_deadlines_of_its_own() {
         let over = Visitor::new().session.to_string();
         server.command::<()>(&["HSET", &key, &over, "AAAAAAAA 1000 2000 listed"]);
         let mut sign_out = visitors[1].update([]);
-        sign_out.index = vec![IndexChange::Remove { principal }];
+        sign_out.index = vec![ListChange::Remove { principal }];
         store.commit(&sign_out).await.unwrap();
         let left: Vec<String> = server.command(&["HKEYS", &key]);
         assert_eq!(left, [visitors[0].session.to_string()]);

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use futures_core::future::BoxFuture;
 use http::StatusCode;
 use session_runtime::store::{
-    AddStep, Commit, Count, IndexEntries, IndexEntry, Loaded, NewEntry, Outcome, PrincipalKey,
-    Selected, SessionStep, SteppedStore, StoreErrorKind, commit_in_steps,
+    AddStep, Commit, Count, ListEntry, Listing, Loaded, NewEntry, Outcome, PrincipalKey, Selected,
+    SessionStep, SteppedStore, StoreErrorKind, commit_in_steps,
 };
 use session_runtime::{
     CommitId, ReadSession, RedisStore, Session, SessionId, SessionLayer, SessionStore, StoreError,
@@ -141,7 +141,7 @@ impl CutCluster {
             Some(Cut::Before) => Err(StoreError::new(StoreErrorKind::Unavailable)),
             Some(Cut::After) => {
                 step.await?;
-                Err(StoreError::new(StoreErrorKind::FateUnknown))
+                Err(StoreError::new(StoreErrorKind::OutcomeUnknown))
             }
         }
     }
@@ -203,14 +203,14 @@ impl SessionStore for CutCluster {
     fn index<'a>(
         &'a self,
         principal: &'a PrincipalKey,
-    ) -> BoxFuture<'a, Result<IndexEntries, StoreError>> {
+    ) -> BoxFuture<'a, Result<Listing, StoreError>> {
         Box::pin(self.step(self.store.index(principal)))
     }
 
     fn forget<'a>(
         &'a self,
         principal: &'a PrincipalKey,
-        entry: &'a IndexEntry,
+        entry: &'a ListEntry,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(self.step(self.store.forget(principal, entry)))
     }

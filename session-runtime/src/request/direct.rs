@@ -16,7 +16,7 @@ use crate::events;
 use crate::schema::{FieldSpec, SessionSchema};
 use crate::session::Ttl;
 use crate::store::{
-    Change, Condition, IndexChange, IntegerRange, MergeOperation, Outcome, Selected, StoredField,
+    Change, Condition, IntegerRange, ListChange, MergeOperation, Outcome, Selected, StoredField,
 };
 
 /// How often `update` tries. Every failed attempt means that another commit was applied, so even
@@ -146,8 +146,11 @@ impl RequestSession {
             pending.wishes.rotate = spec.principal && field.current().is_some();
             // Whoever the session belonged to, it is nobody's now.
             let removal = field.principal();
-            let removal = removal.map(|principal| IndexChange::Remove { principal });
-            pending.index.extend(removal);
+            let removal = removal.map(|(field, principal)| ListChange::Remove {
+                field: field.into(),
+                principal,
+            });
+            pending.lists.extend(removal);
             Ok(pending)
         })?;
         let session = plan.commit.session;
@@ -194,7 +197,11 @@ impl RequestSession {
                 pending
             };
             let name = name.into();
-            pending.changes.push(Change::Renew { name, ttl });
+            pending.changes.push(Change::Renew {
+                name,
+                ttl,
+                restore: None,
+            });
             Ok(pending)
         })?;
         self.carry_out(plan).await.map(drop)
@@ -207,12 +214,7 @@ impl RequestSession {
             return Ok(Ttl::Missing);
         };
         let names = std::iter::once(&spec.name).chain(spec.aliases);
-        let selected: Vec<_> = names
-            .map(|name| Selected {
-                name,
-                deadline: true,
-            })
-            .collect();
+        let selected: Vec<_> = names.map(|name| Selected::with_deadline(name)).collect();
         let (_, loaded) = self.find_again(&token, &selected).await?;
         Ok(match loaded.fields.into_iter().flatten().next() {
             None => Ttl::Missing,

@@ -9,7 +9,7 @@ use crate::config::check_schema;
 use crate::error::SessionError;
 use crate::events;
 use crate::schema::{FieldSpec, Renew, SessionSchema};
-use crate::store::{Loaded, Selected, StoreErrorKind};
+use crate::store::{Loaded, Selected, Selection, StoreErrorKind};
 use crate::token::{SessionId, Token};
 
 impl RequestSession {
@@ -138,7 +138,11 @@ impl RequestSession {
         let header = &loaded.header;
         let verifier = token.verifier();
         let is_current = header.verifier == verifier;
-        if !is_current && header.previous != Some(verifier) {
+        if !is_current
+            && header
+                .previous
+                .is_none_or(|previous| previous.verifier != verifier)
+        {
             let token_age = loaded.now.saturating_since(header.rotated);
             self.state().late |= token_age < self.shared().config.rotation_grace();
             return Ok(None);
@@ -166,7 +170,8 @@ impl RequestSession {
         session: &SessionId,
         selected: &[Selected<'_>],
     ) -> Result<Option<Loaded>, SessionError> {
-        let load = self.shared().store.load(session, selected);
+        let selection = Selection::fields(selected);
+        let load = self.shared().store.load_boxed(session, &selection);
         let late = StoreErrorKind::Unavailable;
         self.shared().within_deadline(late, load).await
     }
@@ -193,7 +198,10 @@ pub(super) fn selection(specs: &'static [FieldSpec]) -> Vec<Selected<'static>> {
         let deadline = spec.ttl.is_some() && spec.renew == Renew::Read;
         std::iter::once(&spec.name)
             .chain(spec.aliases)
-            .map(move |name| Selected { name, deadline })
+            .map(move |name| match deadline {
+                true => Selected::with_deadline(name),
+                false => Selected::value(name),
+            })
     });
     names.collect()
 }

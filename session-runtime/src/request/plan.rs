@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::state::{Live, State, Wishes};
 use crate::config::Config;
 use crate::error::SessionError;
-use crate::store::{Action, Change, Commit, Condition, IndexChange, Rotation};
+use crate::store::{Action, Change, Commit, Condition, ListChange, Rotation};
 use crate::token::{CommitId, Token};
 
 /// When a commit is made.
@@ -35,7 +35,7 @@ pub(super) struct Pending {
     pub(super) wishes: Wishes,
     pub(super) conditions: Vec<Condition>,
     pub(super) changes: Vec<Change>,
-    pub(super) index: Vec<IndexChange>,
+    pub(super) lists: Vec<ListChange>,
 }
 
 impl Plan {
@@ -156,9 +156,9 @@ impl State {
                 };
                 // A rotation leaves no more than its own grace anyway.
                 end_grace = token.is_none() && live.should_end_grace();
-                let rotation = token.map(|token| Rotation {
-                    verifier: token.verifier(),
-                    grace: rotates_by_age.then(|| config.rotation_grace()),
+                let rotation = token.map(|token| {
+                    let grace = rotates_by_age.then(|| config.rotation_grace());
+                    Rotation::new(token.verifier(), grace)
                 });
                 let verifier = live.verifier;
                 let action = Action::Update { verifier, rotation };
@@ -170,7 +170,14 @@ impl State {
                 let token = Token::generate()?;
                 let verifier = token.verifier();
                 wishes.timeouts.get_or_insert(config.timeouts);
-                (token.id(), Action::Create { verifier }, Some(token))
+                (
+                    token.id(),
+                    Action::Create {
+                        verifier,
+                        link: None,
+                    },
+                    Some(token),
+                )
             }
         };
         let mut commit = Commit::new(session, id, action);
@@ -181,7 +188,7 @@ impl State {
         commit.conditions = pending.conditions;
         commit.changes = pending.changes;
         self.seal(config, &mut commit)?;
-        commit.index = pending.index;
+        commit.lists = pending.lists;
         Ok(Plan {
             commit,
             token,
@@ -243,7 +250,7 @@ impl Pending {
         // An entry must not go before the session does, so a longer life is a new entry.
         let lives_longer = self.wishes.timeouts.is_some();
         let limit = config.limit_of(field.spec()).map(|limit| limit.max);
-        self.index
+        self.lists
             .extend(field.index_changes(keep, limit, lives_longer));
     }
 }

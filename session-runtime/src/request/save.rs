@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::error::SessionError;
 use crate::events::{self, Reason};
 use crate::schema::FieldSpec;
-use crate::store::{Action, Applied, Change, Commit, IndexChange, Outcome, StoreErrorKind};
+use crate::store::{Action, Applied, Change, Commit, ListChange, Outcome, StoreErrorKind};
 use crate::token::CommitId;
 
 impl RequestSession {
@@ -77,9 +77,9 @@ impl RequestSession {
     }
 
     pub(super) async fn commit(&self, commit: &Commit) -> Result<Outcome, SessionError> {
-        let call = self.shared().store.commit(commit);
+        let call = self.shared().store.commit_boxed(commit);
         self.shared()
-            .within_deadline(StoreErrorKind::FateUnknown, call)
+            .within_deadline(StoreErrorKind::OutcomeUnknown, call)
             .await
     }
 
@@ -90,8 +90,11 @@ impl RequestSession {
         let verifier = doomed.live.verifier;
         let mut commit = Commit::new(session, CommitId::generate()?, Action::Destroy { verifier });
         let principals = doomed.principals.into_iter();
-        commit.index = principals
-            .map(|principal| IndexChange::Remove { principal })
+        commit.lists = principals
+            .map(|(field, principal)| ListChange::Remove {
+                field: field.into(),
+                principal,
+            })
             .collect();
         match self.commit(&commit).await? {
             Outcome::Applied(_) => events::destroyed(session, Reason::Asked),
@@ -152,7 +155,7 @@ pub(super) fn into_error(commit: &Commit, outcome: Outcome) -> SessionError {
             events::limit_reached(session);
             SessionError::LimitReached
         }
-        Outcome::Gone | Outcome::Applied(_) => {
+        _ => {
             events::gone(session);
             SessionError::Gone
         }
@@ -205,6 +208,7 @@ impl State {
                 Change::Merge { .. } => field.settle(value.clone()),
                 Change::Take { .. } | Change::Remove { .. } => field.settle(None),
                 Change::Renew { .. } => field.settle_renewal(),
+                Change::Bound { .. } => {}
             }
         }
         if let Some(live) = self.live_mut() {

@@ -79,7 +79,7 @@ pub(super) struct Live {
 pub(super) struct Doomed {
     pub(super) live: Live,
     /// Under whom the index lists it, as far as this request knows.
-    pub(super) principals: Vec<PrincipalKey>,
+    pub(super) principals: Vec<(&'static str, PrincipalKey)>,
 }
 
 /// What applies to the session as a whole and waits for the next commit.

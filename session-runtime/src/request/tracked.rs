@@ -12,7 +12,7 @@ use crate::error::SessionError;
 use crate::schema::{FieldSpec, Merge, Renew};
 use crate::sealing::Sealer;
 use crate::store::{
-    Change, Condition, FieldTtl, IndexChange, MergeOperation, PrincipalKey, StoredField,
+    Change, Condition, FieldTtl, ListChange, MergeOperation, PrincipalKey, StoredField,
 };
 use crate::token::SessionId;
 
@@ -315,16 +315,20 @@ impl TrackedField {
         keep: Option<Duration>,
         limit: Option<u32>,
         keeps: bool,
-    ) -> impl Iterator<Item = IndexChange> + use<> {
+    ) -> impl Iterator<Item = ListChange> + use<'_> {
         let key = |value: &Bytes| PrincipalKey::new(self.spec.name, value);
         let concerns = self.spec.principal && (self.written || keeps);
         let from = self.stored.as_ref().filter(|_| concerns).map(key);
         let to = self.current.as_ref().filter(|_| concerns).map(key);
         let limit = limit.filter(|_| from != to);
         let remove = from.filter(|_| from != to);
-        let remove = remove.map(|principal| IndexChange::Remove { principal });
+        let remove = remove.map(|principal| ListChange::Remove {
+            field: self.spec.name.into(),
+            principal,
+        });
         let add = to.filter(|_| keeps || from != to);
-        let add = add.map(|principal| IndexChange::Add {
+        let add = add.map(|principal| ListChange::Add {
+            field: self.spec.name.into(),
             principal,
             keep,
             limit,
@@ -333,9 +337,9 @@ impl TrackedField {
     }
 
     /// Whose session it is according to the store.
-    pub(super) fn principal(&self) -> Option<PrincipalKey> {
+    pub(super) fn principal(&self) -> Option<(&'static str, PrincipalKey)> {
         let value = self.stored.as_ref().filter(|_| self.spec.principal)?;
-        Some(PrincipalKey::new(self.spec.name, value))
+        Some((self.spec.name, PrincipalKey::new(self.spec.name, value)))
     }
 
     pub(super) fn spec(&self) -> &'static FieldSpec {
@@ -359,7 +363,11 @@ impl TrackedField {
             self.revert();
             if let (true, Some(ttl), Some(_)) = (renewed, self.spec.ttl, self.in_store()) {
                 let name = self.stored_name().into();
-                changes.push(Change::Renew { name, ttl });
+                changes.push(Change::Renew {
+                    name,
+                    ttl,
+                    restore: None,
+                });
             }
             return Ok(());
         }
@@ -444,6 +452,7 @@ impl TrackedField {
         is_due.then(|| Change::Renew {
             name: self.stored_name().into(),
             ttl,
+            restore: None,
         })
     }
 }

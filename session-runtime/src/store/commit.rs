@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{IndexChange, PrincipalKey};
+use super::{ListChange, PrincipalKey};
 use crate::token::{CommitId, SessionId, Verifier};
 
 /// The stored name of a field, `<schema>.<field>`. Names that begin with `@` belong to the header.
@@ -15,20 +15,20 @@ pub type FieldName = Cow<'static, str>;
 
 /// Everything that is to happen to one session, together or not at all.
 ///
-/// A store applies it in this order: known [`CommitId`]? guard of the [`Action`]; all
-/// [`Condition`]s; limits of the index; all [`Change`]s in their order; then header, `seen` and
-/// index. An outcome other than
-/// [`Outcome::Applied`] leaves the session exactly as it was.
+/// [`Commit::apply`] says what it means, in this order: a known [`CommitId`]; the guard of the
+/// [`Action`]; the [`Condition`]s; the limits of the lists; the [`Change`]s, one after the other;
+/// the header, `seen` and the lists. An outcome other than [`Outcome::Applied`] leaves everything
+/// as it was.
 ///
 /// A commit without changes is a touch: it moves `seen`, and its id need not be remembered.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Commit {
-    /// Which session.
+    /// The session.
     pub session: SessionId,
     /// Names this commit; a commit that arrives twice is applied once.
     pub id: CommitId,
-    /// What happens to the session as a whole, and who may do it.
+    /// What happens to the session as a whole, and which credential it takes.
     pub action: Action,
     /// New timeouts; `None` leaves them. Always `Some` in a creation.
     pub timeouts: Option<Timeouts>,
@@ -36,14 +36,15 @@ pub struct Commit {
     pub persistent: Option<bool>,
     /// A new value for [`Header::label`](super::Header::label); `None` leaves it.
     pub label: Option<Arc<str>>,
-    /// Whether the previous token stops working now, though its grace is not over. A rotation in
-    /// the same commit begins a grace of its own.
+    /// Ends the previous token's grace now. A rotation in the same commit begins a new grace.
     pub end_grace: bool,
-    /// What happens to the index of principals.
-    pub index: Vec<IndexChange>,
-    /// What must be true of the fields.
+    /// Closes the [`Link`] of the session's creation, so that only its tokens open it.
+    pub close_link: bool,
+    /// Changes of principals' lists.
+    pub lists: Vec<ListChange>,
+    /// What must be true for the commit to be applied.
     pub conditions: Vec<Condition>,
-    /// What happens to the fields.
+    /// Changes of the fields.
     pub changes: Vec<Change>,
 }
 
@@ -58,63 +59,113 @@ impl Commit {
             persistent: None,
             label: None,
             end_grace: false,
-            index: Vec::new(),
+            close_link: false,
+            lists: Vec::new(),
             conditions: Vec::new(),
             changes: Vec::new(),
         }
     }
 
-    /// Whether nothing but `seen` changes, so that the commit need not be remembered.
+    /// The principals whose lists the commit changes, each once, in the order in which a store
+    /// locks them.
+    pub fn principals(&self) -> Vec<PrincipalKey> {
+        let mut principals: Vec<_> = self.lists.iter().map(|list| *list.principal()).collect();
+        principals.sort_unstable();
+        principals.dedup();
+        principals
+    }
+
+    /// Whether nothing but `seen` and field deadlines change, so that the commit need not be
+    /// remembered.
     pub fn is_touch(&self) -> bool {
         matches!(self.action, Action::Update { rotation: None, .. })
             && self.timeouts.is_none()
             && self.persistent.is_none()
             && self.label.is_none()
             && !self.end_grace
-            && self.index.is_empty()
+            && !self.close_link
+            && self.lists.is_empty()
             && self
                 .changes
                 .iter()
-                .all(|change| matches!(change, Change::Renew { .. }))
+                .all(|change| matches!(change, Change::Renew { restore: None, .. }))
     }
 }
 
 /// What happens to the session as a whole, and under which guard.
+///
+/// A session is opened by its token's verifier, by the previous token's within its grace
+/// ([`Header::previous`](super::Header::previous)), and by its link while that is open
+/// ([`Header::link`](super::Header::link)).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Action {
-    /// Creates the session. Guard: there is none of this id, else [`Outcome::Gone`].
+    /// Creates the session. Guard: there is none of this id, else [`Outcome::IdTaken`].
     Create {
         /// The verifier of the new session's token.
         verifier: Verifier,
+        /// A second credential that opens the session for a while.
+        link: Option<Link>,
     },
-    /// Changes the session. Guard: it exists, and `verifier` is its present one or, within its
-    /// grace, the previous one; else [`Outcome::Gone`].
+    /// Changes the session. Guard: it exists and `verifier` opens it, else [`Outcome::Gone`].
     Update {
-        /// The verifier of the token that loaded the session.
+        /// The verifier of the credential that loaded the session.
         verifier: Verifier,
-        /// Replaces the token. Refused with [`Outcome::Gone`] where only the previous verifier
-        /// matches: of two rotations of one token, one wins.
+        /// Replaces the token.
         rotation: Option<Rotation>,
     },
-    /// Removes the session and everything in it; of the rest of the commit only the index counts.
+    /// Removes the session and everything in it. Of the rest of the commit only the lists count.
     /// Guard: as for `Update`.
     Destroy {
-        /// The verifier of the token that loaded the session.
+        /// The verifier of the credential that loaded the session.
         verifier: Verifier,
     },
-    /// Removes the session for somebody who does not have its token; of the rest of the commit
-    /// only conditions and index count. Guard: it exists.
+    /// Removes the session on behalf of somebody who does not have its token. Of the rest of the
+    /// commit only conditions and lists count. Guard: it exists.
     Revoke,
 }
 
 /// A new token for the same session.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Rotation {
     /// The new token's verifier.
     pub verifier: Verifier,
     /// How long the old token still works; `None` for no longer at all.
     pub grace: Option<Duration>,
+    /// Whether the guard also admits the previous token in its grace. Otherwise, of two rotations
+    /// of one token, one wins and the other is [`Outcome::Gone`].
+    pub from_previous: bool,
+}
+
+impl Rotation {
+    /// A rotation to this token.
+    #[must_use]
+    pub fn new(verifier: Verifier, grace: Option<Duration>) -> Self {
+        Self {
+            verifier,
+            grace,
+            from_previous: false,
+        }
+    }
+}
+
+/// A second credential that a session is created with. It is no token: no cookie can match it.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Link {
+    /// Compared like a token's verifier.
+    pub verifier: Verifier,
+    /// How long it opens the session.
+    pub keep: Duration,
+}
+
+impl Link {
+    /// A link that opens the session for this long.
+    #[must_use]
+    pub fn new(verifier: Verifier, keep: Duration) -> Self {
+        Self { verifier, keep }
+    }
 }
 
 /// What bounds a session in time.
@@ -139,6 +190,14 @@ pub enum Condition {
     },
     /// The last commit that changed the session is this one.
     LastCommit(Option<CommitId>),
+    /// The header lists this principal under this field
+    /// ([`Header::principals`](super::Header::principals)).
+    Principal {
+        /// The principal's field.
+        field: FieldName,
+        /// The principal.
+        principal: PrincipalKey,
+    },
 }
 
 impl fmt::Debug for Condition {
@@ -149,6 +208,10 @@ impl fmt::Debug for Condition {
                 .field("name", name)
                 .finish_non_exhaustive(),
             Self::LastCommit(id) => f.debug_tuple("LastCommit").field(id).finish(),
+            Self::Principal { field, .. } => f
+                .debug_struct("Principal")
+                .field("field", field)
+                .finish_non_exhaustive(),
         }
     }
 }
@@ -192,18 +255,51 @@ pub enum Change {
         /// Its time to live; `None` makes it live as long as the session.
         ttl: Option<FieldTtl>,
     },
-    /// Restarts the field's time to live now, with this length. Nothing happens where it is absent.
+    /// Restarts the time to live of a present field. The value stays.
     Renew {
         /// The field.
         name: FieldName,
         /// From now on.
         ttl: Duration,
+        /// What happens where the field is absent; `None` for nothing.
+        restore: Option<Restore>,
     },
     /// Removes the field and answers what it held in [`Applied::values`].
     Take {
         /// The field.
         name: FieldName,
     },
+    /// Bounds how many fields there are whose names begin with a prefix, after the changes before
+    /// this one.
+    Bound {
+        /// What the names begin with.
+        prefix: FieldName,
+        /// The most of them that stay.
+        max: usize,
+        /// Whether those too many are removed: the ones that end soonest, by name among equals,
+        /// and never one that this commit writes. If not, or if those that this commit writes are
+        /// too many, the commit answers [`Outcome::TooMany`].
+        evict: bool,
+    },
+}
+
+/// A value that a [`Change::Renew`] writes where its field has run out.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Restore {
+    /// The encoded value.
+    pub value: Bytes,
+    /// The session's last commit when the value was loaded. If it is another one now, somebody may
+    /// have removed the field, and the commit answers [`Outcome::Conflict`] of the field.
+    pub last_commit: Option<CommitId>,
+}
+
+impl Restore {
+    /// This value, if no commit came between.
+    #[must_use]
+    pub fn new(value: Bytes, last_commit: Option<CommitId>) -> Self {
+        Self { value, last_commit }
+    }
 }
 
 /// Names and kinds, never values.
@@ -215,6 +311,7 @@ impl fmt::Debug for Change {
             Self::Merge { ttl, .. } => ("Merge", *ttl),
             Self::Renew { ttl, .. } => ("Renew", Some(FieldTtl::restarting(*ttl))),
             Self::Take { .. } => ("Take", None),
+            Self::Bound { .. } => ("Bound", None),
         };
         f.debug_struct(kind)
             .field("name", self.name())
@@ -226,17 +323,26 @@ impl fmt::Debug for Change {
 impl Change {
     /// Whether the field may be there afterwards though it was not before.
     pub fn is_write(&self) -> bool {
-        matches!(self, Self::Set { .. } | Self::Merge { .. })
+        matches!(
+            self,
+            Self::Set { .. }
+                | Self::Merge { .. }
+                | Self::Renew {
+                    restore: Some(_),
+                    ..
+                }
+        )
     }
 
-    /// The field that changes.
+    /// The field that changes; for a [`Change::Bound`] the prefix.
     pub fn name(&self) -> &FieldName {
         match self {
             Self::Set { name, .. }
             | Self::Remove { name }
             | Self::Merge { name, .. }
             | Self::Renew { name, .. }
-            | Self::Take { name } => name,
+            | Self::Take { name }
+            | Self::Bound { prefix: name, .. } => name,
         }
     }
 }
@@ -299,12 +405,19 @@ pub struct IntegerRange {
 pub enum Outcome {
     /// It took effect, now or when it arrived before.
     Applied(Applied),
-    /// There is no such session, or its token is another one (for a creation: the id is taken).
+    /// There is no such session, or the credential does not open it.
     Gone,
+    /// A creation found a session of this id.
+    IdTaken,
     /// A [`Condition`] does not hold.
     Conflict {
         /// The field whose condition it was; `None` for [`Condition::LastCommit`].
         field: Option<FieldName>,
+    },
+    /// There are more fields of a prefix than a [`Change::Bound`] allows.
+    TooMany {
+        /// The prefix.
+        prefix: FieldName,
     },
     /// A principal has as many sessions as it may have.
     LimitReached {
@@ -372,7 +485,11 @@ mod tests {
         assert!(set.is_write() && merge.is_write());
         for change in [
             Change::Remove { name: name() },
-            Change::Renew { name: name(), ttl },
+            Change::Renew {
+                name: name(),
+                ttl,
+                restore: None,
+            },
             Change::Take { name: name() },
         ] {
             assert!(!change.is_write(), "{change:?}");

@@ -20,7 +20,7 @@ pub enum StoreErrorKind {
     /// The store could not be reached or refused to work. Nothing was applied.
     Unavailable,
     /// The request was sent and no answer came in time. A commit may have been applied.
-    FateUnknown,
+    OutcomeUnknown,
     /// There is no room for more data. Nothing was applied.
     Full,
     /// The store lacks a right, a command or a setting that sessions need. Nothing was applied.
@@ -56,7 +56,7 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
             StoreErrorKind::Unavailable => "the session store is unavailable",
-            StoreErrorKind::FateUnknown => {
+            StoreErrorKind::OutcomeUnknown => {
                 "the session store did not answer in time; a commit may have been applied"
             }
             StoreErrorKind::Full => "the session store is full",

@@ -1,47 +1,54 @@
-//! The contract between the session layer and what keeps the sessions.
+//! The contract between the session layer and a store, for authors of drivers.
 //!
-//! A driver implements [`SessionStore`]: one read, one write, and two calls for housekeeping. The
-//! write is a [`Commit`]: everything that one request changes about one session, applied as a
-//! whole or not at all. It is small enough to be one server-side script over a Redis hash, and one
-//! rewrite of a locked file.
+//! A driver implements [`SessionStore`]: one read, one write, and calls for principals' lists and
+//! housekeeping. The write is a [`Commit`]: everything that one request changes about one session,
+//! applied as a whole or not at all.
 //!
-//! Whoever keeps records in its own memory or in a file of its own gets the semantics ready-made:
-//! [`Record`] applies a commit to a record, and the driver only has to hold a lock and keep bytes.
+//! A driver that keeps records itself gets the semantics ready-made: [`Commit::apply`] applies a
+//! commit to [`Touched`] records and lists, and the driver only holds locks and keeps bytes. The
+#![cfg_attr(
+    doc,
+    doc = "[guide to writing a store](crate::guide::writing_a_store) shows one."
+)]
+#![cfg_attr(not(doc), doc = "guide to writing a store shows one.")]
 
+mod apply;
 mod commit;
+mod erased;
 mod error;
 #[cfg(all(unix, feature = "file"))]
 mod file;
-mod index;
+mod list;
+mod load;
 mod memory;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;
 mod steps;
+mod text;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::future::Future;
 
-use bytes::Bytes;
-use futures_core::future::BoxFuture;
-
+pub use self::apply::Touched;
 pub use self::commit::{
-    Action, Applied, Change, Commit, Condition, FieldName, FieldTtl, IntegerRange, MergeOperation,
-    Outcome, Rotation, Timeouts,
+    Action, Applied, Change, Commit, Condition, FieldName, FieldTtl, IntegerRange, Link,
+    MergeOperation, Outcome, Restore, Rotation, Timeouts,
 };
+pub use self::erased::ErasedStore;
 pub use self::error::{StoreError, StoreErrorKind};
 #[cfg(all(unix, feature = "file"))]
 pub use self::file::{Durability, FileStore, FileStoreBuilder};
-pub use self::index::{
-    IndexChange, IndexEntries, IndexEntry, ParsePrincipalKeyError, PrincipalKey,
+pub use self::list::{
+    ListChange, ListEntry, Listing, ParsePrincipalKeyError, Principal, PrincipalKey, PrincipalList,
 };
+pub use self::load::{Count, Credential, Header, Loaded, Selected, Selection, StoredField};
 pub use self::memory::{CapacityPolicy, MemoryStore, MemoryStoreBuilder};
-pub use self::record::{Record, Taken};
+pub use self::record::Record;
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisConnectError, RedisStore, RedisStoreBuilder, Tier};
 pub use self::steps::{AddStep, NewEntry, SessionStep, SteppedStore, commit_in_steps};
-use crate::clock::Timestamp;
-use crate::token::{CommitId, SessionId, Verifier};
+pub use self::text::TextError;
+use crate::token::SessionId;
 
 /// Keeps sessions.
 ///
@@ -55,199 +62,126 @@ use crate::token::{CommitId, SessionId, Verifier};
 ///    Commits of one session take effect one after the other.
 /// 3. **Guards.** A commit is applied only if its [`Action`]'s guard and each of its
 ///    [`Condition`]s hold at the moment it takes effect. Checking and applying is one step.
-/// 4. **Once.** A record remembers at least the last eight [`CommitId`]s that changed it. A commit
-///    whose id is among them changes nothing and answers [`Outcome::Applied`], with the present
-///    value for a [`Change::Merge`], and for a [`Change::Take`] with what it took, for at least 30
-///    seconds and unless somebody else took the field meanwhile. This holds even where its guard no longer does (its own rotation may have
-///    changed the token).
+/// 4. **Once.** A record remembers at least the last eight [`CommitId`](crate::CommitId)s
+///    that changed it. A commit whose id is among them changes nothing and answers
+///    [`Outcome::Applied`], with the present value for a [`Change::Merge`], and for a
+///    [`Change::Take`] with what it took, for at least 30 seconds and unless another commit took
+///    the field meanwhile. This holds even where its guard no longer does: its own rotation may
+///    have changed the token.
 /// 5. **Field deadlines.** A field whose deadline has come is absent for loads, conditions and
-///    changes, whether or not it has been reclaimed. Nothing but a new write brings it back.
-/// 6. **One clock.** All moments are on the store's clock, and it is the only one that the layer
-///    compares them with. A call judges by one moment what is over: a load's `now`, and the `seen`
-///    that a commit leaves. It lies between the call's beginning and its effect, so a load with a
-///    later `now` may miss a commit with an earlier `seen` that takes a while to write. Never does
-///    such a load say that a session has ended which the commit prolongs.
+///    changes, whether or not it has been reclaimed. Only a new write brings it back, or a
+///    [`Change::Renew`] that carries the value.
+/// 6. **One clock.** All moments are on the store's clock, and the layer compares them with no
+///    other. A call judges by one moment what is over: a load's `now`, and the `seen` that a commit
+///    leaves. It lies between the call's beginning and its effect, so a load with a later `now` may
+///    miss a commit with an earlier `seen` that takes a while to write. Such a load never says that
+///    a session has ended which the commit prolongs. A store on a server that removes ended
+///    sessions and fields itself may answer a load that asks for no deadline with an estimate of
+///    its time: the layer uses it for upkeep and the cookie's age only. Such a load says that a
+///    session has ended where the server has removed it, or where its `end` is past by more than a
+///    minute on the estimated clock.
 /// 7. **Errors are not absence.** `None` and [`Outcome::Gone`] are said only by a store that knows.
 ///    A store that cannot tell answers with a [`StoreError`].
 /// 8. **Foreign fields survive.** Fields that a commit does not name stay as they are.
-/// 9. **The index is a superset.** From the moment at which a commit with
-///    [`IndexChange::Add`] takes effect until the session ends or a commit removes it, `index`
-///    lists the session, whatever crashes in between; it may list more. If
-///    [`forget`](Self::forget) removes the entry before the session has changed, the session is
-///    removed too and the answer is [`Outcome::Gone`]. The limit is exact: of simultaneous
-///    additions no more succeed than it allows. A refused commit adds nothing. Entries go by
-///    themselves when their time to keep is over. [`commit_in_steps`] does all this for a store
-///    that cannot change index and session in one step.
+/// 9. **A list is a superset.** From the moment at which a commit with [`ListChange::Add`] takes
+///    effect until the session ends or a commit removes it, [`list`](Self::list) has the session,
+///    whatever crashes in between; it may have more. If [`remove_stale`](Self::remove_stale)
+///    removes the entry before the session has changed, the session is removed too and the answer
+///    is [`Outcome::Gone`]. The limit is exact: of simultaneous additions no more succeed than it
+///    allows. A refused commit adds nothing. Entries go by themselves when their time to keep is
+///    over. [`commit_in_steps`] does all this for a store that cannot change lists and session in
+///    one step.
 ///
 /// The `test-kit` feature has a suite that tries to break each of these on any store.
 ///
 /// Futures may be dropped at any await point: a dropped commit is applied as a whole or not at
 /// all. Errors, events and panics never contain field values, tokens or verifiers.
+///
+/// # Choosing a driver at run time
+///
+/// `Arc<dyn SessionStore>` is a store too; [`ErasedStore`] is how it calls the driver.
 #[expect(
     clippy::len_without_is_empty,
     reason = "a store is asked how many sessions it holds, never whether it holds none"
 )]
-pub trait SessionStore: Send + Sync + 'static {
-    /// Reads the header and the named fields of a session; `None` when there is no such session.
+pub trait SessionStore: ErasedStore + Send + Sync + 'static {
+    /// Reads the header and the selected fields of a session; `None` when there is no such session.
     ///
-    /// The answer has one entry per requested field, in the order of the request.
-    fn load<'a>(
-        &'a self,
-        session: &'a SessionId,
-        fields: &'a [Selected<'a>],
-    ) -> BoxFuture<'a, Result<Option<Loaded>, StoreError>>;
+    /// # Errors
+    ///
+    /// A store that cannot tell answers with an error, never with `None`.
+    fn load(
+        &self,
+        session: &SessionId,
+        selection: &Selection<'_>,
+    ) -> impl Future<Output = Result<Option<Loaded>, StoreError>> + Send
+    where
+        Self: Sized;
 
-    /// Applies a commit.
-    fn commit<'a>(&'a self, commit: &'a Commit) -> BoxFuture<'a, Result<Outcome, StoreError>>;
+    /// Applies a commit, as [`Commit::apply`] says.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::OutcomeUnknown`] where the commit may have been applied; with every other
+    /// kind nothing was applied.
+    fn commit(&self, commit: &Commit) -> impl Future<Output = Result<Outcome, StoreError>> + Send
+    where
+        Self: Sized;
 
     /// The sessions listed under a principal. It may list more than there are.
     ///
     /// What it costs depends on the principal's own sessions only.
-    fn index<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-    ) -> BoxFuture<'a, Result<IndexEntries, StoreError>>;
+    ///
+    /// # Errors
+    ///
+    /// A store that cannot tell answers with an error, never with an empty list.
+    fn list(
+        &self,
+        principal: &PrincipalKey,
+    ) -> impl Future<Output = Result<Listing, StoreError>> + Send
+    where
+        Self: Sized;
 
     /// Removes an entry that proved to be stale, unless it has been written again or has arrived
-    /// since: one of the same session with another [`mark`](IndexEntry::mark) or another
-    /// [`arriving`](IndexEntry::arriving) stays.
-    fn forget<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-        entry: &'a IndexEntry,
-    ) -> BoxFuture<'a, Result<(), StoreError>>;
-
-    /// How many sessions the store holds, expired ones that are not reclaimed yet perhaps included.
-    fn len(&self) -> BoxFuture<'_, Result<Count, StoreError>>;
-
-    /// Reclaims what has expired and what crashes left behind; answers how many records went.
+    /// since: one of the same session with another [`mark`](ListEntry::mark) or another
+    /// [`arriving`](ListEntry::arriving) stays.
     ///
-    /// Nothing depends on this being called: expired sessions are absent without it. A store whose
-    /// server reclaims by itself has nothing to do and answers 0.
-    fn sweep(&self) -> BoxFuture<'_, Result<u64, StoreError>>;
-}
+    /// # Errors
+    ///
+    /// The store failed; the entry may be there or not.
+    fn remove_stale(
+        &self,
+        principal: &PrincipalKey,
+        entry: &ListEntry,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send
+    where
+        Self: Sized;
 
-/// So that a program can choose its driver at run time: `Arc<dyn SessionStore>` is a store.
-impl<S: SessionStore + ?Sized> SessionStore for Arc<S> {
-    fn load<'a>(
-        &'a self,
-        session: &'a SessionId,
-        fields: &'a [Selected<'a>],
-    ) -> BoxFuture<'a, Result<Option<Loaded>, StoreError>> {
-        (**self).load(session, fields)
+    /// How many sessions the store holds, perhaps including ended ones that are not reclaimed yet.
+    /// [`Count::Unknown`] unless a store counts.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    fn len(&self) -> impl Future<Output = Result<Count, StoreError>> + Send
+    where
+        Self: Sized,
+    {
+        async { Ok(Count::Unknown) }
     }
 
-    fn commit<'a>(&'a self, commit: &'a Commit) -> BoxFuture<'a, Result<Outcome, StoreError>> {
-        (**self).commit(commit)
+    /// Reclaims what has ended and what crashes left behind; answers how many records went.
+    ///
+    /// Nothing depends on this being called: ended sessions are absent without it. A store whose
+    /// server reclaims by itself keeps the default, which answers 0.
+    ///
+    /// # Errors
+    ///
+    /// The store failed; some of it may be reclaimed.
+    fn sweep(&self) -> impl Future<Output = Result<u64, StoreError>> + Send
+    where
+        Self: Sized,
+    {
+        async { Ok(0) }
     }
-
-    fn index<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-    ) -> BoxFuture<'a, Result<IndexEntries, StoreError>> {
-        (**self).index(principal)
-    }
-
-    fn forget<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-        entry: &'a IndexEntry,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        (**self).forget(principal, entry)
-    }
-
-    fn len(&self) -> BoxFuture<'_, Result<Count, StoreError>> {
-        (**self).len()
-    }
-
-    fn sweep(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
-        (**self).sweep()
-    }
-}
-
-/// One field that a load asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Selected<'a> {
-    /// The stored name.
-    pub name: &'a str,
-    /// Whether the answer must say when the field ends. Asking costs some stores extra work.
-    pub deadline: bool,
-}
-
-/// What a load found.
-#[derive(Debug, Clone)]
-pub struct Loaded {
-    /// What every session has.
-    pub header: Header,
-    /// One entry per requested field, in the order of the request; `None` where it is absent.
-    pub fields: Vec<Option<StoredField>>,
-    /// The store's time by which the load judged what is over.
-    pub now: Timestamp,
-}
-
-/// One field as a store keeps it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct StoredField {
-    /// The encoded value.
-    pub value: Bytes,
-    /// When the field ends; `None` when it lives as long as the session, or when the load did not
-    /// ask for it.
-    pub deadline: Option<Timestamp>,
-}
-
-/// Shows the size, never the value.
-impl std::fmt::Debug for StoredField {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StoredField")
-            .field("bytes", &self.value.len())
-            .field("deadline", &self.deadline)
-            .finish()
-    }
-}
-
-/// What a record says about its session, besides the fields.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Header {
-    /// Who may use the session: compared with what the cookie's secret hashes to.
-    pub verifier: Verifier,
-    /// The verifier before the last rotation, while its grace lasts. The store leaves it out
-    /// afterwards.
-    pub previous: Option<Verifier>,
-    /// When the session was created.
-    pub created: Timestamp,
-    /// When its present token was made: at the creation or the last rotation.
-    pub rotated: Timestamp,
-    /// When the last commit was applied, a touch included.
-    pub seen: Timestamp,
-    /// How long after `seen` the session ends; `None` for no such limit.
-    pub idle: Option<Duration>,
-    /// When the session ends in any case; `None` for never.
-    pub end: Option<Timestamp>,
-    /// Whether this visitor's cookie outlives the browser's session; `None` when only the layer's
-    /// setting decides.
-    pub persistent: Option<bool>,
-    /// What the application calls this session in a list, such as "Firefox on Linux".
-    pub label: Option<Arc<str>>,
-    /// The last commit that changed more than `seen`.
-    pub last_commit: Option<CommitId>,
-}
-
-impl Header {
-    /// When the session ends if nothing touches it; `None` for never.
-    pub fn deadline(&self) -> Option<Timestamp> {
-        let idle_end = self.idle.map(|idle| self.seen + idle);
-        match (idle_end, self.end) {
-            (Some(idle_end), Some(end)) => Some(idle_end.min(end)),
-            (one, other) => one.or(other),
-        }
-    }
-}
-
-/// How many sessions a store holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Count {
-    /// Counted.
-    Exact(u64),
-    /// Estimated, because counting would cost too much.
-    Estimated(u64),
 }

@@ -1,50 +1,53 @@
-//! A commit for stores that cannot change the index and a session in one step.
+//! A commit for stores that cannot change lists and a session in one step.
+//!
+//! Only the order of the steps is decided here. What each of them means is
+//! [`Commit::apply`]'s business.
 
+use std::future::Future;
 use std::time::Duration;
 
-use futures_core::future::BoxFuture;
-
 use super::{
-    Action, Commit, Condition, FieldName, IndexChange, IndexEntry, Loaded, Outcome, PrincipalKey,
-    Selected, SessionStore, StoreError, StoreErrorKind,
+    Action, Commit, Condition, FieldName, ListChange, ListEntry, Loaded, Outcome, PrincipalKey,
+    Rotation, Selected, Selection, SessionStore, StoreError, StoreErrorKind,
 };
 use crate::clock::Timestamp;
 use crate::token::{CommitId, SessionId, Verifier};
 
-/// A store whose index and sessions change in separate steps, each of them atomic, and each safe
+/// A store whose lists and sessions change in separate steps, each of them atomic, and each safe
 /// to send twice.
 ///
 /// [`commit_in_steps`] makes a [`SessionStore::commit`] of them that keeps guarantee 9.
-pub trait SteppedStore: SessionStore {
-    /// Applies a commit to its session. [`Commit::index`] is none of its business.
-    fn commit_session<'a>(
-        &'a self,
-        commit: &'a Commit,
-    ) -> BoxFuture<'a, Result<SessionStep, StoreError>>;
+pub trait SteppedStore: SessionStore + Sized {
+    /// Applies a commit to its session. The step changes no list; the session's header records
+    /// what [`Commit::lists`] says.
+    fn commit_session(
+        &self,
+        commit: &Commit,
+    ) -> impl Future<Output = Result<SessionStep, StoreError>> + Send;
 
-    /// Lists a session as [arriving](IndexEntry::arriving), unless the principal has as many
+    /// Lists a session as [arriving](ListEntry::arriving), unless the principal has as many
     /// others as it may have. An entry of the same session is replaced.
-    fn add_entry<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-        entry: &'a NewEntry,
-    ) -> BoxFuture<'a, Result<AddStep, StoreError>>;
+    fn add_entry(
+        &self,
+        principal: &PrincipalKey,
+        entry: &NewEntry,
+    ) -> impl Future<Output = Result<AddStep, StoreError>> + Send;
 
     /// Where the session is listed, whatever the mark: gives the entry this mark and says that it
     /// has arrived. Answers whether the session is listed.
-    fn confirm_entry<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-        session: &'a SessionId,
-        mark: &'a CommitId,
-    ) -> BoxFuture<'a, Result<bool, StoreError>>;
+    fn confirm_entry(
+        &self,
+        principal: &PrincipalKey,
+        session: &SessionId,
+        mark: &CommitId,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Takes a session off the list, whatever the mark.
-    fn remove_entry<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-        session: &'a SessionId,
-    ) -> BoxFuture<'a, Result<(), StoreError>>;
+    fn remove_entry(
+        &self,
+        principal: &PrincipalKey,
+        session: &SessionId,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
 /// An entry that [`SteppedStore::add_entry`] is to write.
@@ -63,6 +66,7 @@ pub struct NewEntry {
 
 /// What became of a [`SteppedStore::commit_session`].
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SessionStep {
     /// The outcome.
     pub outcome: Outcome,
@@ -70,8 +74,17 @@ pub struct SessionStep {
     pub repeated: bool,
 }
 
+impl SessionStep {
+    /// This outcome, now or before.
+    #[must_use]
+    pub fn new(outcome: Outcome, repeated: bool) -> Self {
+        Self { outcome, repeated }
+    }
+}
+
 /// What became of a [`SteppedStore::add_entry`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AddStep {
     /// The session is listed, and was not before.
     Added,
@@ -85,28 +98,29 @@ pub enum AddStep {
 ///
 /// | step | a crash after it leaves |
 /// |---|---|
-/// | 1. list the session under each principal that the commit adds, within the limits | an entry too many, which counts for the limit until [`index`](SessionStore::index) is looked through; the layer waits ten seconds for it to arrive |
+/// | 1. list the session under each principal that the commit adds, within the limits | an entry too many, which counts for the limit until [`list`](SessionStore::list) is looked through; the layer waits ten seconds for it to arrive |
 /// | 2. apply the commit to the session | what should be there, and the entries of step 4 too many |
-/// | 3. confirm that the session is still listed; if somebody has [forgotten](SessionStore::forget) it meanwhile, remove it and answer [`Outcome::Gone`] | a forgotten session whose new token nobody was told, so that nobody can use it: it ends by itself |
+/// | 3. confirm that the session is still listed; if its entry was [removed as stale](SessionStore::remove_stale) meanwhile, remove the session and answer [`Outcome::Gone`] | a session that is not listed and whose new token never left, so that it opens for nobody: it ends by itself |
 /// | 4. take the session off the lists of the principals that the commit removes | — |
 ///
-/// So the index lists every session that can be used, and whoever forgets an entry that has not
-/// arrived ends the sign-in that it belongs to. Where step 2 refuses, step 1 is undone.
+/// So the lists have every session that can be used, and removing an entry that has not arrived
+/// ends the sign-in that it belongs to. Where step 2 refuses, step 1 is undone.
 ///
 /// # Errors
 ///
 /// What the store's steps answer. Once step 2 was applied, an error of step 3 becomes
-/// [`StoreErrorKind::FateUnknown`], and one of step 4 is only an entry too many.
-pub async fn commit_in_steps<S: SteppedStore + ?Sized>(
+/// [`StoreErrorKind::OutcomeUnknown`], and one of step 4 is only an entry too many.
+pub async fn commit_in_steps<S: SteppedStore>(
     store: &S,
     commit: &Commit,
 ) -> Result<Outcome, StoreError> {
     let mut added = Vec::new();
-    for change in &commit.index {
-        if let IndexChange::Add {
+    for change in &commit.lists {
+        if let ListChange::Add {
             principal,
             keep,
             limit,
+            ..
         } = change
         {
             let entry = NewEntry {
@@ -136,17 +150,18 @@ pub async fn commit_in_steps<S: SteppedStore + ?Sized>(
 
     if !all_listed(store, commit, &added).await? && !step.repeated {
         let mark = CommitId::generate().map_err(|error| {
-            StoreError::with_source(StoreErrorKind::FateUnknown, Box::new(error))
+            StoreError::with_source(StoreErrorKind::OutcomeUnknown, Box::new(error))
         })?;
         let revocation = Commit::new(commit.session, mark, Action::Revoke);
         store.commit_session(&revocation).await.map_err(applied)?;
         return Ok(Outcome::Gone);
     }
 
-    // What was applied before may have been followed by a sign-in that listed the session again.
+    // A commit that was applied before may have been followed by a sign-in that listed the session
+    // again.
     if !step.repeated {
-        for change in &commit.index {
-            if let IndexChange::Remove { principal } = change {
+        for change in &commit.lists {
+            if let ListChange::Remove { principal, .. } = change {
                 // The session has changed, so this cannot fail any more: the entry is one too many.
                 let _ = store.remove_entry(principal, &commit.session).await;
             }
@@ -156,7 +171,7 @@ pub async fn commit_in_steps<S: SteppedStore + ?Sized>(
 }
 
 /// Whether the session is listed under all the principals that the commit adds. Says so there.
-async fn all_listed<S: SteppedStore + ?Sized>(
+async fn all_listed<S: SteppedStore>(
     store: &S,
     commit: &Commit,
     added: &[(PrincipalKey, AddStep)],
@@ -170,7 +185,7 @@ async fn all_listed<S: SteppedStore + ?Sized>(
 }
 
 /// Leaves the lists as they were before a commit that was refused.
-async fn undo<S: SteppedStore + ?Sized>(
+async fn undo<S: SteppedStore>(
     store: &S,
     commit: &Commit,
     added: &[(PrincipalKey, AddStep)],
@@ -179,8 +194,8 @@ async fn undo<S: SteppedStore + ?Sized>(
         if *step == AddStep::Added {
             // By its mark: another commit may rely on the entry by now.
             let added = Timestamp::from_millis(0);
-            let entry = IndexEntry::new(commit.session, commit.id, added).arriving();
-            store.forget(principal, &entry).await?;
+            let entry = ListEntry::new(commit.session, commit.id, added).arriving();
+            store.remove_stale(principal, &entry).await?;
         } else {
             let confirm = store.confirm_entry(principal, &commit.session, &commit.id);
             confirm.await?;
@@ -191,7 +206,7 @@ async fn undo<S: SteppedStore + ?Sized>(
 
 /// The outcome of a commit whose guard or conditions do not hold. It comes before the limit, so
 /// that no session is evicted for a commit that is refused anyway.
-async fn refused_anyway<S: SteppedStore + ?Sized>(
+async fn refused_anyway<S: SteppedStore>(
     store: &S,
     commit: &Commit,
 ) -> Result<Option<Outcome>, StoreError> {
@@ -199,20 +214,21 @@ async fn refused_anyway<S: SteppedStore + ?Sized>(
         .conditions
         .iter()
         .filter_map(|condition| match condition {
-            Condition::Field { name, .. } => Some(name),
-            Condition::LastCommit(_) => None,
+            Condition::Field { name, .. } => Some(Selected::value(name)),
+            _ => None,
         });
-    let deadline = false;
-    let selected: Vec<_> = conditions.map(|name| Selected { name, deadline }).collect();
-    let loaded = store.load(&commit.session, &selected).await?;
+    let selected: Vec<_> = conditions.collect();
+    let selection = Selection::fields(&selected);
+    let loaded = store.load(&commit.session, &selection).await?;
     let loaded = match (&commit.action, loaded) {
         (Action::Create { .. }, None) => return Ok(None),
+        (Action::Create { .. }, Some(_)) => return Ok(Some(Outcome::IdTaken)),
         (Action::Update { verifier, rotation }, Some(loaded))
-            if admits(&loaded, verifier, rotation.is_some()) =>
+            if opens(&loaded, verifier, rotation.as_ref()) =>
         {
             loaded
         }
-        (Action::Destroy { verifier }, Some(loaded)) if admits(&loaded, verifier, false) => {
+        (Action::Destroy { verifier }, Some(loaded)) if opens(&loaded, verifier, None) => {
             return Ok(None);
         }
         (Action::Revoke, Some(loaded)) => loaded,
@@ -228,16 +244,25 @@ async fn refused_anyway<S: SteppedStore + ?Sized>(
                 (present != *value).then(|| Some(name.clone()))
             }
             Condition::LastCommit(id) => (loaded.header.last_commit != *id).then_some(None),
+            Condition::Principal { field, principal } => {
+                let listed = loaded.header.principal(field);
+                let holds = listed.is_some_and(|listed| listed.key == *principal);
+                (!holds).then(|| Some(field.clone()))
+            }
         });
     Ok(conflict.map(|field: Option<FieldName>| Outcome::Conflict { field }))
 }
 
-fn admits(loaded: &Loaded, verifier: &Verifier, rotates: bool) -> bool {
-    let is_previous = loaded.header.previous.as_ref() == Some(verifier);
-    loaded.header.verifier == *verifier || (is_previous && !rotates)
+fn opens(loaded: &Loaded, verifier: &Verifier, rotation: Option<&Rotation>) -> bool {
+    let header = &loaded.header;
+    let is = |credential: Option<super::Credential>| {
+        credential.is_some_and(|credential| credential.verifier == *verifier)
+    };
+    let admits_previous = rotation.is_none_or(|rotation| rotation.from_previous);
+    header.verifier == *verifier || is(header.link) || (admits_previous && is(header.previous))
 }
 
 /// An error after the session has changed.
 fn applied(error: StoreError) -> StoreError {
-    StoreError::with_source(StoreErrorKind::FateUnknown, error)
+    StoreError::with_source(StoreErrorKind::OutcomeUnknown, error)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::check::Contract;
 use super::races::{is_applied, race};
 use super::visitor::{Kit, Visitor, conflict_at, field_is, merge, out_of_range, range, set};
-use crate::store::{Commit, IndexChange, IndexEntry, MergeOperation, Outcome, PrincipalKey};
+use crate::store::{Commit, ListChange, ListEntry, MergeOperation, Outcome, PrincipalKey};
 use crate::token::SessionId;
 
 pub(super) const CONTRACT: Contract = Contract("guarantee 9 (the index is a superset)");
@@ -16,24 +16,24 @@ fn principal(name: &str) -> PrincipalKey {
     PrincipalKey::new("owner", name.as_bytes())
 }
 
-fn add_kept(name: &str, keep: Option<Duration>, limit: Option<u32>) -> IndexChange {
-    IndexChange::Add {
+fn add_kept(name: &str, keep: Option<Duration>, limit: Option<u32>) -> ListChange {
+    ListChange::Add {
         principal: principal(name),
         keep,
         limit,
     }
 }
 
-fn add(kit: &Kit, name: &str) -> IndexChange {
+fn add(kit: &Kit, name: &str) -> ListChange {
     add_kept(name, Some(kit.long()), None)
 }
 
-fn add_within(kit: &Kit, name: &str, limit: u32) -> IndexChange {
+fn add_within(kit: &Kit, name: &str, limit: u32) -> ListChange {
     add_kept(name, Some(kit.long()), Some(limit))
 }
 
-fn take_off(name: &str) -> IndexChange {
-    IndexChange::Remove {
+fn take_off(name: &str) -> ListChange {
+    ListChange::Remove {
         principal: principal(name),
     }
 }
@@ -44,14 +44,14 @@ fn reached(name: &str) -> Outcome {
     }
 }
 
-async fn entries(kit: &Kit, principal: &PrincipalKey) -> Vec<IndexEntry> {
+async fn entries(kit: &Kit, principal: &PrincipalKey) -> Vec<ListEntry> {
     match kit.store.index(principal).await {
         Ok(index) => index.entries,
         Err(error) => kit.broken(format_args!("the store failed to list: {error:?}")),
     }
 }
 
-async fn forget(kit: &Kit, name: &str, entry: &IndexEntry) {
+async fn forget(kit: &Kit, name: &str, entry: &ListEntry) {
     if let Err(error) = kit.store.forget(&principal(name), entry).await {
         kit.broken(format_args!("the store failed to forget: {error:?}"));
     }
@@ -80,7 +80,7 @@ fn sign_in(kit: &Kit, visitor: &Visitor, name: &str) -> Commit {
     creation
 }
 
-fn with(mut commit: Commit, index: impl IntoIterator<Item = IndexChange>) -> Commit {
+fn with(mut commit: Commit, index: impl IntoIterator<Item = ListChange>) -> Commit {
     commit.index.extend(index);
     commit
 }
@@ -185,7 +185,7 @@ pub(super) async fn names_and_values_of_principals_do_not_run_together(kit: Kit)
         let visitor = kit.visitor();
         let creation = with(
             visitor.creation([]),
-            [IndexChange::Add {
+            [ListChange::Add {
                 principal: *key,
                 keep: Some(kit.long()),
                 limit: Some(1),

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use session_runtime::store::{
-    Action, Commit, Durability, IndexChange, Outcome, PrincipalKey, StoreError,
+    Action, Commit, Durability, ListChange, Outcome, PrincipalKey, StoreError,
 };
 use session_runtime::{FileStore, SessionId, SessionStore};
 use tests::remote::{self, ClockFile};
@@ -169,7 +169,7 @@ async fn sign_in_and_out(store: Arc<FileStore>, mut random: Rng) {
         let (session, owner) = own.swap_remove(random.usize(..own.len()));
         let off = |mut commit: Commit| {
             let principal = PrincipalKey::new("owner", owner.as_bytes());
-            commit.index.push(IndexChange::Remove { principal });
+            commit.index.push(ListChange::Remove { principal });
             commit
         };
         let commit = match deed {

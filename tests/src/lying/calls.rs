@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use session_runtime::store::{
-    Count, IndexChange, IndexEntries, Loaded, Outcome, PrincipalKey, Selected, StoreError,
+    Count, ListChange, Listing, Loaded, Outcome, PrincipalKey, Selected, StoreError,
 };
 use session_runtime::{CommitId, SessionId, SessionStore};
 
@@ -71,8 +71,8 @@ fn principal() -> PrincipalKey {
     PrincipalKey::new("shop.customer", b"7")
 }
 
-fn listed(limit: Option<u32>) -> IndexChange {
-    IndexChange::Add {
+fn listed(limit: Option<u32>) -> ListChange {
+    ListChange::Add {
         principal: principal(),
         keep: Some(Duration::from_secs(7200)),
         limit,
@@ -90,7 +90,7 @@ pub enum Called {
     /// A commit with so many changes.
     Commit(usize, Outcome),
     /// A list.
-    Index(IndexEntries),
+    Index(Listing),
     /// An entry that was forgotten.
     Forget,
     /// A number of sessions.
@@ -132,7 +132,7 @@ pub async fn call(
         5 => {
             let mark: CommitId = "AAAAAAAA".parse().expect("a commit's id");
             let now = session_runtime::Timestamp::from_millis(0);
-            let entry = session_runtime::store::IndexEntry::new(visitor.session, mark, now);
+            let entry = session_runtime::store::ListEntry::new(visitor.session, mark, now);
             store.forget(&principal(), &entry).await?;
             Ok(Called::Forget)
         }

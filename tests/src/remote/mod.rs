@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use session_runtime::store::{
-    Commit, Count, IndexEntries, IndexEntry, Loaded, Outcome, PrincipalKey, Selected,
+    Commit, Count, ListEntry, Listing, Loaded, Outcome, PrincipalKey, Selected,
 };
 use session_runtime::{Clock, SessionId, SessionStore, StoreError, Timestamp};
 use tokio::sync::oneshot;
@@ -205,14 +205,14 @@ impl SessionStore for Processes {
         })
     }
 
-    fn index<'a>(&'a self, _: &'a PrincipalKey) -> BoxFuture<'a, Result<IndexEntries, StoreError>> {
+    fn index<'a>(&'a self, _: &'a PrincipalKey) -> BoxFuture<'a, Result<Listing, StoreError>> {
         unimplemented_call()
     }
 
     fn forget<'a>(
         &'a self,
         _: &'a PrincipalKey,
-        _: &'a IndexEntry,
+        _: &'a ListEntry,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         unimplemented_call()
     }

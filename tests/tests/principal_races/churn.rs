@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_runtime::store::{Action, Commit, IndexChange, PrincipalKey, Timeouts};
+use session_runtime::store::{Action, Commit, ListChange, PrincipalKey, Timeouts};
 use session_runtime::test_kit::ManualClock;
 use session_runtime::{CommitId, MemoryStore, SessionId, SessionLayer, SessionStore, Verifier};
 use tests::visitor::Visitor;
@@ -30,7 +30,7 @@ async fn a_hundred_thousand_sign_ins_leave_no_index() {
             commit
         };
         let principal = PrincipalKey::new("owner", &(number % 1000).to_be_bytes());
-        let add = IndexChange::Add {
+        let add = ListChange::Add {
             principal,
             keep: Some(day),
             limit: None,
@@ -47,7 +47,7 @@ async fn a_hundred_thousand_sign_ins_leave_no_index() {
             _ => None,
         };
         if let Some(end) = end {
-            let end = commit(end, IndexChange::Remove { principal });
+            let end = commit(end, ListChange::Remove { principal });
             store.commit(&end).await.unwrap();
         }
         clock.advance(minute / 10);

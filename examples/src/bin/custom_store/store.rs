@@ -5,13 +5,12 @@ use std::sync::Mutex;
 
 use futures_core::future::BoxFuture;
 use session_runtime::store::{
-    Commit, Count, IndexChange, IndexEntries, IndexEntry, Loaded, Outcome, PrincipalKey, Record,
-    Selected,
+    Commit, Count, ListChange, ListEntry, Listing, Loaded, Outcome, PrincipalKey, Record, Selected,
 };
 use session_runtime::{Clock, SessionId, SessionStore, StoreError, Timestamp};
 
 /// A session of a principal, and until when it is listed.
-type Listed = (IndexEntry, Option<Timestamp>);
+type Listed = (ListEntry, Option<Timestamp>);
 type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 /// A store that holds one lock for all that it does.
@@ -45,7 +44,7 @@ impl Kept {
             let others = listed
                 .filter(|(entry, _)| entry.session != commit.session)
                 .count();
-            if let IndexChange::Add {
+            if let ListChange::Add {
                 principal, limit, ..
             } = *change
                 && limit.is_some_and(|limit| others >= limit as usize)
@@ -62,8 +61,8 @@ impl Kept {
             for change in &commit.index {
                 let listed = self.listed(change.principal(), now);
                 listed.retain(|(entry, _)| entry.session != commit.session);
-                if let IndexChange::Add { keep, .. } = change {
-                    let entry = IndexEntry::new(commit.session, commit.id, now);
+                if let ListChange::Add { keep, .. } = change {
+                    let entry = ListEntry::new(commit.session, commit.id, now);
                     listed.push((entry, keep.map(|keep| now + keep)));
                 }
             }
@@ -105,15 +104,15 @@ impl<C: Clock> SessionStore for OneLock<C> {
         self.with(|kept, now| kept.commit(commit, now))
     }
 
-    fn index<'a>(&'a self, principal: &'a PrincipalKey) -> Answer<'a, IndexEntries> {
+    fn index<'a>(&'a self, principal: &'a PrincipalKey) -> Answer<'a, Listing> {
         self.with(|kept, now| {
             let listed = kept.listed(principal, now).iter();
-            IndexEntries::new(listed.map(|(entry, _)| *entry).collect(), now)
+            Listing::new(listed.map(|(entry, _)| *entry).collect(), now)
         })
     }
 
     // An entry that has been written again has another mark, and stays.
-    fn forget<'a>(&'a self, principal: &'a PrincipalKey, stale: &'a IndexEntry) -> Answer<'a, ()> {
+    fn forget<'a>(&'a self, principal: &'a PrincipalKey, stale: &'a ListEntry) -> Answer<'a, ()> {
         self.with(|kept, now| {
             let listed = kept.listed(principal, now);
             listed.retain(|(entry, _)| !entry.is_same(stale));

@@ -1,18 +1,20 @@
 //! Sessions in the memory of this process.
 //!
 //! 1. Records are spread over shards by their id. Loads share a shard's lock, commits hold it
-//!    alone, and no lock is held over an await. Nobody holds two locks, except that a commit which
-//!    changes the index of principals holds the index first and then a shard.
-//! 2. What a commit means is [`Record`](super::Record)'s business; this module holds the locks,
-//!    bounds the number of records and reclaims them.
+//!    alone, and no lock is held over an await. A call holds at most one lock, except that one that
+//!    changes principals' lists takes their lock first and then a shard's.
+//! 2. What a commit means is [`Commit::apply`]'s business; this module holds the locks, bounds the
+//!    number of records and reclaims them.
 //! 3. A load or commit reads the clock when it holds the lock, so that what takes effect later has
 //!    a later time: a call that waited must not see what ended meanwhile.
 //! 4. Each shard keeps its records in the order in which they end, so that expired ones are found
 //!    without a scan. Every call tends one shard, in turn, and reclaims a few; no task is spawned.
+//! 5. A record that ends by itself takes its entries off the lists of the principals that its
+//!    header names.
 
-mod index;
 #[cfg(all(test, shuttle))]
 mod interleavings;
+mod lists;
 mod shard;
 mod sync;
 
@@ -21,14 +23,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, TryLockError};
 
-use futures_core::future::BoxFuture;
-
-use self::index::Index;
+use self::lists::Lists;
 use self::shard::{Place, Shard};
 use self::sync::{AtomicUsize, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use super::{
-    Action, Commit, Count, IndexEntries, IndexEntry, Loaded, Outcome, PrincipalKey, Selected,
-    SessionStore, StoreError, StoreErrorKind,
+    Action, Commit, Count, ListEntry, Listing, Loaded, Outcome, Principal, PrincipalKey, Record,
+    Selection, SessionStore, StoreError, StoreErrorKind, Touched,
 };
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::token::SessionId;
@@ -78,7 +78,7 @@ const DEFAULT_CAPACITY: usize = 100_000;
 /// capacity.
 pub struct MemoryStore {
     shards: Box<[RwLock<Shard>]>,
-    index: Mutex<Index>,
+    lists: Mutex<Lists>,
     /// Decides the shard of an id. Randomly keyed, because clients choose the ids that they ask
     /// for.
     hasher: RandomState,
@@ -106,11 +106,11 @@ impl MemoryStore {
         }
     }
 
-    fn load_now(&self, session: &SessionId, fields: &[Selected<'_>]) -> Option<Loaded> {
+    fn load_now(&self, session: &SessionId, selection: &Selection<'_>) -> Option<Loaded> {
         // Before the tending, which could reclaim the record that the event is about.
         let shard = read(self.shard_of(session));
         let now = self.clock.now();
-        let loaded = shard.load(session, fields, now);
+        let loaded = shard.load(session, selection, now);
         drop(shard);
         self.tend_next(now);
         loaded
@@ -118,49 +118,61 @@ impl MemoryStore {
 
     fn commit_now(&self, commit: &Commit) -> Result<Outcome, StoreError> {
         self.tend_next(self.clock.now());
-        if commit.index.is_empty() {
-            return Ok(self.commit_record(commit)?.0);
-        }
-        // Held to the end: what the index and the sessions say changes in one step.
-        let mut index = self.index();
-        index.reclaim(self.clock.now(), RECLAIMED_PER_CALL);
-        let shard = read(self.shard_of(&commit.session));
-        let now = self.clock.now();
-        if let Some(outcome) = shard.precheck(commit, now) {
-            return Ok(outcome);
-        }
-        drop(shard);
-        if let Some(principal) = index.exceeded(commit, now) {
-            return Ok(Outcome::LimitReached { principal });
-        }
-        let (outcome, now) = self.commit_record(commit)?;
-        if matches!(outcome, Outcome::Applied(_)) {
-            index.apply(commit, now);
-        }
-        Ok(outcome)
-    }
-
-    /// What became of the commit, and when.
-    fn commit_record(&self, commit: &Commit) -> Result<(Outcome, Timestamp), StoreError> {
         let creates = matches!(commit.action, Action::Create { .. });
         loop {
-            let mut shard = write(self.shard_of(&commit.session));
-            let now = self.clock.now();
-            let needs_slot = creates && !shard.holds(&commit.session);
-            if needs_slot && !self.reserve() {
-                drop(shard);
-                self.make_room(now)?;
+            let reserved = creates && !read(self.shard_of(&commit.session)).holds(&commit.session);
+            if reserved && !self.reserve() {
+                self.make_room(self.clock.now())?;
                 continue;
             }
-            let before = shard.len() + usize::from(needs_slot);
-            let outcome = shard.commit(commit, now);
+            // Held to the end: what lists and records say changes in one step.
+            let mut lists = (!commit.lists.is_empty()).then(|| self.lists());
+            let mut shard = write(self.shard_of(&commit.session));
+            if creates && !reserved && !shard.holds(&commit.session) {
+                continue;
+            }
+            let now = self.clock.now();
+            let before = shard.len() + usize::from(reserved);
+            let taken = lists.as_mut().map(|lists| lists.take(commit.principals()));
+            let mut touched = Touched::new(None, taken.unwrap_or_default());
+            let (outcome, ended) = shard.change(commit.session, |record| {
+                touched.record = record.take();
+                let may_end = |record: &Record| {
+                    !matches!(commit.action, Action::Update { .. }) || record.is_expired(now)
+                };
+                let principals = touched.record.as_ref().filter(|record| may_end(record));
+                let principals = principals.map(|record| record.header.principals.clone());
+                let outcome = commit.apply(&mut touched, now);
+                *record = touched.record.take();
+                (outcome, principals.filter(|_| record.is_none()))
+            });
             self.release(before - shard.len());
-            return Ok((outcome, now));
+            drop(shard);
+            if let Some(lists) = &mut lists {
+                lists.put(touched.lists);
+            }
+            drop(lists);
+            if let Some(principals) = ended {
+                self.take_off(commit.session, &principals);
+            }
+            return Ok(outcome);
         }
     }
 
-    fn index(&self) -> MutexGuard<'_, Index> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes a session that is gone off the lists that its header named.
+    fn take_off(&self, session: SessionId, principals: &[Principal]) {
+        if principals.is_empty() {
+            return;
+        }
+        let mut lists = self.lists();
+        // A session of the same id may have been created and listed meanwhile.
+        if !read(self.shard_of(&session)).holds(&session) {
+            lists.remove(&session, principals);
+        }
+    }
+
+    fn lists(&self) -> MutexGuard<'_, Lists> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes one slot of the capacity, if there is one.
@@ -196,8 +208,10 @@ impl MemoryStore {
         // Nothing to evict: the capacity is zero, or every slot is reserved by a creation that has
         // not finished.
         let place = first.ok_or_else(|| StoreError::new(StoreErrorKind::Full))?;
-        if write(self.shard_of(&place.session)).evict(&place) {
+        let evicted = write(self.shard_of(&place.session)).evict(&place);
+        if let Some(record) = evicted {
             self.release(1);
+            self.take_off(record.session, &record.header.principals);
             tracing::warn!(
                 target: "session_runtime",
                 session = ?place.session,
@@ -208,32 +222,44 @@ impl MemoryStore {
         Ok(())
     }
 
-    /// Reclaims a few expired records of one shard, or entries of the index, unless somebody is
-    /// busy there.
+    /// Reclaims a few ended records of one shard, unless another call is busy there.
     fn tend_next(&self, now: Timestamp) {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % (SHARDS + 1);
-        let Some(shard) = self.shards.get(turn) else {
-            if let Ok(mut index) = self.index.try_lock() {
-                index.reclaim(now, RECLAIMED_PER_CALL * SHARDS);
-            }
-            return;
-        };
-        let mut shard = match shard.try_write() {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % SHARDS;
+        let shard = match self.shards[turn].try_write() {
             Ok(shard) => shard,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return,
         };
-        self.release(shard.reclaim(now, RECLAIMED_PER_CALL));
+        self.reclaim(shard, now, RECLAIMED_PER_CALL);
     }
 
-    /// Reclaims all expired records and answers how many they were.
+    /// Reclaims all ended records and answers how many they were.
     fn reclaim_all(&self, now: Timestamp) -> usize {
-        let reclaim = |shard: &RwLock<Shard>| {
-            let reclaimed = write(shard).reclaim(now, usize::MAX);
-            self.release(reclaimed);
-            reclaimed
-        };
-        self.shards.iter().map(reclaim).sum()
+        let shards = self.shards.iter();
+        shards
+            .map(|shard| self.reclaim(write(shard), now, usize::MAX))
+            .sum()
+    }
+
+    /// Reclaims up to `most` ended records of one shard and answers how many they were.
+    fn reclaim(
+        &self,
+        mut shard: RwLockWriteGuard<'_, Shard>,
+        now: Timestamp,
+        most: usize,
+    ) -> usize {
+        let mut listed = Vec::new();
+        let reclaimed = shard.reclaim(now, most, |record| {
+            if !record.header.principals.is_empty() {
+                listed.push((record.session, record.header.principals));
+            }
+        });
+        drop(shard);
+        self.release(reclaimed);
+        for (session, principals) in listed {
+            self.take_off(session, &principals);
+        }
+        reclaimed
     }
 
     fn shard_of(&self, session: &SessionId) -> &RwLock<Shard> {
@@ -248,12 +274,12 @@ impl Default for MemoryStore {
     }
 }
 
-/// Shows settings and the numbers of records and of entries in the index, nothing of the sessions.
+/// Shows settings and the numbers of records and of list entries, nothing of the sessions.
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore")
             .field("held", &self.held)
-            .field("listed", &self.index().len())
+            .field("listed", &self.lists().len())
             .field("capacity", &self.capacity)
             .field("policy", &self.policy)
             .finish_non_exhaustive()
@@ -261,59 +287,44 @@ impl fmt::Debug for MemoryStore {
 }
 
 impl SessionStore for MemoryStore {
-    fn load<'a>(
-        &'a self,
-        session: &'a SessionId,
-        fields: &'a [Selected<'a>],
-    ) -> BoxFuture<'a, Result<Option<Loaded>, StoreError>> {
-        Box::pin(async { Ok(self.load_now(session, fields)) })
+    async fn load(
+        &self,
+        session: &SessionId,
+        selection: &Selection<'_>,
+    ) -> Result<Option<Loaded>, StoreError> {
+        Ok(self.load_now(session, selection))
     }
 
-    fn commit<'a>(&'a self, commit: &'a Commit) -> BoxFuture<'a, Result<Outcome, StoreError>> {
-        Box::pin(async { self.commit_now(commit) })
+    async fn commit(&self, commit: &Commit) -> Result<Outcome, StoreError> {
+        self.commit_now(commit)
     }
 
-    fn index<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-    ) -> BoxFuture<'a, Result<IndexEntries, StoreError>> {
-        Box::pin(async {
-            let index = self.index();
-            let now = self.clock.now();
-            let entries = index.list(principal, now);
-            Ok(IndexEntries::new(entries, now))
-        })
+    async fn list(&self, principal: &PrincipalKey) -> Result<Listing, StoreError> {
+        let lists = self.lists();
+        Ok(lists.listing(principal, self.clock.now()))
     }
 
-    fn forget<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-        entry: &'a IndexEntry,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async {
-            self.index().forget(principal, entry);
-            Ok(())
-        })
+    async fn remove_stale(
+        &self,
+        principal: &PrincipalKey,
+        entry: &ListEntry,
+    ) -> Result<(), StoreError> {
+        self.lists().remove_stale(principal, entry);
+        Ok(())
     }
 
-    fn len(&self) -> BoxFuture<'_, Result<Count, StoreError>> {
-        Box::pin(async {
-            self.reclaim_all(self.clock.now());
-            let held = self.held.load(Ordering::Relaxed);
-            Ok(Count::Exact(held as u64))
-        })
+    async fn len(&self) -> Result<Count, StoreError> {
+        self.reclaim_all(self.clock.now());
+        let held = self.held.load(Ordering::Relaxed);
+        Ok(Count::Exact(held as u64))
     }
 
-    fn sweep(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
-        Box::pin(async {
-            let now = self.clock.now();
-            let reclaimed = self.reclaim_all(now);
-            let exists = |session: &SessionId| read(self.shard_of(session)).holds(session);
-            let mut index = self.index();
-            index.reclaim(now, usize::MAX);
-            index.keep_only(exists);
-            Ok(reclaimed as u64)
-        })
+    async fn sweep(&self) -> Result<u64, StoreError> {
+        let now = self.clock.now();
+        let reclaimed = self.reclaim_all(now);
+        let exists = |session: &SessionId| read(self.shard_of(session)).holds(session);
+        self.lists().sweep(now, exists);
+        Ok(reclaimed as u64)
     }
 }
 
@@ -360,7 +371,7 @@ impl MemoryStoreBuilder {
     pub fn build(self) -> MemoryStore {
         MemoryStore {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
-            index: Mutex::default(),
+            lists: Mutex::default(),
             hasher: RandomState::new(),
             held: AtomicUsize::new(0),
             capacity: self.capacity,

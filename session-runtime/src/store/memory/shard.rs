@@ -1,10 +1,9 @@
 //! Some of the sessions, and the order in which they end.
 
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 
 use crate::clock::Timestamp;
-use crate::store::{Commit, Loaded, Outcome, Record, Selected};
+use crate::store::{Loaded, Record, Selection};
 use crate::token::SessionId;
 
 /// Below this size the memory that removed records leave behind is not worth giving back.
@@ -13,8 +12,7 @@ const KEPT_CAPACITY: usize = 64;
 /// Records by id, and one [`Place`] for each of them.
 #[derive(Default)]
 pub(super) struct Shard {
-    /// Never holds a `None` between two calls: the option lets [`Record::commit`] work in place.
-    records: HashMap<SessionId, Option<Record>>,
+    records: HashMap<SessionId, Record>,
     order: BTreeSet<Place>,
 }
 
@@ -29,12 +27,12 @@ pub(super) struct Place {
 }
 
 impl Place {
-    fn of(session: SessionId, record: &Record) -> Self {
+    fn of(record: &Record) -> Self {
         let never = Timestamp::from_millis(u64::MAX);
         Self {
             ends: record.header.deadline().unwrap_or(never),
             seen: record.header.seen,
-            session,
+            session: record.session,
         }
     }
 }
@@ -51,53 +49,48 @@ impl Shard {
     pub(super) fn load(
         &self,
         session: &SessionId,
-        fields: &[Selected<'_>],
+        selection: &Selection<'_>,
         now: Timestamp,
     ) -> Option<Loaded> {
-        self.records
-            .get(session)?
-            .as_ref()?
-            .load(session, fields, now)
+        self.records.get(session)?.load(selection, now)
     }
 
-    pub(super) fn precheck(&self, commit: &Commit, now: Timestamp) -> Option<Outcome> {
-        let current = self.records.get(&commit.session).and_then(Option::as_ref);
-        Record::precheck(current, commit, now)
-    }
-
-    pub(super) fn commit(&mut self, commit: &Commit, now: Timestamp) -> Outcome {
-        let session = commit.session;
-        let place_of = |record: &Option<Record>| Some(Place::of(session, record.as_ref()?));
-        let mut entry = match self.records.entry(session) {
-            Entry::Occupied(entry) => entry,
-            Entry::Vacant(entry) => entry.insert_entry(None),
-        };
-
-        let before = place_of(entry.get());
-        let outcome = Record::commit(entry.get_mut(), commit, now);
-        let after = place_of(entry.get());
-
-        if after.is_none() {
-            entry.remove();
-        }
+    /// Changes a session's record, or its absence, by `change`.
+    pub(super) fn change<T>(
+        &mut self,
+        session: SessionId,
+        change: impl FnOnce(&mut Option<Record>) -> T,
+    ) -> T {
+        let mut record = self.records.remove(&session);
+        let before = record.as_ref().map(Place::of);
+        let answer = change(&mut record);
+        let after = record.as_ref().map(Place::of);
         if before != after {
             before.map(|place| self.order.remove(&place));
             after.map(|place| self.order.insert(place));
         }
-        if after.is_none() {
-            self.give_memory_back();
+        match record {
+            Some(record) => {
+                self.records.insert(session, record);
+            }
+            None => self.give_memory_back(),
         }
-        outcome
+        answer
     }
 
-    /// Drops up to `most` expired records and answers how many went.
-    pub(super) fn reclaim(&mut self, now: Timestamp, most: usize) -> usize {
+    /// Removes up to `most` ended records, calls `removed` with each, and answers how many went.
+    pub(super) fn reclaim(
+        &mut self,
+        now: Timestamp,
+        most: usize,
+        mut removed: impl FnMut(Record),
+    ) -> usize {
         let mut reclaimed = 0;
         while reclaimed < most
             && let Some(place) = self.first()
             && place.ends <= now
         {
-            self.evict(&place);
+            self.evict(&place).into_iter().for_each(&mut removed);
             reclaimed += 1;
         }
         reclaimed
@@ -108,14 +101,14 @@ impl Shard {
         self.order.first().copied()
     }
 
-    /// Drops a record, unless it has left this place.
-    pub(super) fn evict(&mut self, place: &Place) -> bool {
-        let was_there = self.order.remove(place);
-        if was_there {
-            self.records.remove(&place.session);
-            self.give_memory_back();
+    /// Removes and answers a record, unless it has left this place.
+    pub(super) fn evict(&mut self, place: &Place) -> Option<Record> {
+        if !self.order.remove(place) {
+            return None;
         }
-        was_there
+        let record = self.records.remove(&place.session);
+        self.give_memory_back();
+        record
     }
 
     /// Halves the table when three quarters of it are empty.
@@ -132,7 +125,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::store::{Action, Applied, Timeouts};
+    use crate::store::{Action, Applied, Commit, Outcome, Timeouts, Touched};
     use crate::token::{CommitId, Verifier};
 
     const START: Timestamp = Timestamp::from_millis(1_000);
@@ -145,16 +138,31 @@ mod tests {
         Commit::new(session, CommitId::generate().unwrap(), action)
     }
 
+    fn apply(shard: &mut Shard, commit: &Commit, now: Timestamp) -> Outcome {
+        shard.change(commit.session, |record| {
+            let mut touched = Touched::new(record.take(), Vec::new());
+            let outcome = commit.apply(&mut touched, now);
+            *record = touched.record;
+            outcome
+        })
+    }
+
     /// A session that ends after so many milliseconds without a touch.
     fn create(shard: &mut Shard, idle: u64, now: Timestamp) -> SessionId {
         let session = SessionId::generate().unwrap();
         let verifier = verifier();
-        let mut creation = commit(session, Action::Create { verifier });
+        let mut creation = commit(
+            session,
+            Action::Create {
+                verifier,
+                link: None,
+            },
+        );
         creation.timeouts = Some(Timeouts {
             idle: Some(Duration::from_millis(idle)),
             lifetime: None,
         });
-        let created = shard.commit(&creation, now);
+        let created = apply(shard, &creation, now);
         assert_eq!(created, Outcome::Applied(Applied::default()));
         session
     }
@@ -164,7 +172,7 @@ mod tests {
             verifier: verifier(),
             rotation: None,
         };
-        shard.commit(&commit(session, update), now)
+        apply(shard, &commit(session, update), now)
     }
 
     #[test]
@@ -180,11 +188,10 @@ mod tests {
         let destroy = Action::Destroy {
             verifier: verifier(),
         };
-        shard.commit(&commit(sessions[9], destroy), later);
+        apply(&mut shard, &commit(sessions[9], destroy), later);
         assert_eq!(touch(&mut shard, sessions[9], later), Outcome::Gone);
         assert_eq!(shard.records.len(), 9);
         assert_eq!(shard.order.len(), 9);
-        assert!(shard.records.values().all(Option::is_some));
         assert_eq!(shard.first().unwrap().session, sessions[5]);
     }
 
@@ -196,12 +203,12 @@ mod tests {
         let second = create(&mut shard, 200, START);
         let later = |millis| START + Duration::from_millis(millis);
 
-        assert_eq!(shard.reclaim(later(99), usize::MAX), 0);
-        assert_eq!(shard.reclaim(later(100), usize::MAX), 1);
+        assert_eq!(shard.reclaim(later(99), usize::MAX, drop), 0);
+        assert_eq!(shard.reclaim(later(100), usize::MAX, drop), 1);
         assert!(!shard.holds(&first));
-        assert_eq!(shard.reclaim(later(1_000), 1), 1);
+        assert_eq!(shard.reclaim(later(1_000), 1, drop), 1);
         assert!(!shard.holds(&second) && shard.holds(&last));
-        assert_eq!(shard.reclaim(later(1_000), usize::MAX), 1);
+        assert_eq!(shard.reclaim(later(1_000), usize::MAX, drop), 1);
         assert_eq!((shard.records.len(), shard.order.len()), (0, 0));
     }
 
@@ -211,7 +218,7 @@ mod tests {
         let session = create(&mut shard, 100, START);
         let place = shard.first().unwrap();
         touch(&mut shard, session, START + Duration::from_millis(10));
-        assert!(!shard.evict(&place));
+        assert!(shard.evict(&place).is_none());
         assert!(shard.holds(&session));
     }
 
@@ -223,7 +230,7 @@ mod tests {
         }
         let full = shard.records.capacity();
         assert!(full >= 10_000);
-        shard.reclaim(START + Duration::from_millis(100), usize::MAX);
+        shard.reclaim(START + Duration::from_millis(100), usize::MAX, drop);
         let empty = shard.records.capacity();
         assert!(empty <= KEPT_CAPACITY, "{empty} slots for no record");
     }
@@ -237,7 +244,7 @@ mod tests {
         let full = shard.records.capacity();
         let mut remove_one = || {
             let place = shard.first().unwrap();
-            assert!(shard.evict(&place));
+            assert!(shard.evict(&place).is_some());
             (shard.records.len(), shard.records.capacity())
         };
         // Removed records may leave slots that count only when the table is made anew.

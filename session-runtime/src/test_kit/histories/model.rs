@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use crate::clock::Timestamp;
 use crate::store::{
-    Action, Change, Commit, Condition, FieldName, FieldTtl, IndexChange, IntegerRange, Loaded,
+    Action, Change, Commit, Condition, FieldName, FieldTtl, IntegerRange, ListChange, Loaded,
     MergeOperation, Outcome, PrincipalKey,
 };
 use crate::token::{CommitId, SessionId};
@@ -279,7 +279,7 @@ impl Model {
 
     fn refusal_by_limit(&self, commit: &Commit, now: Timestamp) -> Option<Outcome> {
         for change in &commit.index {
-            if let IndexChange::Add {
+            if let ListChange::Add {
                 principal,
                 limit: Some(limit),
                 ..
@@ -302,7 +302,7 @@ impl Model {
         named: &PrincipalKey,
         now: Timestamp,
     ) -> bool {
-        let limits = |change: &IndexChange| matches!(change, IndexChange::Add { principal, limit: Some(_), .. } if principal == named);
+        let limits = |change: &ListChange| matches!(change, ListChange::Add { principal, limit: Some(_), .. } if principal == named);
         self.refusal_by_session(commit, now).is_none() && commit.index.iter().any(limits)
     }
 
@@ -310,8 +310,8 @@ impl Model {
         for change in &commit.index {
             let entry = (*change.principal(), commit.session);
             match change {
-                IndexChange::Add { .. } => self.listed.insert(entry),
-                IndexChange::Remove { .. } => self.listed.remove(&entry),
+                ListChange::Add { .. } => self.listed.insert(entry),
+                ListChange::Remove { .. } => self.listed.remove(&entry),
             };
         }
     }

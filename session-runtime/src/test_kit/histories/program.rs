@@ -7,7 +7,7 @@ use fastrand::Rng;
 
 use super::model::changes_more_than_seen;
 use crate::store::{
-    Action, Change, Commit, Condition, FieldTtl, IndexChange, IntegerRange, MergeOperation,
+    Action, Change, Commit, Condition, FieldTtl, IntegerRange, ListChange, MergeOperation,
     PrincipalKey, Rotation, Timeouts,
 };
 use crate::token::{CommitId, SessionId, Verifier};
@@ -231,12 +231,12 @@ impl<'a> Author<'a> {
         token
     }
 
-    fn index_change(&mut self) -> IndexChange {
+    fn index_change(&mut self) -> ListChange {
         let principal = principal(self.random.u8(0..PRINCIPALS));
         if self.one_in(3) {
-            return IndexChange::Remove { principal };
+            return ListChange::Remove { principal };
         }
-        IndexChange::Add {
+        ListChange::Add {
             principal,
             keep: None,
             limit: self.random.bool().then(|| self.random.u32(1..=2)),

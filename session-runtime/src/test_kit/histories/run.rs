@@ -10,7 +10,7 @@ use super::CONTRACT;
 use super::program::{NAMES, Program, Step, principals, sessions};
 use crate::clock::Timestamp;
 use crate::store::{
-    Commit, IndexChange, Loaded, Outcome, PrincipalKey, Selected, SessionStore, StoreError,
+    Commit, ListChange, Loaded, Outcome, PrincipalKey, Selected, SessionStore, StoreError,
 };
 use crate::test_kit::Harness;
 use crate::token::SessionId;
@@ -115,7 +115,7 @@ impl Names {
         let mut commit = commit.clone();
         commit.session = self.of_session(commit.session);
         for change in &mut commit.index {
-            let (IndexChange::Add { principal, .. } | IndexChange::Remove { principal }) = change;
+            let (ListChange::Add { principal, .. } | ListChange::Remove { principal }) = change;
             *principal = self.of_principal(*principal);
         }
         commit

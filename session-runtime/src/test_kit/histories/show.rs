@@ -6,7 +6,7 @@ use super::linearize::Unexplained;
 use super::program::NAMES;
 use super::run::{Answer, Call, History};
 use crate::store::{
-    Action, Change, Commit, Condition, FieldTtl, IndexChange, Loaded, Outcome, PrincipalKey,
+    Action, Change, Commit, Condition, FieldTtl, ListChange, Loaded, Outcome, PrincipalKey,
 };
 use crate::token::{CommitId, SessionId, Verifier};
 
@@ -111,8 +111,8 @@ fn describe_commit(commit: &Commit) -> String {
     for change in &commit.index {
         let principal = of_principal(change.principal());
         words.push(match change {
-            IndexChange::Add { limit, .. } => format!("listed by {principal} (limit {limit:?})"),
-            IndexChange::Remove { .. } => format!("not listed by {principal}"),
+            ListChange::Add { limit, .. } => format!("listed by {principal} (limit {limit:?})"),
+            ListChange::Remove { .. } => format!("not listed by {principal}"),
         });
     }
     words.join("; ")
