@@ -41,6 +41,16 @@ pub trait Codec {
         let _ = (first, second);
         false
     }
+
+    /// Whether all encodings of the value behind these bytes have the same meaning by
+    /// [`same_meaning`](Self::same_meaning), so that a change of the value can be told from a
+    /// collection that is written in another order each time, such as a `HashSet`.
+    ///
+    /// `false` is always safe: the value is then encoded once more before a handler can change it.
+    fn is_comparable(encoded: &[u8]) -> bool {
+        let _ = encoded;
+        false
+    }
 }
 
 /// A value could not be encoded or decoded.
@@ -88,6 +98,11 @@ impl Codec for Json {
                 (std::str::from_utf8(first), std::str::from_utf8(second)),
                 (Ok(first), Ok(second)) if same_json(first, second)
             )
+    }
+
+    /// Only an array's order can say nothing.
+    fn is_comparable(encoded: &[u8]) -> bool {
+        !encoded.contains(&b'[')
     }
 }
 

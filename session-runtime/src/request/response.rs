@@ -12,7 +12,7 @@ use crate::events;
 
 impl RequestSession {
     /// Commits what waits and puts the cookie on the response. If the commit fails, the response
-    /// is replaced: what the handler said did not come true.
+    /// is replaced: it promised what did not come true.
     pub(crate) async fn finish(&self, response: Response) -> Response {
         let saved = self.save_at(Moment::Response).await;
         self.answer(response, saved)
@@ -22,11 +22,11 @@ impl RequestSession {
     /// nothing to commit.
     pub(crate) fn is_settled(&self) -> bool {
         let mut state = self.state();
-        state.closed = true;
-        state.abandoned || !state.owes_commit(&self.shared().config)
+        state.is_closed = true;
+        state.was_abandoned || !state.owes_commit(self.shared())
     }
 
-    /// Puts on the response what became of the session.
+    /// Puts the session's cookie and its headers on the response, or replaces it by an error.
     pub(crate) fn answer(
         &self,
         mut response: Response,
@@ -34,27 +34,27 @@ impl RequestSession {
     ) -> Response {
         // An error that the handler itself answered with gets the same page.
         let answered = response.extensions_mut().remove::<Answered>();
-        let (saved, error) = match saved {
-            Ok(()) => (true, answered.and_then(|answered| answered.take())),
-            Err(error) => (false, Some(error)),
+        let error = match saved {
+            Ok(()) => answered.and_then(|answered| answered.take()),
+            Err(error) => Some(error),
         };
         if let Some(error) = error {
             response = (self.shared().config.on_error)(error);
         }
         let headers = response.headers_mut();
         vary_on_cookie(headers);
-        if let Some(cookie) = self.cookie_header(saved) {
+        if let Some(cookie) = self.cookie_header() {
             self.shared().config.cookie.apply(headers, cookie);
             forbid_storing(headers);
         }
         response
     }
 
-    fn cookie_header(&self, saved: bool) -> Option<HeaderValue> {
+    fn cookie_header(&self) -> Option<HeaderValue> {
         let state = self.state();
         let config = &self.shared().config;
-        match (&state.cookie, state.live()) {
-            (Some(CookieChange::Set), Some(live)) => {
+        match (state.cookie?, state.live()) {
+            (CookieChange::Set, Some(live)) => {
                 let is_persistent = live.persistent.unwrap_or(config.cookie.persistent);
                 if state.cookie_is_lost {
                     let report = || events::secure_over_http(&config.cookie.name);
@@ -63,14 +63,13 @@ impl RequestSession {
                 let max_age = is_persistent.then(|| live.remaining().unwrap_or(LONGEST_MAX_AGE));
                 config.cookie.set(&live.token, max_age)
             }
-            (Some(_), _) => config.cookie.remove(),
-            (None, _) if state.useless_cookie && saved => config.cookie.remove(),
-            (None, _) => None,
+            (CookieChange::Remove, _) => config.cookie.remove(),
+            (CookieChange::Set, None) => None,
         }
     }
 }
 
-/// What the visitor is shown depends on the cookie (RFC 9110, section 12.5.5).
+/// The page depends on the cookie (RFC 9110, section 12.5.5).
 fn vary_on_cookie(headers: &mut HeaderMap) {
     let varies = headers.get_all(VARY).iter().any(|value| {
         value
