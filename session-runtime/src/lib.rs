@@ -41,7 +41,7 @@ pub use self::config::{ConfigError, SessionLayerBuilder, WhenFull};
 pub use self::cookie::SameSite;
 pub use self::error::SessionError;
 pub use self::extract::SessionRejection;
-pub use self::keys::{Key, KeyError, KeyRing};
+pub use self::keys::{Key, KeyError};
 pub use self::layer::{SessionFuture, SessionLayer, SessionService};
 pub use self::principal::{SessionInfo, Sessions};
 pub use self::schema::{Field, FieldSpec, FieldValue, Integer, Merge, Renew, SessionSchema};

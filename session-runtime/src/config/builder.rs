@@ -10,7 +10,7 @@ use super::{Config, ConfigError, Limit, OnError, Shared, WhenFull, check_field};
 use crate::cookie::{CookieSettings, LONGEST_MAX_AGE, SameSite};
 use crate::error::SessionError;
 use crate::events;
-use crate::keys::KeyRing;
+use crate::keys::Key;
 use crate::layer::SessionLayer;
 use crate::schema::{Field, FieldSpec, SessionSchema};
 use crate::sealing::Sealer;
@@ -48,9 +48,9 @@ pub struct SessionLayerBuilder {
     partitioned: bool,
     persistent: bool,
     insecure: bool,
-    signing_keys: Option<KeyRing>,
+    signing_keys: Option<Vec<Key>>,
     #[cfg(feature = "encryption")]
-    encryption_keys: Option<KeyRing>,
+    encryption_keys: Option<Vec<Key>>,
     timeouts: Timeouts,
     field_limit: usize,
     session_limit: usize,
@@ -133,22 +133,23 @@ impl SessionLayerBuilder {
     /// off by default. Nobody can guess a token in any case: this keeps the load of those who try
     /// from the store.
     ///
-    /// The first key signs, all of them verify. A cookie under a later key works on, and is signed
-    /// anew whenever it is sent. Keep a key in the ring for as long as sessions live after it was
-    /// the first: removing it signs out whoever still has a cookie under it. Switching signing on
-    /// signs out everybody, since unsigned cookies are refused too.
+    /// The first key signs, all of them verify. A cookie under a later key still works, and is
+    /// signed anew whenever it is sent. Keep a key in the list for as long as sessions live after it
+    /// was the first: removing it signs out the visitors whose cookies are still under it. Switching
+    /// signing on signs out every visitor, since unsigned cookies are refused too. An empty list is
+    /// refused by [`build`](Self::build).
     ///
     /// ```
-    /// use session_runtime::{Key, KeyRing, MemoryStore, SessionLayer};
+    /// use session_runtime::{Key, MemoryStore, SessionLayer};
     ///
     /// # let (new, old) = ([1; 32], [2; 32]);
     /// let layer = SessionLayer::builder(MemoryStore::new())
-    ///     .signing_keys(KeyRing::new([Key::from_bytes(new), Key::from_bytes(old)]))
+    ///     .signing_keys([Key::from(new), Key::from(old)])
     ///     .build()?;
     /// # Ok::<(), session_runtime::ConfigError>(())
     /// ```
-    pub fn signing_keys(mut self, keys: KeyRing) -> Self {
-        self.signing_keys = Some(keys);
+    pub fn signing_keys(mut self, keys: impl IntoIterator<Item = Key>) -> Self {
+        self.signing_keys = Some(keys.into_iter().collect());
         self
     }
 
@@ -159,7 +160,7 @@ impl SessionLayerBuilder {
     /// reported; the rest of the session lives.
     ///
     /// ```
-    /// use session_runtime::{Key, KeyRing, MemoryStore, Session, SessionLayer};
+    /// use session_runtime::{Key, MemoryStore, Session, SessionLayer};
     ///
     /// #[derive(Session)]
     /// struct Delivery {
@@ -169,14 +170,14 @@ impl SessionLayerBuilder {
     ///
     /// # let key = [1; 32];
     /// let layer = SessionLayer::builder(MemoryStore::new())
-    ///     .encryption_keys(KeyRing::new([Key::from_bytes(key)]))
+    ///     .encryption_keys([Key::from(key)])
     ///     .schema::<Delivery>()
     ///     .build()?;
     /// # Ok::<(), session_runtime::ConfigError>(())
     /// ```
     #[cfg(feature = "encryption")]
-    pub fn encryption_keys(mut self, keys: KeyRing) -> Self {
-        self.encryption_keys = Some(keys);
+    pub fn encryption_keys(mut self, keys: impl IntoIterator<Item = Key>) -> Self {
+        self.encryption_keys = Some(keys.into_iter().collect());
         self
     }
 
@@ -366,7 +367,7 @@ impl SessionLayerBuilder {
             return Err(ConfigError::PartitionedInsecure);
         }
         let signer = match &self.signing_keys {
-            Some(keys) => Some(Signer::new(keys.checked("signing_keys")?, name)),
+            Some(keys) => Some(Signer::new(not_empty(keys, "signing_keys")?, name)),
             None => None,
         };
         Ok(CookieSettings {
@@ -385,7 +386,7 @@ impl SessionLayerBuilder {
         let Some(keys) = &self.encryption_keys else {
             return Ok(None);
         };
-        Ok(Some(Sealer::new(keys.checked("encryption_keys")?)))
+        Ok(Some(Sealer::new(not_empty(keys, "encryption_keys")?)))
     }
 
     #[cfg(not(feature = "encryption"))]
@@ -430,6 +431,14 @@ impl fmt::Debug for SessionLayerBuilder {
             .field("cookie_name", &self.cookie_name)
             .field("timeouts", &self.timeouts)
             .finish_non_exhaustive()
+    }
+}
+
+/// The keys of `setting`, at least one.
+fn not_empty<'a>(keys: &'a [Key], setting: &'static str) -> Result<&'a [Key], ConfigError> {
+    match keys {
+        [] => Err(ConfigError::NoKeys { setting }),
+        _ => Ok(keys),
     }
 }
 

@@ -75,21 +75,11 @@ pub enum ConfigError {
         /// The field's stored name.
         field: &'static str,
     },
-    /// Nothing could be signed or sealed.
-    #[error("the key ring of `{setting}` is empty, expected at least one key")]
-    EmptyKeyRing {
+    /// The list of keys is empty, so nothing could be signed or sealed.
+    #[error("`{setting}` was given no keys, expected at least one")]
+    NoKeys {
         /// The setting.
         setting: &'static str,
-    },
-    /// A key is too short to be secret, or of another kind.
-    #[error("key {position} of `{setting}` has {found} bytes, expected 32")]
-    KeySize {
-        /// The setting.
-        setting: &'static str,
-        /// Which key of the ring, counted from one.
-        position: usize,
-        /// How many bytes it has.
-        found: usize,
     },
     /// Only a principal can have several sessions.
     #[error("`max_sessions` names the field `{field}`, which is not marked `principal`")]
