@@ -89,10 +89,7 @@ async fn apply(store: &FileStore, commit: &Commit) {
 fn create(session: SessionId) -> Commit {
     let verifier = verifier();
     let mut commit = commit(session, Action::Create { verifier });
-    commit.timeouts = Some(Timeouts {
-        idle: None,
-        lifetime: None,
-    });
+    commit.timeouts = Some(Timeouts::new(None, None).unwrap());
     commit.changes.push(set());
     commit
 }

@@ -52,10 +52,7 @@ impl Bench {
         };
         let verifier = bench.verifier;
         let mut creation = bench.commit(Action::Create { verifier });
-        creation.timeouts = Some(Timeouts {
-            idle: Some(TTL),
-            lifetime: Some(2 * TTL),
-        });
+        creation.timeouts = Some(Timeouts::new(TTL, 2 * TTL).unwrap());
         creation.changes = FIELDS.map(|name| bench.set(name, None)).into();
         bench.store.commit(&creation).await.unwrap();
         let mut pairs = redis::cmd("HSET");

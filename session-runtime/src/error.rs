@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum_core::response::{IntoResponse, Response};
 use http::StatusCode;
 
-use crate::config::ConfigError;
+use crate::config_error::ConfigError;
 use crate::store::{StoreError, StoreErrorKind};
 use crate::token::RandomError;
 

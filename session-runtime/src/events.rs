@@ -96,7 +96,7 @@ pub(crate) fn refused(error: &crate::error::SessionError) {
 }
 
 /// A schema promises what the layer's settings cut short.
-pub(crate) fn doubtful_schema(problem: &crate::config::ConfigError) {
+pub(crate) fn doubtful_schema(problem: &crate::config_error::ConfigError) {
     warn!(target: TARGET, event = "doubtful-schema", %problem);
 }
 

@@ -8,6 +8,7 @@
 mod clock;
 mod codec;
 mod config;
+mod config_error;
 mod cookie;
 mod error;
 mod events;
@@ -29,6 +30,7 @@ mod signature;
 pub mod store;
 #[cfg(feature = "test-kit")]
 pub mod test_kit;
+mod timeouts;
 mod token;
 
 #[doc(inline)]
@@ -37,7 +39,8 @@ pub use session_macros::Session;
 
 pub use self::clock::{Clock, SystemClock, Timestamp};
 pub use self::codec::{Codec, CodecError, Json, Postcard};
-pub use self::config::{ConfigError, SessionLayerBuilder, WhenFull};
+pub use self::config::{SessionLayerBuilder, WhenFull};
+pub use self::config_error::ConfigError;
 pub use self::cookie::SameSite;
 pub use self::error::SessionError;
 pub use self::extract::SessionRejection;
@@ -54,6 +57,7 @@ pub use self::store::{MemoryStore, SessionStore, StoreError};
 #[cfg(feature = "redis")]
 #[doc(inline)]
 pub use self::store::{RedisStore, Tier};
+pub use self::timeouts::Timeouts;
 pub use self::token::{
     CommitId, ParseCommitIdError, ParseSessionIdError, ParseVerifierError, RandomError, SessionId,
     Verifier,

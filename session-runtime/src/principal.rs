@@ -15,7 +15,8 @@ use bytes::Bytes;
 use http::request::Parts;
 
 use crate::clock::Timestamp;
-use crate::config::{ConfigError, Shared};
+use crate::config::Shared;
+use crate::config_error::ConfigError;
 use crate::error::SessionError;
 use crate::events::{self, Reason};
 use crate::extract::{SessionRejection, request_session};

@@ -9,7 +9,7 @@ use crate::error::SessionError;
 use crate::events;
 use crate::request::{RequestSession, baseline};
 use crate::schema::{Encoded, Field, Integer, SessionSchema};
-use crate::store::Timeouts;
+use crate::timeouts::Timeouts;
 use crate::token::SessionId;
 
 /// How many bytes of a label are kept.
@@ -161,23 +161,33 @@ impl<T: SessionSchema> Session<T> {
         self.request.remember(persistent);
     }
 
-    /// Replaces the layer's timeouts for this session: how long it lives without a visit, and how
-    /// long in all, counted from its creation. `None` is no limit.
+    /// Replaces the layer's timeouts for this session.
     ///
-    /// Recorded in the session, so that later commits keep it. It waits until there is a session.
+    /// They are recorded in the session, so later commits keep them. Where there is no session yet,
+    /// they wait for the commit that creates it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use session_runtime::{Session, SessionError, Timeouts};
+    ///
+    /// const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    ///
+    /// # #[derive(Session, Default)]
+    /// # struct Login {
+    /// #     user: Option<String>,
+    /// # }
+    /// async fn remember_me(mut session: Session<Login>) -> Result<(), SessionError> {
+    ///     session.remember(true);
+    ///     session.set_timeouts(Timeouts::new(14 * DAY, 90 * DAY)?);
+    ///     Ok(())
+    /// }
+    /// ```
     ///
     /// A longer lifetime must be known to the index of principals too: a program that lengthens the
     /// lives of sessions names every schema with a `principal` to its layer
     /// ([`schema`](crate::SessionLayerBuilder::schema)), also those that its handlers do not use.
-    pub fn set_timeouts(
-        &mut self,
-        idle: impl Into<Option<Duration>>,
-        lifetime: impl Into<Option<Duration>>,
-    ) {
-        self.request.set_timeouts(Timeouts {
-            idle: idle.into(),
-            lifetime: lifetime.into(),
-        });
+    pub fn set_timeouts(&mut self, timeouts: Timeouts) {
+        self.request.set_timeouts(timeouts);
     }
 
     /// What to call this session in a list, such as "Firefox on Linux". At most 128 bytes are

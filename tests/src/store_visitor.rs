@@ -43,10 +43,8 @@ impl Visitor {
     pub fn creation(&self, changes: impl IntoIterator<Item = Change>) -> Commit {
         let verifier = self.verifier;
         let mut commit = self.commit(Action::Create { verifier }, changes);
-        commit.timeouts = Some(Timeouts {
-            idle: Some(Duration::from_secs(1800)),
-            lifetime: Some(Duration::from_secs(3600)),
-        });
+        commit.timeouts =
+            Some(Timeouts::new(Duration::from_secs(1800), Duration::from_secs(3600)).unwrap());
         commit
     }
 

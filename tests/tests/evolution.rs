@@ -129,10 +129,7 @@ async fn write(store: &FileStore, clock: &ManualClock) {
 
     let create = Action::Create { verifier: first };
     let mut creation = Commit::new(session, "AAAAAAAA".parse().unwrap(), create);
-    creation.timeouts = Some(Timeouts {
-        idle: Some(minutes(30)),
-        lifetime: Some(minutes(24 * 60)),
-    });
+    creation.timeouts = Some(Timeouts::new(minutes(30), minutes(24 * 60)).unwrap());
     let otp_ttl = Some(FieldTtl::restarting(minutes(5)));
     creation.changes = vec![
         set("shop.cart", br#"{"pear":2}"#, None),
@@ -230,10 +227,7 @@ async fn write_list(store: &FileStore) {
         let id = format!("{number:08}").parse().unwrap();
         let session = SessionId::from_bytes([number; 16]);
         let mut creation = Commit::new(session, id, Action::Create { verifier });
-        creation.timeouts = Some(Timeouts {
-            idle: None,
-            lifetime: None,
-        });
+        creation.timeouts = Some(Timeouts::new(None, None).unwrap());
         creation.index.push(IndexChange::Add {
             principal: customer(),
             keep,

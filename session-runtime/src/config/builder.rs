@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use axum_core::response::IntoResponse;
 
-use super::{Config, ConfigError, Limit, OnError, Shared, WhenFull, check_field};
+use super::{Config, Limit, OnError, Shared, WhenFull, check_field};
+use crate::config_error::ConfigError;
 use crate::cookie::{CookieSettings, LONGEST_MAX_AGE, SameSite};
 use crate::error::SessionError;
 use crate::events;
@@ -15,11 +16,10 @@ use crate::layer::SessionLayer;
 use crate::schema::{Field, FieldSpec, SessionSchema};
 use crate::sealing::Sealer;
 use crate::signature::Signer;
-use crate::store::{SessionStore, Timeouts};
+use crate::store::SessionStore;
+use crate::timeouts::{Timeouts, at_least_a_millisecond};
 
 const DEFAULT_COOKIE: &str = "__Host-id";
-const DEFAULT_IDLE: Duration = Duration::from_secs(30 * 60);
-const DEFAULT_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 const DEFAULT_FIELD_LIMIT: usize = 64 * 1024;
 const DEFAULT_SESSION_LIMIT: usize = 256 * 1024;
 /// A second to connect and a quarter of one for the command.
@@ -51,7 +51,8 @@ pub struct SessionLayerBuilder {
     signing_keys: Option<Vec<Key>>,
     #[cfg(feature = "encryption")]
     encryption_keys: Option<Vec<Key>>,
-    timeouts: Timeouts,
+    idle_timeout: Option<Duration>,
+    lifetime: Option<Duration>,
     field_limit: usize,
     session_limit: usize,
     store_deadline: Duration,
@@ -63,6 +64,7 @@ pub struct SessionLayerBuilder {
 
 impl SessionLayerBuilder {
     pub(crate) fn new(store: impl SessionStore) -> Self {
+        let timeouts = Timeouts::default();
         Self {
             store: Box::new(store),
             cookie_name: DEFAULT_COOKIE.to_owned(),
@@ -74,10 +76,8 @@ impl SessionLayerBuilder {
             signing_keys: None,
             #[cfg(feature = "encryption")]
             encryption_keys: None,
-            timeouts: Timeouts {
-                idle: Some(DEFAULT_IDLE),
-                lifetime: Some(DEFAULT_LIFETIME),
-            },
+            idle_timeout: timeouts.idle(),
+            lifetime: timeouts.lifetime(),
             field_limit: DEFAULT_FIELD_LIMIT,
             session_limit: DEFAULT_SESSION_LIMIT,
             store_deadline: DEFAULT_STORE_DEADLINE,
@@ -188,28 +188,31 @@ impl SessionLayerBuilder {
         self
     }
 
-    /// How long a session lives without a visit; 30 minutes by default. A session keeps the
-    /// timeouts that it was created with.
+    /// Ends a session after this time without a visit; 30 minutes by default.
+    ///
+    /// `Duration::MAX` is no limit. A session keeps the timeouts that it was created with.
     pub fn idle_timeout(mut self, idle: Duration) -> Self {
-        self.timeouts.idle = Some(idle);
+        self.idle_timeout = Some(idle);
         self
     }
 
     /// Lets sessions live without visits, up to their lifetime.
     pub fn no_idle_timeout(mut self) -> Self {
-        self.timeouts.idle = None;
+        self.idle_timeout = None;
         self
     }
 
-    /// How long a session lives in all, whatever happens; 24 hours by default.
+    /// Ends a session this long after its creation, whatever happens; 24 hours by default.
+    ///
+    /// `Duration::MAX` is no limit. A session keeps the timeouts that it was created with.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
-        self.timeouts.lifetime = Some(lifetime);
+        self.lifetime = Some(lifetime);
         self
     }
 
     /// Lets sessions live as long as they are visited.
     pub fn no_lifetime(mut self) -> Self {
-        self.timeouts.lifetime = None;
+        self.lifetime = None;
         self
     }
 
@@ -238,7 +241,7 @@ impl SessionLayerBuilder {
     /// works on for 30 seconds, or until the visitor has shown the new one, for requests that are
     /// on their way. A change of the principal has no such grace.
     pub fn rotate_every(mut self, interval: Duration) -> Self {
-        self.rotate_every = Some(interval);
+        self.rotate_every = (interval != Duration::MAX).then_some(interval);
         self
     }
 
@@ -282,10 +285,11 @@ impl SessionLayerBuilder {
     /// Fails when two settings contradict, naming both.
     pub fn build(self) -> Result<SessionLayer, ConfigError> {
         let cookie = self.cookie()?;
-        self.check_times()?;
+        let timeouts = Timeouts::new(self.idle_timeout, self.lifetime)?;
+        self.check_times(timeouts)?;
         let sealer = self.sealer()?;
         for spec in self.schemas.iter().copied().flatten() {
-            check_field(spec, self.timeouts, sealer.is_some())?;
+            check_field(spec, timeouts, sealer.is_some())?;
         }
         for limit in &self.limits {
             let field = limit.spec.name;
@@ -311,7 +315,7 @@ impl SessionLayerBuilder {
             config: Config {
                 cookie,
                 sealer,
-                timeouts: self.timeouts,
+                timeouts,
                 field_limit: self.field_limit,
                 session_limit: self.session_limit,
                 store_deadline: self.store_deadline,
@@ -394,26 +398,14 @@ impl SessionLayerBuilder {
         Ok(None)
     }
 
-    fn check_times(&self) -> Result<(), ConfigError> {
-        let Timeouts { idle, lifetime } = self.timeouts;
-        for (setting, duration) in [
-            ("idle_timeout", idle),
-            ("lifetime", lifetime),
-            ("store_deadline", Some(self.store_deadline)),
-            ("rotate_every", self.rotate_every),
-        ] {
-            if duration.is_some_and(|duration| duration < Duration::from_millis(1)) {
-                return Err(ConfigError::Zero { setting });
-            }
-        }
-        if let (Some(idle), Some(lifetime)) = (idle, lifetime)
-            && idle > lifetime
-        {
-            return Err(ConfigError::IdleBeyondLifetime { idle, lifetime });
+    fn check_times(&self, timeouts: Timeouts) -> Result<(), ConfigError> {
+        at_least_a_millisecond("store_deadline", self.store_deadline)?;
+        if let Some(interval) = self.rotate_every {
+            at_least_a_millisecond("rotate_every", interval)?;
         }
         if self.persistent {
-            // The cookie's age is the record's: what bounds the record bounds the cookie.
-            let (setting, longest) = match (idle, lifetime) {
+            // The cookie lives as long as the record: the limit of one is the limit of the other.
+            let (setting, longest) = match (timeouts.idle(), timeouts.lifetime()) {
                 (Some(idle), _) => ("idle_timeout", Some(idle)),
                 (None, lifetime) => ("lifetime", lifetime),
             };
@@ -429,7 +421,8 @@ impl fmt::Debug for SessionLayerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionLayerBuilder")
             .field("cookie_name", &self.cookie_name)
-            .field("timeouts", &self.timeouts)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("lifetime", &self.lifetime)
             .finish_non_exhaustive()
     }
 }

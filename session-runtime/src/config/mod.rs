@@ -1,7 +1,6 @@
 //! The layer's settings, and what all requests share.
 
 mod builder;
-mod error;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, Once, PoisonError, RwLock};
@@ -10,13 +9,14 @@ use std::time::Duration;
 use axum_core::response::Response;
 
 pub use self::builder::SessionLayerBuilder;
-pub use self::error::ConfigError;
+use crate::config_error::ConfigError;
 use crate::cookie::CookieSettings;
 use crate::error::SessionError;
 use crate::events;
 use crate::schema::{FieldSpec, SessionSchema};
 use crate::sealing::Sealer;
-use crate::store::{SessionStore, StoreError, StoreErrorKind, Timeouts};
+use crate::store::{SessionStore, StoreError, StoreErrorKind};
+use crate::timeouts::Timeouts;
 
 /// The longest that a session goes without being touched while it is used.
 const LONGEST_TOUCH_INTERVAL: Duration = Duration::from_secs(60);
@@ -179,7 +179,7 @@ fn check_field(
         return Err(ConfigError::NoEncryptionKeys { field: spec.name });
     }
     if let Some(ttl) = spec.ttl
-        && let Some(lifetime) = timeouts.lifetime
+        && let Some(lifetime) = timeouts.lifetime()
         && ttl > lifetime
     {
         return Err(ConfigError::TtlBeyondLifetime {

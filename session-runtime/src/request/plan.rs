@@ -125,9 +125,9 @@ impl State {
     /// How long an entry of the index must be kept so that the session cannot outlive it.
     pub(super) fn index_entry_lasts(&self, config: &Config, wishes: &Wishes) -> Option<Duration> {
         match (wishes.timeouts, self.live()) {
-            (Some(timeouts), _) => timeouts.lifetime,
+            (Some(timeouts), _) => timeouts.lifetime(),
             (None, Some(live)) => live.ends_in,
-            (None, None) => config.timeouts.lifetime,
+            (None, None) => config.timeouts.lifetime(),
         }
     }
 

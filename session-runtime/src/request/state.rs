@@ -153,9 +153,9 @@ impl Live {
     /// Brings it up to date with a commit that was applied.
     pub(super) fn settle(&mut self, wishes: &Wishes, ended_grace: bool) {
         if let Some(timeouts) = wishes.timeouts {
-            self.idle = timeouts.idle;
+            self.idle = timeouts.idle();
             self.ends_in = timeouts
-                .lifetime
+                .lifetime()
                 .map(|lifetime| lifetime.saturating_sub(self.age));
         }
         if wishes.persistent.is_some() {

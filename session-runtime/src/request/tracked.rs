@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
-use crate::config::ConfigError;
+use crate::config_error::ConfigError;
 use crate::error::SessionError;
 use crate::schema::{FieldSpec, Merge, Renew};
 use crate::sealing::Sealer;

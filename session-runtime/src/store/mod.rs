@@ -27,7 +27,7 @@ use futures_core::future::BoxFuture;
 
 pub use self::commit::{
     Action, Applied, Change, Commit, Condition, FieldName, FieldTtl, IntegerRange, MergeOperation,
-    Outcome, Rotation, Timeouts,
+    Outcome, Rotation,
 };
 pub use self::error::{StoreError, StoreErrorKind};
 #[cfg(all(unix, feature = "file"))]
@@ -41,6 +41,7 @@ pub use self::record::{Record, Taken};
 pub use self::redis::{RedisConnectError, RedisStore, RedisStoreBuilder, Tier};
 pub use self::steps::{AddStep, NewEntry, SessionStep, SteppedStore, commit_in_steps};
 use crate::clock::Timestamp;
+pub use crate::timeouts::Timeouts;
 use crate::token::{CommitId, SessionId, Verifier};
 
 /// Keeps sessions.

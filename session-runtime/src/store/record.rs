@@ -292,9 +292,9 @@ impl Record {
             self.header.rotated = now;
         }
         if let Some(timeouts) = commit.timeouts {
-            self.header.idle = timeouts.idle;
+            self.header.idle = timeouts.idle();
             self.header.end = timeouts
-                .lifetime
+                .lifetime()
                 .map(|lifetime| self.header.created + lifetime);
         }
         if commit.persistent.is_some() {
@@ -467,10 +467,7 @@ mod tests {
     fn created(changes: Vec<Change>) -> Option<Record> {
         let verifier = verifier();
         let mut creation = commit(Action::Create { verifier }, changes);
-        creation.timeouts = Some(Timeouts {
-            idle: Some(Duration::from_secs(3_600)),
-            lifetime: None,
-        });
+        creation.timeouts = Some(Timeouts::new(Duration::from_secs(3_600), None).unwrap());
         let mut record = None;
         let outcome = Record::commit(&mut record, &creation, START);
         assert!(matches!(outcome, Outcome::Applied(_)), "{outcome:?}");

@@ -64,10 +64,7 @@ fn creation() -> Commit {
     let session = SessionId::generate().unwrap();
     let id = CommitId::generate().unwrap();
     let mut creation = Commit::new(session, id, Action::Create { verifier });
-    creation.timeouts = Some(Timeouts {
-        idle: None,
-        lifetime: None,
-    });
+    creation.timeouts = Some(Timeouts::new(None, None).unwrap());
     creation
 }
 

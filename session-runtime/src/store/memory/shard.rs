@@ -150,10 +150,7 @@ mod tests {
         let session = SessionId::generate().unwrap();
         let verifier = verifier();
         let mut creation = commit(session, Action::Create { verifier });
-        creation.timeouts = Some(Timeouts {
-            idle: Some(Duration::from_millis(idle)),
-            lifetime: None,
-        });
+        creation.timeouts = Some(Timeouts::new(Duration::from_millis(idle), None).unwrap());
         let created = shard.commit(&creation, now);
         assert_eq!(created, Outcome::Applied(Applied::default()));
         session

@@ -418,8 +418,8 @@ impl Session {
             self.rotated = now;
         }
         if let Some(timeouts) = commit.timeouts {
-            self.idle = timeouts.idle;
-            self.end = timeouts.lifetime.map(|lifetime| self.created + lifetime);
+            self.idle = timeouts.idle();
+            self.end = timeouts.lifetime().map(|lifetime| self.created + lifetime);
         }
         if let Some(persistent) = commit.persistent {
             self.persistent = Some(persistent);
