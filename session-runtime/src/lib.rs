@@ -42,7 +42,7 @@ pub use self::codec::{Codec, CodecError, Json, Postcard};
 pub use self::config::{SessionLayerBuilder, WhenFull};
 pub use self::config_error::ConfigError;
 pub use self::cookie::SameSite;
-pub use self::error::SessionError;
+pub use self::error::{SessionError, StoreError};
 pub use self::extract::SessionRejection;
 pub use self::keys::{Key, KeyError};
 pub use self::layer::{SessionFuture, SessionLayer, SessionService};
@@ -53,7 +53,7 @@ pub use self::session::{ReadSession, Session, Ttl};
 #[doc(inline)]
 pub use self::store::FileStore;
 #[doc(inline)]
-pub use self::store::{MemoryStore, SessionStore, StoreError};
+pub use self::store::{MemoryStore, SessionStore};
 #[cfg(feature = "redis")]
 #[doc(inline)]
 pub use self::store::{RedisStore, Tier};

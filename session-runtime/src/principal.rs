@@ -196,7 +196,9 @@ impl Sessions {
         self.shared.learn_principal(field.spec());
         let mut value = Vec::new();
         let encoded = field.encode(principal, &mut value);
-        encoded.map_err(|_| SessionError::Encode { field: field_name })?;
+        encoded.map_err(|_| SessionError::Encode {
+            field: field_name.into(),
+        })?;
         Ok(Owner::new(&self.shared, field.spec(), value.into()))
     }
 
@@ -419,7 +421,7 @@ impl<'a> Owner<'a> {
                 .map(|principal| IndexChange::Remove { principal })
                 .collect();
             let call = self.shared.store.commit(&commit);
-            let late = StoreErrorKind::FateUnknown;
+            let late = StoreErrorKind::OutcomeUnknown;
             match self.shared.within_deadline(late, call).await? {
                 Outcome::Applied(_) => {
                     events::destroyed(*session, reason);

@@ -56,7 +56,7 @@ impl Sealer {
         name: &'static str,
         value: &[u8],
     ) -> Result<Bytes, SessionError> {
-        let no_encoding = SessionError::Encode { field: name };
+        let no_encoding = SessionError::Encode { field: name.into() };
         let Some(key) = self.keys.first() else {
             return Err(no_encoding);
         };

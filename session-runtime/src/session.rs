@@ -279,14 +279,14 @@ impl<T: SessionSchema> Session<T> {
     ) -> Result<V, SessionError> {
         if !field.is_decimal() {
             return Err(SessionError::NotDecimal {
-                field: field.name(),
+                field: field.name().into(),
             });
         }
         self.hand_over();
         let sum = self.request.add::<T>(field.index(), delta, V::RANGE).await;
         self.request.view_field(&mut self.value, field.index());
         field.decode(&sum?).map_err(|_| SessionError::OutOfRange {
-            field: field.name().to_owned(),
+            field: field.name().into(),
         })
     }
 

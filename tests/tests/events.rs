@@ -247,7 +247,7 @@ async fn s07_no_secret_is_ever_said() {
 
     for kind in [
         StoreErrorKind::Unavailable,
-        StoreErrorKind::FateUnknown,
+        StoreErrorKind::OutcomeUnknown,
         StoreErrorKind::Corrupt,
     ] {
         site.store.on_commit(Fault::Fail(kind));

@@ -122,7 +122,7 @@ async fn s58_handlers_of_a_hanging_store_come_back_too() {
             let Err(SessionError::Store(error)) = result else {
                 panic!("{result:?}");
             };
-            assert_eq!(error.kind(), StoreErrorKind::FateUnknown);
+            assert_eq!(error.kind(), StoreErrorKind::OutcomeUnknown);
         };
         session.visits += 1;
         unsure(session.save().await);

@@ -106,7 +106,7 @@ fn forget_damaged(folder: &Path) {
     let _ = fs::remove_dir_all(folder.join("damaged"));
 }
 
-/// A panic in the store would be [`StoreErrorKind::FateUnknown`].
+/// A panic in the store would be [`StoreErrorKind::OutcomeUnknown`].
 fn expect_newer(error: &StoreError, bytes: &[u8], format: &str) {
     let shown = bytes.escape_ascii();
     assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error:?}: {shown}");

@@ -66,7 +66,7 @@ impl Load {
                             last_success = Instant::now();
                         }
                         Ok(other) => panic!("{other:?}"),
-                        Err(error) if error.kind() == StoreErrorKind::FateUnknown => {
+                        Err(error) if error.kind() == StoreErrorKind::OutcomeUnknown => {
                             tally.unknown += 1;
                         }
                         Err(error) => {

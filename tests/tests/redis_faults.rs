@@ -119,7 +119,7 @@ async fn kills_under_load_lose_no_acknowledged_commit_and_apply_none_twice() {
                         match store.commit(&visitor.update([add("a.n", 1)])).await {
                             Ok(Outcome::Applied(_)) => acknowledged += 1,
                             Ok(other) => panic!("{other:?}"),
-                            Err(error) if error.kind() == StoreErrorKind::FateUnknown => {
+                            Err(error) if error.kind() == StoreErrorKind::OutcomeUnknown => {
                                 unknown += 1;
                             }
                             Err(error) => {
@@ -213,7 +213,7 @@ async fn a_frozen_server_costs_one_deadline() {
         server.pause();
         let commit = visitor.update([add("a.n", 1)]);
         let error = store.commit(&commit).await.unwrap_err();
-        assert_eq!(error.kind(), StoreErrorKind::FateUnknown);
+        assert_eq!(error.kind(), StoreErrorKind::OutcomeUnknown);
         server.resume();
         recovery(&store, &visitor).await;
         // Sent again by the caller it takes effect once, whatever became of it.
@@ -390,7 +390,7 @@ async fn s10_a_call_that_cannot_be_sent_again_says_that_nobody_knows() {
             proxy.behave(Behavior::CutOnce { command: 0, at });
             proxy.refuse_from_next_cut();
             let error = store.commit(&commit).await.unwrap_err();
-            assert_eq!(error.kind(), StoreErrorKind::FateUnknown, "{at:?}");
+            assert_eq!(error.kind(), StoreErrorKind::OutcomeUnknown, "{at:?}");
 
             let store = connect(server.port()).await;
             let winner = if is_applied { &rotated } else { &visitor };

@@ -142,7 +142,7 @@ impl CutCluster {
             Some(Cut::Before) => Err(StoreError::new(StoreErrorKind::Unavailable)),
             Some(Cut::After) => {
                 step.await?;
-                Err(StoreError::new(StoreErrorKind::FateUnknown))
+                Err(StoreError::new(StoreErrorKind::OutcomeUnknown))
             }
         }
     }

@@ -75,7 +75,7 @@ impl Tally {
                 return true;
             }
             Ok(other) => panic!("{other:?}"),
-            Err(error) if error.kind() == StoreErrorKind::FateUnknown => self.unknown += 1,
+            Err(error) if error.kind() == StoreErrorKind::OutcomeUnknown => self.unknown += 1,
             Err(error) => assert_eq!(error.kind(), StoreErrorKind::Unavailable),
         }
         false

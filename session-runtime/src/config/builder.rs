@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use axum_core::response::IntoResponse;
 
-use super::{Config, Limit, OnError, Shared, WhenFull, check_field};
+use super::{Config, Limit, Shared, WhenFull, check_field};
 use crate::config_error::ConfigError;
 use crate::cookie::{CookieSettings, LONGEST_MAX_AGE, SameSite};
-use crate::error::SessionError;
+use crate::error::{OnError, SessionError};
 use crate::events;
 use crate::keys::Key;
 use crate::layer::SessionLayer;

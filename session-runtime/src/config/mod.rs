@@ -3,26 +3,21 @@
 mod builder;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, Once, PoisonError, RwLock};
+use std::sync::{Mutex, Once, PoisonError, RwLock};
 use std::time::Duration;
-
-use axum_core::response::Response;
 
 pub use self::builder::SessionLayerBuilder;
 use crate::config_error::ConfigError;
 use crate::cookie::CookieSettings;
-use crate::error::SessionError;
+use crate::error::{OnError, SessionError, StoreError, StoreErrorKind};
 use crate::events;
 use crate::schema::{FieldSpec, SessionSchema};
 use crate::sealing::Sealer;
-use crate::store::{SessionStore, StoreError, StoreErrorKind};
+use crate::store::SessionStore;
 use crate::timeouts::Timeouts;
 
 /// The longest that a session goes without being touched while it is used.
 const LONGEST_TOUCH_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Turns an error into the response that replaces the handler's.
-pub(crate) type OnError = Arc<dyn Fn(SessionError) -> Response + Send + Sync>;
 
 /// Everything that requests share.
 pub(crate) struct Shared {

@@ -92,7 +92,7 @@ impl RequestSession {
     ) -> Result<Bytes, SessionError> {
         let spec = &T::FIELDS[index];
         let out_of_range = || SessionError::OutOfRange {
-            field: spec.name.to_owned(),
+            field: spec.name.into(),
         };
         let default = integer(defaults::<T>().value(index)).ok_or_else(out_of_range)?;
         let merge = |initial| Change::Merge {

@@ -35,7 +35,7 @@ impl RequestSession {
         // An error that the handler itself answered with gets the same page.
         let answered = response.extensions_mut().remove::<Answered>();
         let (saved, error) = match saved {
-            Ok(()) => (true, answered.and_then(|answered| answered.take())),
+            Ok(()) => (true, answered.map(|answered| answered.0)),
             Err(error) => (false, Some(error)),
         };
         if let Some(error) = error {

@@ -79,7 +79,7 @@ impl RequestSession {
     pub(super) async fn commit(&self, commit: &Commit) -> Result<Outcome, SessionError> {
         let call = self.shared().store.commit(commit);
         self.shared()
-            .within_deadline(StoreErrorKind::FateUnknown, call)
+            .within_deadline(StoreErrorKind::OutcomeUnknown, call)
             .await
     }
 
@@ -141,13 +141,9 @@ pub(super) fn into_error(commit: &Commit, outcome: Outcome) -> SessionError {
     match outcome {
         Outcome::Conflict { field } => {
             events::conflict(session, field.as_deref());
-            SessionError::Conflict {
-                field: field.map(Into::into),
-            }
+            SessionError::Conflict { field }
         }
-        Outcome::OutOfRange { field } => SessionError::OutOfRange {
-            field: field.into(),
-        },
+        Outcome::OutOfRange { field } => SessionError::OutOfRange { field },
         Outcome::LimitReached { .. } => {
             events::limit_reached(session);
             SessionError::LimitReached

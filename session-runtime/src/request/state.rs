@@ -267,7 +267,9 @@ impl State {
                 // all of it, and with it the room that unchanged fields took.
                 Slot::Present(_) => changes.value(index).map(Bytes::copy_from_slice),
                 Slot::Failed => {
-                    self.error = Some(SessionError::Encode { field: spec.name });
+                    self.error = Some(SessionError::Encode {
+                        field: spec.name.into(),
+                    });
                     continue;
                 }
             };

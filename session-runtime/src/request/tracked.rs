@@ -151,7 +151,7 @@ impl TrackedField {
             return Ok(());
         }
         Err(SessionError::FieldTooLarge {
-            field: self.spec.name,
+            field: self.spec.name.into(),
             size,
             limit,
         })
@@ -396,9 +396,7 @@ impl TrackedField {
                 // A `u64` beyond `i64` is not something that a store can calculate with.
                 let (Some(to), Some(Counted { from, default })) = (integer(Some(value)), counted)
                 else {
-                    return Err(SessionError::OutOfRange {
-                        field: name.into_owned(),
-                    });
+                    return Err(SessionError::OutOfRange { field: name });
                 };
                 let initial = if reset {
                     default

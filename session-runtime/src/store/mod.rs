@@ -9,7 +9,6 @@
 //! [`Record`] applies a commit to a record, and the driver only has to hold a lock and keep bytes.
 
 mod commit;
-mod error;
 #[cfg(all(unix, feature = "file"))]
 mod file;
 mod index;
@@ -29,7 +28,6 @@ pub use self::commit::{
     Action, Applied, Change, Commit, Condition, FieldName, FieldTtl, IntegerRange, MergeOperation,
     Outcome, Rotation,
 };
-pub use self::error::{StoreError, StoreErrorKind};
 #[cfg(all(unix, feature = "file"))]
 pub use self::file::{Durability, FileStore, FileStoreBuilder};
 pub use self::index::{
@@ -41,6 +39,7 @@ pub use self::record::{Record, Taken};
 pub use self::redis::{RedisConnectError, RedisStore, RedisStoreBuilder, Tier};
 pub use self::steps::{AddStep, NewEntry, SessionStep, SteppedStore, commit_in_steps};
 use crate::clock::Timestamp;
+pub use crate::error::{StoreError, StoreErrorKind};
 pub use crate::timeouts::Timeouts;
 use crate::token::{CommitId, SessionId, Verifier};
 

@@ -96,7 +96,7 @@ pub enum AddStep {
 /// # Errors
 ///
 /// What the store's steps answer. Once step 2 was applied, an error of step 3 becomes
-/// [`StoreErrorKind::FateUnknown`], and one of step 4 is only an entry too many.
+/// [`StoreErrorKind::OutcomeUnknown`], and one of step 4 is only an entry too many.
 pub async fn commit_in_steps<S: SteppedStore + ?Sized>(
     store: &S,
     commit: &Commit,
@@ -136,7 +136,7 @@ pub async fn commit_in_steps<S: SteppedStore + ?Sized>(
 
     if !all_listed(store, commit, &added).await? && !step.repeated {
         let mark = CommitId::generate().map_err(|error| {
-            StoreError::with_source(StoreErrorKind::FateUnknown, Box::new(error))
+            StoreError::with_source(StoreErrorKind::OutcomeUnknown, Box::new(error))
         })?;
         let revocation = Commit::new(commit.session, mark, Action::Revoke);
         store.commit_session(&revocation).await.map_err(applied)?;
@@ -239,5 +239,5 @@ fn admits(loaded: &Loaded, verifier: &Verifier, rotates: bool) -> bool {
 
 /// An error after the session has changed.
 fn applied(error: StoreError) -> StoreError {
-    StoreError::with_source(StoreErrorKind::FateUnknown, error)
+    StoreError::with_source(StoreErrorKind::OutcomeUnknown, error)
 }

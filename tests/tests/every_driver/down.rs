@@ -51,7 +51,7 @@ async fn s57_a_store_that_fails_is_an_answer_and_never_nobody() {
         let token = visitor.token();
         for kind in [
             StoreErrorKind::Unavailable,
-            StoreErrorKind::FateUnknown,
+            StoreErrorKind::OutcomeUnknown,
             StoreErrorKind::Full,
             StoreErrorKind::Misconfigured,
             StoreErrorKind::Corrupt,

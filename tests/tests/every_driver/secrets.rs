@@ -274,7 +274,7 @@ impl Walk {
     async fn the_store_fails(&mut self) {
         for kind in [
             StoreErrorKind::Unavailable,
-            StoreErrorKind::FateUnknown,
+            StoreErrorKind::OutcomeUnknown,
             StoreErrorKind::Corrupt,
             StoreErrorKind::Misconfigured,
         ] {

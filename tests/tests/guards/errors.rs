@@ -23,7 +23,7 @@ async fn s57_p5_a_commit_that_failed_is_the_answer() {
     };
     for kind in [
         StoreErrorKind::Unavailable,
-        StoreErrorKind::FateUnknown,
+        StoreErrorKind::OutcomeUnknown,
         StoreErrorKind::Full,
         StoreErrorKind::Misconfigured,
         StoreErrorKind::Corrupt,
@@ -34,7 +34,7 @@ async fn s57_p5_a_commit_that_failed_is_the_answer() {
         assert!(!answer.body.contains("welcome"));
         assert_eq!(answer.set_cookies(), [""; 0]);
         let unsure = answer.body.contains("may have been saved");
-        assert_eq!(unsure, kind == StoreErrorKind::FateUnknown);
+        assert_eq!(unsure, kind == StoreErrorKind::OutcomeUnknown);
         assert_eq!(store.take_counts(), (0, 1), "tried once");
     }
 }

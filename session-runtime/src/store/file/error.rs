@@ -39,11 +39,11 @@ pub(super) fn failed<E: Into<io::Error>>(
 }
 
 /// The same for a failure after the point of no return.
-pub(super) fn fate_unknown<E: Into<io::Error>>(
+pub(super) fn outcome_unknown<E: Into<io::Error>>(
     action: &'static str,
     folder: &Path,
 ) -> impl FnOnce(E) -> StoreError {
-    move |error| with_source(StoreErrorKind::FateUnknown, action, folder, error.into())
+    move |error| with_source(StoreErrorKind::OutcomeUnknown, action, folder, error.into())
 }
 
 fn with_source(

@@ -200,7 +200,7 @@ impl FileStore {
             Err(StoreError::new(if error.is_cancelled() {
                 StoreErrorKind::Unavailable
             } else {
-                StoreErrorKind::FateUnknown
+                StoreErrorKind::OutcomeUnknown
             }))
         })
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::Durability;
-use super::error::{failed, fate_unknown};
+use super::error::{failed, outcome_unknown};
 use super::folder::{Entry, Folder};
 use super::format::{Document, FormatError};
 use super::lists::Lists;
@@ -235,7 +235,7 @@ impl Records {
         let is_kept = seen_of(&file.metadata().map_err(failed())?) == Some(seen);
         if is_kept && self.durability == Durability::PowerLoss {
             file.sync_all()
-                .map_err(fate_unknown("sync a record", shard.path()))?;
+                .map_err(outcome_unknown("sync a record", shard.path()))?;
         }
         Ok(is_kept)
     }
@@ -301,7 +301,7 @@ impl Records {
             Durability::ProcessCrash => Ok(()),
             Durability::PowerLoss => shard
                 .sync()
-                .map_err(fate_unknown("sync the folder", shard.path())),
+                .map_err(outcome_unknown("sync the folder", shard.path())),
         }
     }
 }

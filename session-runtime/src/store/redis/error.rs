@@ -76,7 +76,7 @@ impl Failure {
             Self::Refused(Refusal::Nonsense) => Refusal::Nonsense.reason(),
             other => return other.of_load(),
         };
-        StoreError::with_source(StoreErrorKind::FateUnknown, reason)
+        StoreError::with_source(StoreErrorKind::OutcomeUnknown, reason)
     }
 }
 

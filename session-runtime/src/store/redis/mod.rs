@@ -78,7 +78,7 @@ use crate::token::SessionId;
 /// failover can lose the last acknowledged commits; it never brings back what they removed from a
 /// master that stays. Sessions are never read from replicas.
 ///
-/// A commit that got no answer in time is [`FateUnknown`](super::StoreErrorKind::FateUnknown). After
+/// A commit that got no answer in time is [`OutcomeUnknown`](super::StoreErrorKind::OutcomeUnknown). After
 /// a lost connection it is sent again within its deadline; the session remembers its last eight
 /// commits, so it takes effect once unless eight others of the same session come first.
 ///
