@@ -439,7 +439,7 @@ mod tests {
     }
 
     fn verifier() -> Verifier {
-        Verifier::from_bytes([1; 32])
+        Verifier::from_bytes([1; 16])
     }
 
     fn update(changes: Vec<Change>) -> Commit {
@@ -488,7 +488,7 @@ mod tests {
         rotation.action = Action::Update {
             verifier: verifier(),
             rotation: Some(crate::store::Rotation {
-                verifier: Verifier::from_bytes([2; 32]),
+                verifier: Verifier::from_bytes([2; 16]),
                 grace: Some(Duration::from_secs(10)),
             }),
         };
