@@ -89,10 +89,7 @@ async fn apply(store: &FileStore, commit: &Commit) {
 fn create(session: SessionId) -> Commit {
     let verifier = verifier();
     let mut commit = commit(session, Action::Create { verifier });
-    commit.timeouts = Some(Timeouts {
-        idle: None,
-        lifetime: None,
-    });
+    commit.timeouts = Some(Timeouts::new(None, None).unwrap());
     commit.changes.push(set());
     commit
 }
@@ -120,7 +117,7 @@ fn set() -> Change {
 }
 
 fn verifier() -> Verifier {
-    Verifier::from_bytes([1; 32])
+    Verifier::from_bytes([1; 16])
 }
 
 criterion_group!(benches, file_store);

@@ -33,17 +33,20 @@ fn commit(session: SessionId, action: Action) -> Commit {
 }
 
 fn verifier() -> Verifier {
-    Verifier::from_bytes([1; 32])
+    Verifier::from_bytes([1; 16])
 }
 
 fn creation() -> Commit {
     let session = SessionId::generate().expect("the system has random bytes");
     let verifier = verifier();
     let mut creation = commit(session, Action::Create { verifier });
-    creation.timeouts = Some(Timeouts {
-        idle: Some(Duration::from_secs(30 * 60)),
-        lifetime: Some(Duration::from_secs(24 * 60 * 60)),
-    });
+    creation.timeouts = Some(
+        Timeouts::new(
+            Duration::from_secs(30 * 60),
+            Duration::from_secs(24 * 60 * 60),
+        )
+        .unwrap(),
+    );
     creation.changes = FIELDS.map(set).to_vec();
     creation
 }

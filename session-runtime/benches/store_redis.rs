@@ -47,15 +47,12 @@ impl Bench {
             store: Arc::new(store.connect().await.unwrap()),
             by_hand: client.get_multiplexed_async_connection().await.unwrap(),
             session: SessionId::generate().unwrap(),
-            verifier: Verifier::from_bytes([7; 32]),
+            verifier: Verifier::from_bytes([7; 16]),
             value: Bytes::from(vec![b'x'; 50]),
         };
         let verifier = bench.verifier;
         let mut creation = bench.commit(Action::Create { verifier });
-        creation.timeouts = Some(Timeouts {
-            idle: Some(TTL),
-            lifetime: Some(2 * TTL),
-        });
+        creation.timeouts = Some(Timeouts::new(TTL, 2 * TTL).unwrap());
         creation.changes = FIELDS.map(|name| bench.set(name, None)).into();
         bench.store.commit(&creation).await.unwrap();
         let mut pairs = redis::cmd("HSET");

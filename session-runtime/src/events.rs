@@ -96,7 +96,7 @@ pub(crate) fn refused(error: &crate::error::SessionError) {
 }
 
 /// A schema promises what the layer's settings cut short.
-pub(crate) fn doubtful_schema(problem: &crate::config::ConfigError) {
+pub(crate) fn doubtful_schema(problem: &crate::config_error::ConfigError) {
     warn!(target: TARGET, event = "doubtful-schema", %problem);
 }
 
@@ -136,4 +136,22 @@ pub(crate) fn secure_over_http(cookie: &str) {
 /// A handler panicked while it held a session.
 pub(crate) fn abandoned(schema: &str) {
     debug!(target: TARGET, event = "abandoned", schema, "the handler panicked, nothing is saved");
+}
+
+/// A touch, a renewal by reading or an automatic rotation that the store refused or did not answer.
+/// The page is served all the same; a session that cannot be touched ends at its idle timeout.
+pub(crate) fn upkeep_failed(session: SessionId, error: &dyn std::error::Error) {
+    error!(
+        target: TARGET,
+        event = "upkeep-failed",
+        ?session,
+        %error,
+        "the session was not prolonged; if this lasts, it ends at its idle timeout"
+    );
+}
+
+/// An automatic rotation whose outcome stayed unknown. The visitor keeps the token so far, which
+/// may be rotated again.
+pub(crate) fn rotation_unknown(session: SessionId) {
+    warn!(target: TARGET, event = "rotation-unknown", ?session);
 }

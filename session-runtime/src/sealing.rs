@@ -8,7 +8,7 @@
 //! 2. A sealed value is text, so that a store's own tools show what it is:
 //!    `v1.<key id>.<nonce and ciphertext>`, the last two in base64url.
 //! 3. It opens only in its place: session id and stored name are authenticated with it.
-//! 4. The key's id tells which key of the ring opens it. It is a keyed hash and gives nothing away.
+//! 4. The key's id tells which of the keys opens it. It is a keyed hash and gives nothing away.
 
 use std::fmt;
 
@@ -56,7 +56,7 @@ impl Sealer {
         name: &'static str,
         value: &[u8],
     ) -> Result<Bytes, SessionError> {
-        let no_encoding = SessionError::Encode { field: name };
+        let no_encoding = SessionError::Encode { field: name.into() };
         let Some(key) = self.keys.first() else {
             return Err(no_encoding);
         };
@@ -134,10 +134,7 @@ mod tests {
     use super::*;
 
     fn sealer(keys: &[u8]) -> Sealer {
-        let keys: Vec<_> = keys
-            .iter()
-            .map(|&byte| Key::from_bytes([byte; 32]))
-            .collect();
+        let keys: Vec<_> = keys.iter().map(|&byte| Key::from([byte; 32])).collect();
         Sealer::new(&keys)
     }
 

@@ -72,10 +72,7 @@ mod tests {
     use super::*;
 
     fn signer(keys: &[u8], cookie: &str) -> Signer {
-        let keys: Vec<_> = keys
-            .iter()
-            .map(|&byte| Key::from_bytes([byte; 32]))
-            .collect();
+        let keys: Vec<_> = keys.iter().map(|&byte| Key::from([byte; 32])).collect();
         Signer::new(&keys, cookie)
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use session_runtime::store::{
@@ -9,7 +10,7 @@ use session_runtime::store::{
     PrincipalKey, Record, Selected,
 };
 use session_runtime::test_kit::ManualClock;
-use session_runtime::{Clock, CommitId, SessionId, SessionStore, StoreError, Timestamp};
+use session_runtime::{Clock, CommitId, SessionId, SessionStore, StoreError, Timeouts, Timestamp};
 
 /// What a [`DefectiveStore`] does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -277,12 +278,15 @@ impl DefectiveStore {
                 for (_, field) in fields {
                     field.deadline = field
                         .deadline
-                        .map(|deadline| deadline.max(now + std::time::Duration::from_millis(1)));
+                        .map(|deadline| deadline.max(now + Duration::from_millis(1)));
                 }
             }
             Defect::IdleTimeoutIgnored => {
                 if let Some(timeouts) = &mut commit.timeouts {
-                    timeouts.idle = timeouts.idle.map(|idle| idle * 1_000);
+                    let lifetime = timeouts.lifetime();
+                    let longest = lifetime.unwrap_or(Duration::MAX);
+                    let idle = timeouts.idle().map(|idle| (idle * 1_000).min(longest));
+                    *timeouts = Timeouts::new(idle, lifetime).expect("no longer than the lifetime");
                 }
             }
             _ => {}
@@ -342,7 +346,7 @@ impl DefectiveStore {
             Defect::GraceWithoutEnd => {
                 record.previous_until = record
                     .previous_until
-                    .map(|_| now + std::time::Duration::from_secs(3_600));
+                    .map(|_| now + Duration::from_secs(3_600));
             }
             Defect::AbsoluteEndMoves if was_applied && commit.timeouts.is_none() => {
                 let length = before.and_then(|before| {

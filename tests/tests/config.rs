@@ -117,6 +117,36 @@ fn durations_are_not_zero() {
         builder().store_deadline(Duration::ZERO),
         &["store_deadline"],
     );
+    let error = refusal(builder().rotate_every(zero), &["rotate_every"]);
+    let expected = "`rotate_every` is 999µs, expected at least a millisecond";
+    assert_eq!(error.to_string(), expected);
+}
+
+/// The longest duration is no limit, and none is too long.
+#[tokio::test]
+async fn every_longer_duration_is_accepted() {
+    let almost = Duration::MAX - Duration::from_nanos(1);
+    for long in [Duration::MAX, almost] {
+        let layer = builder()
+            .idle_timeout(long)
+            .lifetime(long)
+            .rotate_every(long)
+            .store_deadline(long)
+            .build()
+            .unwrap();
+        let mut visitor = Visitor::new(&layer);
+        for expected in ["1", "2"] {
+            let page = |mut session: Session<Patient>| async move {
+                session.basket.push(1);
+                session.basket.len().to_string()
+            };
+            let answer = visitor.visit(page).await;
+            assert_eq!((answer.status, &*answer.body), (StatusCode::OK, expected));
+        }
+    }
+    // No limit on the idle time contradicts nothing.
+    let builder = builder().idle_timeout(Duration::MAX);
+    builder.lifetime(DAY).build().unwrap();
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn put(server: &Server, tier: Tier) -> u64 {
 }
 
 fn previous() -> Verifier {
-    Verifier::from_bytes([1; 32])
+    Verifier::from_bytes([1; 16])
 }
 
 fn customer() -> PrincipalKey {
@@ -165,10 +165,7 @@ fn creations() -> [Commit; 2] {
         limit: None,
     };
     let mut rich = commit(first.session, "AAAAAAAA", create(previous()));
-    rich.timeouts = Some(Timeouts {
-        idle: Some(30 * MINUTE),
-        lifetime: Some(24 * 60 * MINUTE),
-    });
+    rich.timeouts = Some(Timeouts::new(30 * MINUTE, 24 * 60 * MINUTE).unwrap());
     rich.persistent = Some(true);
     rich.label = Some("Firefox on Linux".into());
     rich.changes = vec![
@@ -187,10 +184,7 @@ fn creations() -> [Commit; 2] {
     rich.index.push(listed(Some(24 * 60 * MINUTE)));
 
     let mut plain = commit(second.session, "CCCCCCCC", create(second.verifier));
-    plain.timeouts = Some(Timeouts {
-        idle: None,
-        lifetime: None,
-    });
+    plain.timeouts = Some(Timeouts::new(None, None).unwrap());
     plain.changes.push(set("shop.customer", "7"));
     plain.index.push(listed(None));
     [rich, plain]
@@ -289,7 +283,8 @@ async fn lists_of_the_first_version_are_read() {
         ];
         assert_eq!(entries(customer()).await, BTreeMap::from(expected));
         // Of a Cluster, while a commit was on its way.
-        let arriving = previous().to_string().parse().unwrap();
+        let arriving = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE";
+        let arriving = arriving.parse().unwrap();
         let expected = [
             (first, entry("DDDDDDDD", 1_000, true)),
             (second, entry("EEEEEEEE", 1_000, true)),

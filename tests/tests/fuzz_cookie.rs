@@ -10,9 +10,7 @@ use axum::body::Body;
 use axum::routing::{get, post};
 use http::header::COOKIE;
 use http::{HeaderValue, Request, StatusCode};
-use session_runtime::{
-    Key, KeyRing, MemoryStore, ReadSession, Session, SessionLayer, SessionLayerBuilder,
-};
+use session_runtime::{Key, MemoryStore, ReadSession, Session, SessionLayer, SessionLayerBuilder};
 use tests::browser::{Browser, send};
 use tests::counting::CountingStore;
 use tests::fuzz;
@@ -70,7 +68,7 @@ async fn s04_any_cookie_header_is_answered_and_costs_what_its_tokens_cost() {
 #[tokio::test]
 async fn s04_where_cookies_are_signed_only_ours_are_looked_up() {
     let signing = |store| {
-        let keys = KeyRing::new([Key::from_bytes([1; 32])]);
+        let keys = [Key::from([1; 32])];
         SessionLayer::builder(store).signing_keys(keys)
     };
     check(signing, |value, given| value == given).await;

@@ -24,7 +24,7 @@ fn with_clock(clock: &ManualClock) -> MemoryStoreBuilder {
 }
 
 fn verifier() -> Verifier {
-    Verifier::from_bytes([1; 32])
+    Verifier::from_bytes([1; 16])
 }
 
 fn commit(session: SessionId, action: Action) -> Commit {
@@ -36,10 +36,7 @@ fn creation(idle: Option<u64>) -> Commit {
     let session = SessionId::generate().unwrap();
     let verifier = verifier();
     let mut creation = commit(session, Action::Create { verifier });
-    creation.timeouts = Some(Timeouts {
-        idle: idle.map(Duration::from_secs),
-        lifetime: None,
-    });
+    creation.timeouts = Some(Timeouts::new(idle.map(Duration::from_secs), None).unwrap());
     creation
 }
 

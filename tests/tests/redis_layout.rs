@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use session_runtime::store::{Action, Change, Commit, Outcome, RedisConnectError, Selected};
-use session_runtime::{CommitId, RedisStore, SessionStore, Tier};
+use session_runtime::{CommitId, RedisStore, SessionStore, Tier, Timeouts};
 use tests::events::{Line, Recorder};
 use tests::servers::{Generation, Options, Server, available};
 use tests::store_visitor::{Visitor, add, set, set_for, take};
@@ -73,22 +73,19 @@ async fn the_key_ends_with_the_session() {
         let ends: u64 = server.command(&["PEXPIRETIME", &key]);
         let seen: u64 = server.command(&["HGET", &key, "@seen"]);
         assert_eq!(ends, seen + 1_800_000);
-        // Whichever comes first.
+        // Whichever comes first: a while after the creation that is the lifetime's end.
+        tokio::time::sleep(Duration::from_millis(20)).await;
         let mut brief = visitor.update([]);
-        brief.timeouts = Some(session_runtime::store::Timeouts {
-            idle: Some(HOUR),
-            lifetime: Some(HOUR / 2),
-        });
+        brief.timeouts = Some(Timeouts::new(HOUR / 2, HOUR / 2).unwrap());
         store.commit(&brief).await.unwrap();
+        let seen: u64 = server.command(&["HGET", &key, "@seen"]);
         let ends: u64 = server.command(&["PEXPIRETIME", &key]);
         let created: u64 = server.command(&["HGET", &key, "@created"]);
+        assert!(seen > created, "{seen}");
         assert_eq!(ends, created + 1_800_000);
         // Without limits the key has none either, and a later limit counts from the creation.
         let mut unlimited = visitor.update([]);
-        unlimited.timeouts = Some(session_runtime::store::Timeouts {
-            idle: None,
-            lifetime: None,
-        });
+        unlimited.timeouts = Some(Timeouts::new(None, None).unwrap());
         store.commit(&unlimited).await.unwrap();
         assert_eq!(server.command::<i64>(&["PTTL", &key]), -1);
         let loaded = visitor.load(&store, &[]).await.unwrap().unwrap();

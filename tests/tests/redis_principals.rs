@@ -14,6 +14,7 @@ use session_runtime::store::{
 };
 use session_runtime::{
     CommitId, ReadSession, RedisStore, Session, SessionId, SessionLayer, SessionStore, StoreError,
+    Timeouts,
 };
 use tests::servers::{Cluster, Options, Server, available};
 use tests::visitor::Visitor;
@@ -259,7 +260,9 @@ async fn a_cut_at_any_step_on_a_cluster_leaves_a_superset() {
                         "sign in" | "move" => drop(sign_in(&mut visitor, to).await),
                         "prolong" => {
                             let page = |mut session: Session<Shop>| async move {
-                                session.set_timeouts(None, Duration::from_secs(3600));
+                                session.set_timeouts(
+                                    Timeouts::new(None, Duration::from_secs(3600)).unwrap(),
+                                );
                             };
                             visitor.visit(page).await;
                         }

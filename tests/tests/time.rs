@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 use session_runtime::{
-    MemoryStore, ReadSession, Session, SessionError, SessionLayer, SessionLayerBuilder, Ttl,
+    MemoryStore, ReadSession, Session, SessionError, SessionLayer, SessionLayerBuilder, Timeouts,
+    Ttl,
 };
 use tests::browser::Answer;
 use tests::clock::ManualClock;
@@ -477,7 +478,7 @@ async fn timeouts_of_a_session_are_kept_by_later_writes() {
     let site = site(|builder| builder);
     let mut visitor = Visitor::new(&site.layer);
     let longer = |mut session: Session<Shop>| async move {
-        session.set_timeouts(2 * DAY, 10 * DAY);
+        session.set_timeouts(Timeouts::new(2 * DAY, 10 * DAY).unwrap());
         session.remember(true);
         session.visits += 1;
     };
@@ -491,7 +492,9 @@ async fn timeouts_of_a_session_are_kept_by_later_writes() {
     assert!(is_dead(&visitor).await);
 
     let mut visitor = site.visitor().await;
-    let shorter = |mut session: Session<Shop>| async move { session.set_timeouts(SECOND, MINUTE) };
+    let shorter = |mut session: Session<Shop>| async move {
+        session.set_timeouts(Timeouts::new(SECOND, MINUTE).unwrap())
+    };
     visitor.visit(shorter).await;
     site.clock.advance(SECOND - MILLISECOND);
     assert_eq!(visitor.visit(write).await.status, StatusCode::OK);
@@ -499,7 +502,9 @@ async fn timeouts_of_a_session_are_kept_by_later_writes() {
     assert!(is_dead(&visitor).await);
 
     let mut visitor = site.visitor().await;
-    let endless = |mut session: Session<Shop>| async move { session.set_timeouts(None, None) };
+    let endless = |mut session: Session<Shop>| async move {
+        session.set_timeouts(Timeouts::new(None, None).unwrap())
+    };
     visitor.visit(endless).await;
     site.clock.advance(1_000 * DAY);
     assert!(!is_dead(&visitor).await);

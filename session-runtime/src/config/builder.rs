@@ -1,25 +1,25 @@
 //! Building a layer: every setting, its default, and which of them contradict.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, Once, RwLock};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use axum_core::response::IntoResponse;
 
-use super::{Config, ConfigError, Limit, OnError, Shared, WhenFull, check_field};
+use super::{Config, Limit, Shared, Upkeep, WhenFull, check_field};
+use crate::config_error::ConfigError;
 use crate::cookie::{CookieSettings, LONGEST_MAX_AGE, SameSite};
-use crate::error::SessionError;
+use crate::error::{OnError, SessionError};
 use crate::events;
-use crate::keys::KeyRing;
+use crate::keys::Key;
 use crate::layer::SessionLayer;
 use crate::schema::{Field, FieldSpec, SessionSchema};
 use crate::sealing::Sealer;
 use crate::signature::Signer;
-use crate::store::{SessionStore, Timeouts};
+use crate::store::SessionStore;
+use crate::timeouts::{Timeouts, at_least_a_millisecond};
 
 const DEFAULT_COOKIE: &str = "__Host-id";
-const DEFAULT_IDLE: Duration = Duration::from_secs(30 * 60);
-const DEFAULT_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 const DEFAULT_FIELD_LIMIT: usize = 64 * 1024;
 const DEFAULT_SESSION_LIMIT: usize = 256 * 1024;
 /// A second to connect and a quarter of one for the command.
@@ -48,10 +48,11 @@ pub struct SessionLayerBuilder {
     partitioned: bool,
     persistent: bool,
     insecure: bool,
-    signing_keys: Option<KeyRing>,
+    signing_keys: Option<Vec<Key>>,
     #[cfg(feature = "encryption")]
-    encryption_keys: Option<KeyRing>,
-    timeouts: Timeouts,
+    encryption_keys: Option<Vec<Key>>,
+    idle_timeout: Option<Duration>,
+    lifetime: Option<Duration>,
     field_limit: usize,
     session_limit: usize,
     store_deadline: Duration,
@@ -63,6 +64,7 @@ pub struct SessionLayerBuilder {
 
 impl SessionLayerBuilder {
     pub(crate) fn new(store: impl SessionStore) -> Self {
+        let timeouts = Timeouts::default();
         Self {
             store: Box::new(store),
             cookie_name: DEFAULT_COOKIE.to_owned(),
@@ -74,10 +76,8 @@ impl SessionLayerBuilder {
             signing_keys: None,
             #[cfg(feature = "encryption")]
             encryption_keys: None,
-            timeouts: Timeouts {
-                idle: Some(DEFAULT_IDLE),
-                lifetime: Some(DEFAULT_LIFETIME),
-            },
+            idle_timeout: timeouts.idle(),
+            lifetime: timeouts.lifetime(),
             field_limit: DEFAULT_FIELD_LIMIT,
             session_limit: DEFAULT_SESSION_LIMIT,
             store_deadline: DEFAULT_STORE_DEADLINE,
@@ -133,22 +133,23 @@ impl SessionLayerBuilder {
     /// off by default. Nobody can guess a token in any case: this keeps the load of those who try
     /// from the store.
     ///
-    /// The first key signs, all of them verify. A cookie under a later key works on, and is signed
-    /// anew whenever it is sent. Keep a key in the ring for as long as sessions live after it was
-    /// the first: removing it signs out whoever still has a cookie under it. Switching signing on
-    /// signs out everybody, since unsigned cookies are refused too.
+    /// The first key signs, all of them verify. A cookie under a later key still works, and is
+    /// signed anew whenever it is sent. Keep a key in the list for as long as sessions live after it
+    /// was the first: removing it signs out the visitors whose cookies are still under it. Switching
+    /// signing on signs out every visitor, since unsigned cookies are refused too. An empty list is
+    /// refused by [`build`](Self::build).
     ///
     /// ```
-    /// use session_runtime::{Key, KeyRing, MemoryStore, SessionLayer};
+    /// use session_runtime::{Key, MemoryStore, SessionLayer};
     ///
     /// # let (new, old) = ([1; 32], [2; 32]);
     /// let layer = SessionLayer::builder(MemoryStore::new())
-    ///     .signing_keys(KeyRing::new([Key::from_bytes(new), Key::from_bytes(old)]))
+    ///     .signing_keys([Key::from(new), Key::from(old)])
     ///     .build()?;
     /// # Ok::<(), session_runtime::ConfigError>(())
     /// ```
-    pub fn signing_keys(mut self, keys: KeyRing) -> Self {
-        self.signing_keys = Some(keys);
+    pub fn signing_keys(mut self, keys: impl IntoIterator<Item = Key>) -> Self {
+        self.signing_keys = Some(keys.into_iter().collect());
         self
     }
 
@@ -159,7 +160,7 @@ impl SessionLayerBuilder {
     /// reported; the rest of the session lives.
     ///
     /// ```
-    /// use session_runtime::{Key, KeyRing, MemoryStore, Session, SessionLayer};
+    /// use session_runtime::{Key, MemoryStore, Session, SessionLayer};
     ///
     /// #[derive(Session)]
     /// struct Delivery {
@@ -169,14 +170,14 @@ impl SessionLayerBuilder {
     ///
     /// # let key = [1; 32];
     /// let layer = SessionLayer::builder(MemoryStore::new())
-    ///     .encryption_keys(KeyRing::new([Key::from_bytes(key)]))
+    ///     .encryption_keys([Key::from(key)])
     ///     .schema::<Delivery>()
     ///     .build()?;
     /// # Ok::<(), session_runtime::ConfigError>(())
     /// ```
     #[cfg(feature = "encryption")]
-    pub fn encryption_keys(mut self, keys: KeyRing) -> Self {
-        self.encryption_keys = Some(keys);
+    pub fn encryption_keys(mut self, keys: impl IntoIterator<Item = Key>) -> Self {
+        self.encryption_keys = Some(keys.into_iter().collect());
         self
     }
 
@@ -187,28 +188,31 @@ impl SessionLayerBuilder {
         self
     }
 
-    /// How long a session lives without a visit; 30 minutes by default. A session keeps the
-    /// timeouts that it was created with.
+    /// Ends a session after this time without a visit; 30 minutes by default.
+    ///
+    /// `Duration::MAX` is no limit. A session keeps the timeouts that it was created with.
     pub fn idle_timeout(mut self, idle: Duration) -> Self {
-        self.timeouts.idle = Some(idle);
+        self.idle_timeout = Some(idle);
         self
     }
 
     /// Lets sessions live without visits, up to their lifetime.
     pub fn no_idle_timeout(mut self) -> Self {
-        self.timeouts.idle = None;
+        self.idle_timeout = None;
         self
     }
 
-    /// How long a session lives in all, whatever happens; 24 hours by default.
+    /// Ends a session this long after its creation, whatever happens; 24 hours by default.
+    ///
+    /// `Duration::MAX` is no limit. A session keeps the timeouts that it was created with.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
-        self.timeouts.lifetime = Some(lifetime);
+        self.lifetime = Some(lifetime);
         self
     }
 
     /// Lets sessions live as long as they are visited.
     pub fn no_lifetime(mut self) -> Self {
-        self.timeouts.lifetime = None;
+        self.lifetime = None;
         self
     }
 
@@ -237,7 +241,7 @@ impl SessionLayerBuilder {
     /// works on for 30 seconds, or until the visitor has shown the new one, for requests that are
     /// on their way. A change of the principal has no such grace.
     pub fn rotate_every(mut self, interval: Duration) -> Self {
-        self.rotate_every = Some(interval);
+        self.rotate_every = (interval != Duration::MAX).then_some(interval);
         self
     }
 
@@ -281,10 +285,11 @@ impl SessionLayerBuilder {
     /// Fails when two settings contradict, naming both.
     pub fn build(self) -> Result<SessionLayer, ConfigError> {
         let cookie = self.cookie()?;
-        self.check_times()?;
+        let timeouts = Timeouts::new(self.idle_timeout, self.lifetime)?;
+        self.check_times(timeouts)?;
         let sealer = self.sealer()?;
         for spec in self.schemas.iter().copied().flatten() {
-            check_field(spec, self.timeouts, sealer.is_some())?;
+            check_field(spec, timeouts, sealer.is_some())?;
         }
         for limit in &self.limits {
             let field = limit.spec.name;
@@ -301,16 +306,12 @@ impl SessionLayerBuilder {
         if self.insecure {
             events::insecure(&cookie.name);
         }
-        let schemas = self.schemas.iter().copied().flatten();
-        let named = schemas.filter(|spec| spec.principal);
-        let limited = self.limits.iter().map(|limit| limit.spec);
-        let principals: Vec<_> = named.chain(limited).collect();
         let shared = Shared {
             store: self.store,
             config: Config {
                 cookie,
                 sealer,
-                timeouts: self.timeouts,
+                timeouts,
                 field_limit: self.field_limit,
                 session_limit: self.session_limit,
                 store_deadline: self.store_deadline,
@@ -321,11 +322,8 @@ impl SessionLayerBuilder {
             doubtful: Mutex::default(),
             plain_http: Once::new(),
             nested: Once::new(),
-            principals: RwLock::default(),
+            upkeep: Upkeep::default(),
         };
-        for spec in principals {
-            shared.learn_principal(spec);
-        }
         Ok(SessionLayer::from_shared(shared))
     }
 
@@ -366,7 +364,7 @@ impl SessionLayerBuilder {
             return Err(ConfigError::PartitionedInsecure);
         }
         let signer = match &self.signing_keys {
-            Some(keys) => Some(Signer::new(keys.checked("signing_keys")?, name)),
+            Some(keys) => Some(Signer::new(not_empty(keys, "signing_keys")?, name)),
             None => None,
         };
         Ok(CookieSettings {
@@ -385,7 +383,7 @@ impl SessionLayerBuilder {
         let Some(keys) = &self.encryption_keys else {
             return Ok(None);
         };
-        Ok(Some(Sealer::new(keys.checked("encryption_keys")?)))
+        Ok(Some(Sealer::new(not_empty(keys, "encryption_keys")?)))
     }
 
     #[cfg(not(feature = "encryption"))]
@@ -393,26 +391,14 @@ impl SessionLayerBuilder {
         Ok(None)
     }
 
-    fn check_times(&self) -> Result<(), ConfigError> {
-        let Timeouts { idle, lifetime } = self.timeouts;
-        for (setting, duration) in [
-            ("idle_timeout", idle),
-            ("lifetime", lifetime),
-            ("store_deadline", Some(self.store_deadline)),
-            ("rotate_every", self.rotate_every),
-        ] {
-            if duration.is_some_and(|duration| duration < Duration::from_millis(1)) {
-                return Err(ConfigError::Zero { setting });
-            }
-        }
-        if let (Some(idle), Some(lifetime)) = (idle, lifetime)
-            && idle > lifetime
-        {
-            return Err(ConfigError::IdleBeyondLifetime { idle, lifetime });
+    fn check_times(&self, timeouts: Timeouts) -> Result<(), ConfigError> {
+        at_least_a_millisecond("store_deadline", self.store_deadline)?;
+        if let Some(interval) = self.rotate_every {
+            at_least_a_millisecond("rotate_every", interval)?;
         }
         if self.persistent {
-            // The cookie's age is the record's: what bounds the record bounds the cookie.
-            let (setting, longest) = match (idle, lifetime) {
+            // The cookie lives as long as the record: the limit of one is the limit of the other.
+            let (setting, longest) = match (timeouts.idle(), timeouts.lifetime()) {
                 (Some(idle), _) => ("idle_timeout", Some(idle)),
                 (None, lifetime) => ("lifetime", lifetime),
             };
@@ -428,8 +414,17 @@ impl fmt::Debug for SessionLayerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionLayerBuilder")
             .field("cookie_name", &self.cookie_name)
-            .field("timeouts", &self.timeouts)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("lifetime", &self.lifetime)
             .finish_non_exhaustive()
+    }
+}
+
+/// The keys of `setting`, at least one.
+fn not_empty<'a>(keys: &'a [Key], setting: &'static str) -> Result<&'a [Key], ConfigError> {
+    match keys {
+        [] => Err(ConfigError::NoKeys { setting }),
+        _ => Ok(keys),
     }
 }
 

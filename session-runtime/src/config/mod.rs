@@ -1,28 +1,28 @@
 //! The layer's settings, and what all requests share.
 
 mod builder;
-mod error;
+mod upkeep;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, Once, PoisonError, RwLock};
+use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
-use axum_core::response::Response;
-
 pub use self::builder::SessionLayerBuilder;
-pub use self::error::ConfigError;
+pub(crate) use self::upkeep::Upkeep;
+use crate::config_error::ConfigError;
 use crate::cookie::CookieSettings;
-use crate::error::SessionError;
+use crate::error::{OnError, SessionError, StoreError, StoreErrorKind};
 use crate::events;
 use crate::schema::{FieldSpec, SessionSchema};
 use crate::sealing::Sealer;
-use crate::store::{SessionStore, StoreError, StoreErrorKind, Timeouts};
+use crate::store::SessionStore;
+use crate::timeouts::Timeouts;
 
 /// The longest that a session goes without being touched while it is used.
 const LONGEST_TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Turns an error into the response that replaces the handler's.
-pub(crate) type OnError = Arc<dyn Fn(SessionError) -> Response + Send + Sync>;
+/// As long as a store takes at most for one command.
+const LONGEST_UPKEEP: Duration = Duration::from_millis(250);
 
 /// Everything that requests share.
 pub(crate) struct Shared {
@@ -34,7 +34,8 @@ pub(crate) struct Shared {
     pub(crate) plain_http: Once,
     /// So that a second layer round this one is reported once.
     pub(crate) nested: Once,
-    principals: RwLock<Vec<&'static FieldSpec>>,
+    /// Upkeep that failed lately.
+    pub(crate) upkeep: Upkeep,
 }
 
 pub(crate) struct Config {
@@ -68,33 +69,6 @@ pub enum WhenFull {
 }
 
 impl Shared {
-    /// The fields of all schemas seen so far that say whose a session is.
-    pub(crate) fn principals(&self) -> Vec<&'static FieldSpec> {
-        let principals = self.principals.read();
-        principals.unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Notes a field that says whose a session is.
-    pub(crate) fn learn_principal(&self, spec: &'static FieldSpec) {
-        let is_known = |known: &[&FieldSpec]| known.iter().any(|known| known.name == spec.name);
-        // Almost always known: only then is nobody kept waiting.
-        let known = is_known(
-            &self
-                .principals
-                .read()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
-        if !known {
-            let mut principals = self
-                .principals
-                .write()
-                .unwrap_or_else(PoisonError::into_inner);
-            if !is_known(&principals) {
-                principals.push(spec);
-            }
-        }
-    }
-
     /// Reports a layer round this one that answers with the same cookie: only one of the two tokens
     /// would reach the visitor.
     pub(crate) fn report_nested_in(&self, outer: &Self) {
@@ -110,7 +84,17 @@ impl Shared {
         late: StoreErrorKind,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, SessionError> {
-        let answer = tokio::time::timeout(self.config.store_deadline, call).await;
+        self.within(self.config.store_deadline, late, call).await
+    }
+
+    /// The same with a deadline of its own.
+    pub(crate) async fn within<T>(
+        &self,
+        deadline: Duration,
+        late: StoreErrorKind,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, SessionError> {
+        let answer = tokio::time::timeout(deadline, call).await;
         let answer = answer.unwrap_or_else(|_| Err(StoreError::new(late)));
         answer.map_err(|error| {
             events::store_failed(&error);
@@ -126,6 +110,11 @@ impl Config {
         let longest = Duration::from_secs(30);
         self.rotate_every
             .map_or(longest, |interval| interval.min(longest))
+    }
+
+    /// How long a response waits for upkeep that no handler asked for.
+    pub(crate) fn upkeep_deadline(&self) -> Duration {
+        self.store_deadline.min(LONGEST_UPKEEP)
     }
 
     /// How many sessions a principal named by this field may have.
@@ -146,9 +135,6 @@ impl Config {
 /// Refuses a schema that the layer's settings cannot serve, where it is first used.
 pub(crate) fn check_schema<T: SessionSchema>(shared: &Shared) -> Result<(), SessionError> {
     for spec in T::FIELDS {
-        if spec.principal {
-            shared.learn_principal(spec);
-        }
         let has_keys = shared.config.sealer.is_some();
         match check_field(spec, shared.config.timeouts, has_keys) {
             Ok(()) => {}
@@ -179,7 +165,7 @@ fn check_field(
         return Err(ConfigError::NoEncryptionKeys { field: spec.name });
     }
     if let Some(ttl) = spec.ttl
-        && let Some(lifetime) = timeouts.lifetime
+        && let Some(lifetime) = timeouts.lifetime()
         && ttl > lifetime
     {
         return Err(ConfigError::TtlBeyondLifetime {

@@ -27,7 +27,9 @@ impl Upkeep {
     /// Whether requests do without upkeep for now.
     pub(crate) fn is_paused(&self) -> bool {
         let state = self.state();
-        state.paused_until.is_some_and(|until| Instant::now() < until)
+        state
+            .paused_until
+            .is_some_and(|until| Instant::now() < until)
     }
 
     /// Lets requests do without upkeep for a while.

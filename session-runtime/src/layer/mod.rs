@@ -11,7 +11,7 @@ use tower_layer::Layer;
 pub use self::future::SessionFuture;
 pub use self::service::SessionService;
 use crate::config::{SessionLayerBuilder, Shared};
-use crate::principal::Sessions;
+use crate::sessions::Sessions;
 use crate::store::SessionStore;
 
 /// Gives the requests of a router their sessions.

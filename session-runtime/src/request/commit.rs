@@ -7,7 +7,7 @@ use super::field::Found;
 use super::plan::{Moment, Plan};
 use super::state::{CookieChange, Live, State, Visitor};
 use crate::clock::Timestamp;
-use crate::config::{Config, Limit, Shared, WhenFull};
+use crate::config::{Limit, Shared, WhenFull};
 use crate::error::SessionError;
 use crate::events::{self, Reason};
 use crate::principals::Owner;
@@ -286,9 +286,9 @@ impl Live {
     /// Brings it up to date with a commit that was applied.
     fn settle(&mut self, commit: &Commit) {
         if let Some(timeouts) = commit.timeouts {
-            self.idle = timeouts.idle;
+            self.idle = timeouts.idle();
             let ends_in = |lifetime: Duration| lifetime.saturating_sub(self.age);
-            self.ends_in = timeouts.lifetime.map(ends_in);
+            self.ends_in = timeouts.lifetime().map(ends_in);
         }
         if commit.persistent.is_some() {
             self.persistent = commit.persistent;

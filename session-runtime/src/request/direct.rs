@@ -41,9 +41,19 @@ impl RequestSession {
     pub(crate) async fn update<T: SessionSchema, R>(
         &self,
         loan: &mut Loan<T>,
-        mut change: impl FnMut(&mut T) -> R,
+        change: impl FnMut(&mut T) -> R,
     ) -> Result<R, SessionError> {
         self.hand_over(loan);
+        let answer = self.try_to_update(loan, change).await;
+        self.refresh(loan);
+        answer
+    }
+
+    async fn try_to_update<T: SessionSchema, R>(
+        &self,
+        loan: &mut Loan<T>,
+        mut change: impl FnMut(&mut T) -> R,
+    ) -> Result<R, SessionError> {
         let waiting = {
             let mut state = self.state();
             let live = state.live().map(|live| live.token);
@@ -65,8 +75,7 @@ impl RequestSession {
             for (index, field) in fields.into_iter().enumerate() {
                 fresh.field(T::FIELDS, index).refresh(field);
             }
-            let (mut tried, undecodable) =
-                Loan::<T>::new(fresh.shown(T::FIELDS), fresh.generation);
+            let (mut tried, undecodable) = Loan::<T>::new(fresh.shown(T::FIELDS), fresh.generation);
             for index in undecodable {
                 fresh.field(T::FIELDS, index).mark_undecodable();
             }
@@ -101,11 +110,27 @@ impl RequestSession {
         delta: i64,
         range: IntegerRange,
     ) -> Result<Bytes, SessionError> {
-        let spec = &T::FIELDS[index];
-        let out_of_range = || SessionError::OutOfRange {
-            field: spec.name.into(),
+        let is_known = self.take_along(loan, index);
+        let plan = self.plan_addition::<T>(index, delta, range, is_known);
+        let applied = match plan {
+            Ok(plan) => self.carry_out(plan).await,
+            Err(error) => Err(error),
         };
-        let default = integer(defaults::<T>().value(index)).ok_or_else(out_of_range)?;
+        self.show_again(loan, index, is_known);
+        let sum = applied?.values.into_iter().flatten().next_back();
+        sum.ok_or_else(|| out_of_range(&T::FIELDS[index]))
+    }
+
+    fn plan_addition<T: SessionSchema>(
+        &self,
+        index: usize,
+        delta: i64,
+        range: IntegerRange,
+        is_known: bool,
+    ) -> Result<Plan, SessionError> {
+        let spec = &T::FIELDS[index];
+        let default = integer(defaults::<T>().value(index));
+        let default = default.ok_or_else(|| out_of_range(spec))?;
         let merge = |initial| Change::Merge {
             name: spec.name.into(),
             operation: MergeOperation::Add,
@@ -114,37 +139,48 @@ impl RequestSession {
             range,
             ttl: spec.write_ttl(),
         };
-        let is_known = self.state().live().is_some();
-        match is_known {
-            true => self.hand_over_field(loan, index),
-            // The session is created with everything that waits.
-            false => self.hand_over(loan),
-        }
-        let plan = self.plan_at_once(|state| {
+        self.plan_at_once(|state| {
             let config = &self.shared().config;
-            if !is_known {
-                state.field(T::FIELDS, index);
-                let mut pending = state.take_pending(config)?;
-                pending.changes.push(merge(default));
-                return Ok(pending);
-            }
             let field = state.field(T::FIELDS, index);
             let (before, after) = field.removals_around();
             let initial = field.initial(default);
-            let mut pending = state.take_pending_of(T::FIELDS, index, config)?;
-            if pending.changes.is_empty() {
+            let mut pending = match is_known {
+                true => state.take_pending_of(T::FIELDS, index, config)?,
+                false => state.take_pending(config)?,
+            };
+            let has_waited = pending
+                .changes
+                .iter()
+                .any(|change| change.name() == spec.name);
+            if has_waited || !is_known {
+                // The change that waited goes first and leaves nothing unusual behind.
+                pending.changes.push(merge(default));
+            } else {
                 pending.changes.extend(before);
                 pending.changes.push(merge(initial));
                 pending.changes.extend(after);
-            } else {
-                // The change that waited goes first and leaves nothing unusual behind.
-                pending.changes.push(merge(default));
             }
             Ok(pending)
-        })?;
-        let applied = self.carry_out(plan).await?;
-        let sum = applied.values.into_iter().flatten().next_back();
-        sum.ok_or_else(out_of_range)
+        })
+    }
+
+    /// Takes over what waits for a field, or everything where the session is to be created; answers
+    /// whether there is a session.
+    fn take_along<T: SessionSchema>(&self, loan: &mut Loan<T>, index: usize) -> bool {
+        let is_known = self.state().live().is_some();
+        match is_known {
+            true => self.hand_over_field(loan, index),
+            false => self.hand_over(loan),
+        }
+        is_known
+    }
+
+    /// Shows a loan what became of a call that took its changes along.
+    fn show_again<T: SessionSchema>(&self, loan: &mut Loan<T>, index: usize, was_known: bool) {
+        match was_known {
+            true => self.refresh_field(loan, index),
+            false => self.refresh(loan),
+        }
     }
 
     /// Removes a field in the store; answers what it held, a change that waited included.
@@ -153,15 +189,33 @@ impl RequestSession {
         loan: &mut Loan<T>,
         index: usize,
     ) -> Result<Option<Bytes>, SessionError> {
-        let spec = &T::FIELDS[index];
         self.hand_over_field(loan, index);
-        if self.state().live().is_none() {
-            let mut state = self.state();
-            let field = state.field(T::FIELDS, index);
-            let pending = field.shown().filter(|_| field.is_pending());
-            field.forget_want();
-            return Ok(pending);
-        }
+        let taken = match self.state().live().is_some() {
+            true => None,
+            false => Some(self.take_pending_value::<T>(index)),
+        };
+        let taken = match taken {
+            Some(pending) => Ok(pending),
+            None => self.take_stored::<T>(index).await,
+        };
+        self.refresh_field(loan, index);
+        taken
+    }
+
+    /// The value that waits for a session to be created; it waits no more.
+    fn take_pending_value<T: SessionSchema>(&self, index: usize) -> Option<Bytes> {
+        let mut state = self.state();
+        let field = state.field(T::FIELDS, index);
+        let value = field.shown().filter(|_| field.is_pending());
+        field.forget_want();
+        value
+    }
+
+    async fn take_stored<T: SessionSchema>(
+        &self,
+        index: usize,
+    ) -> Result<Option<Bytes>, SessionError> {
+        let spec = &T::FIELDS[index];
         let plan = self.plan_at_once(|state| {
             let rotates = spec.principal && state.field(T::FIELDS, index).shown().is_some();
             let config = &self.shared().config;
@@ -200,15 +254,23 @@ impl RequestSession {
         index: usize,
         ttl: Duration,
     ) -> Result<(), SessionError> {
+        let is_known = self.take_along(loan, index);
+        let is_stored_or_waits = is_known || self.state().field(T::FIELDS, index).is_written();
+        let expired = match is_stored_or_waits {
+            true => self.expire_now::<T>(index, ttl, is_known).await,
+            false => Ok(()),
+        };
+        self.show_again(loan, index, is_known);
+        expired
+    }
+
+    async fn expire_now<T: SessionSchema>(
+        &self,
+        index: usize,
+        ttl: Duration,
+        is_known: bool,
+    ) -> Result<(), SessionError> {
         let spec = &T::FIELDS[index];
-        let is_known = self.state().live().is_some();
-        match is_known {
-            true => self.hand_over_field(loan, index),
-            false => self.hand_over(loan),
-        }
-        if !is_known && !self.state().field(T::FIELDS, index).is_written() {
-            return Ok(());
-        }
         let plan = self.plan_at_once(|state| {
             let config = &self.shared().config;
             let mut name = state.field(T::FIELDS, index).stored_name();
@@ -262,54 +324,6 @@ impl RequestSession {
 }
 
 impl State {
-    /// Takes out what waits for a schema and for the session as a whole.
-    fn split_off(&mut self, specs: &'static [FieldSpec]) -> Self {
-        let mut fields = Vec::with_capacity(specs.len());
-        for index in 0..specs.len() {
-            let field = self.field(specs, index);
-            fields.push(field.clone());
-            field.forget_want();
-        }
-        let mut split = Self {
-            wants: std::mem::take(&mut self.wants),
-            error: self.error.take(),
-            is_closed: self.is_closed,
-            generation: self.generation,
-            ..Self::default()
-        };
-        split.add_fields(specs, fields.into_iter());
-        split
-    }
-
-    /// The same once more, for another attempt.
-    fn clone_pending(&self) -> Self {
-        Self {
-            fields: self.fields.clone(),
-            wants: self.wants.clone(),
-            error: self.error.clone(),
-            is_closed: self.is_closed,
-            generation: self.generation,
-            ..Self::default()
-        }
-    }
-
-    /// Takes over what an update made of these fields and of the session.
-    fn join(&mut self, updated: Self, specs: &'static [FieldSpec]) {
-        if updated.generation != self.generation {
-            return;
-        }
-        for (index, field) in updated.fields.into_iter().enumerate() {
-            let own = self.field(specs, index);
-            // A change that another guard handed over meanwhile keeps waiting.
-            match own.is_pending() {
-                true => own.refresh(field),
-                false => *own = field,
-            }
-        }
-        self.visitor = updated.visitor;
-        self.cookie = updated.cookie.or(self.cookie);
-    }
-
     /// Takes the session off the lists that name it under this field.
     fn removals_of(&self, spec: &FieldSpec) -> Vec<ListChange> {
         let listed = self.live().map_or(&[][..], |live| &live.principals);
@@ -322,5 +336,11 @@ impl State {
                 principal: principal.key,
             })
             .collect()
+    }
+}
+
+fn out_of_range(spec: &FieldSpec) -> SessionError {
+    SessionError::OutOfRange {
+        field: spec.name.into(),
     }
 }

@@ -83,6 +83,8 @@ struct Stored {
     /// Whether the store holds something that does not open or does not decode. It counts as
     /// absent.
     is_bad: bool,
+    /// Whether that was reported.
+    is_reported: bool,
     /// The older name that it was read under.
     alias: Option<&'static str>,
     /// How much of its time was left at the load, if the load asked for it.
@@ -159,10 +161,10 @@ impl FieldState {
         wants.fold(stored, |value, want| want.apply(value, self.spec))
     }
 
-    /// Whether the store holds something that does not open. Reported like a value that does not
-    /// decode.
-    pub(super) fn is_unopened(&self) -> bool {
-        self.stored.sealed.is_some() && self.stored.value.is_none()
+    /// Whether the store holds something that does not open or decode and that was not reported so
+    /// far.
+    pub(super) fn is_news(&mut self) -> bool {
+        self.stored.is_bad && !std::mem::replace(&mut self.stored.is_reported, true)
     }
 
     /// Notes that the stored value does not decode.

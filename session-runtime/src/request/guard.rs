@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::schema::{Encoded, FieldReader, FieldSpec, FieldWriter, Merge, SessionSchema, Slot};
-use crate::store::Timeouts;
+use crate::timeouts::Timeouts;
 
 use super::field::FieldChange;
 

@@ -1,7 +1,7 @@
 //! From the request's cookie to a schema's values: at most one store call per token and schema.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::Poll;
 
 use http::HeaderMap;
@@ -126,7 +126,10 @@ impl RequestSession {
             Some(_) => events::gone,
             None => events::unknown_token,
         };
-        let searches = tokens.iter().map(|token| self.find(token, selected));
+        let mut searches = Vec::with_capacity(tokens.len());
+        for token in tokens {
+            searches.push(self.find(token, selected));
+        }
         let mut found: Option<Opened> = None;
         for (token, next) in tokens.iter().zip(all(searches).await) {
             let Some(next) = next? else {
@@ -241,31 +244,32 @@ pub(super) fn selection(specs: &'static [FieldSpec]) -> Vec<Selected<'static>> {
     selected
 }
 
-/// What all of these come to, waited for at the same time.
-async fn all<F: Future>(futures: impl ExactSizeIterator<Item = F>) -> Vec<F::Output> {
-    let mut futures = futures.peekable();
+/// Waits for all futures at the same time.
+async fn all<F: Future>(mut futures: Vec<F>) -> Vec<F::Output> {
     if futures.len() == 1
-        && let Some(only) = futures.next()
+        && let Some(only) = futures.pop()
     {
         return vec![only.await];
     }
-    let mut pending: Vec<Result<Pin<Box<F>>, F::Output>> =
-        futures.map(|future| Ok(Box::pin(future))).collect();
-    let done = poll_fn(|context| {
-        for place in &mut pending {
+    let mut places: Vec<Result<Pin<Box<F>>, F::Output>> = futures
+        .into_iter()
+        .map(|future| Ok(Box::pin(future)))
+        .collect();
+    poll_fn(|context| {
+        for place in &mut places {
             if let Ok(future) = place
                 && let Poll::Ready(output) = future.as_mut().poll(context)
             {
                 *place = Err(output);
             }
         }
-        match pending.iter().any(Result::is_ok) {
+        match places.iter().any(Result::is_ok) {
             true => Poll::Pending,
             false => Poll::Ready(()),
         }
-    });
-    pin!(done).await;
-    pending.into_iter().filter_map(Result::err).collect()
+    })
+    .await;
+    places.into_iter().filter_map(Result::err).collect()
 }
 
 #[cfg(test)]

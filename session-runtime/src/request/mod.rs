@@ -179,7 +179,11 @@ impl RequestSession {
         for index in undecodable {
             state.field(T::FIELDS, index).mark_undecodable();
         }
-        state.report_bad_fields(T::FIELDS);
+        for (index, spec) in T::FIELDS.iter().enumerate() {
+            if state.field(T::FIELDS, index).is_news() {
+                events::decode_failed(spec.name);
+            }
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::field::FieldState;
 use super::guard::SessionWants;
 use super::state::{Live, State};
-use crate::config::{Config, ConfigError, Shared};
+use crate::config::{Config, Shared};
+use crate::config_error::ConfigError;
 use crate::error::SessionError;
 use crate::schema::FieldSpec;
 use crate::store::{
@@ -79,11 +80,7 @@ impl State {
         plan
     }
 
-    fn plan_all(
-        &mut self,
-        shared: &Shared,
-        moment: Moment,
-    ) -> Result<Option<Plan>, SessionError> {
+    fn plan_all(&mut self, shared: &Shared, moment: Moment) -> Result<Option<Plan>, SessionError> {
         let config = &shared.config;
         // Before the fields' changes are taken: a field that is written needs no renewal.
         let keeps_up = moment == Moment::Response && !shared.upkeep.is_paused();
@@ -241,9 +238,9 @@ impl State {
     /// How long an entry on a list must be kept so that the session cannot outlive it.
     fn list_entry_lasts(&self, config: &Config, wants: &SessionWants) -> Option<Duration> {
         match (wants.timeouts, self.live()) {
-            (Some(timeouts), _) => timeouts.lifetime,
+            (Some(timeouts), _) => timeouts.lifetime(),
             (None, Some(live)) => live.ends_in,
-            (None, None) => config.timeouts.lifetime,
+            (None, None) => config.timeouts.lifetime(),
         }
     }
 
@@ -267,8 +264,7 @@ impl State {
         let (session, action, token) = match self.live() {
             Some(live) => {
                 let again = keeps_up && live.may_rotate_again(shared);
-                rotates_by_age =
-                    keeps_up && !wants.rotate && (live.should_rotate(config) || again);
+                rotates_by_age = keeps_up && !wants.rotate && (live.should_rotate(config) || again);
                 let token = match wants.rotate || rotates_by_age {
                     true => Some(Token::generate_for(live.token.id())?),
                     false => None,

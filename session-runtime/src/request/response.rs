@@ -35,7 +35,7 @@ impl RequestSession {
         // An error that the handler itself answered with gets the same page.
         let answered = response.extensions_mut().remove::<Answered>();
         let error = match saved {
-            Ok(()) => answered.and_then(|answered| answered.take()),
+            Ok(()) => answered.map(|answered| answered.0),
             Err(error) => Some(error),
         };
         if let Some(error) = error {

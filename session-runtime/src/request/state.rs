@@ -229,26 +229,21 @@ impl State {
     /// Whether the fields of this schema were loaded.
     pub(super) fn knows(&self, specs: &'static [FieldSpec]) -> bool {
         self.view(specs).is_some()
-            || specs
-                .iter()
-                .all(|spec| self.fields.iter().any(|field| field.spec().name == spec.name))
+            || specs.iter().all(|spec| {
+                self.fields
+                    .iter()
+                    .any(|field| field.spec().name == spec.name)
+            })
     }
 
     /// The encoded values of a schema as this request sees them.
     pub(super) fn shown(&mut self, specs: &'static [FieldSpec]) -> Vec<Option<Bytes>> {
         let view = self.view_or_new(specs);
         let places = &self.views[view].places;
-        places.iter().map(|&place| self.fields[place].shown()).collect()
-    }
-
-    /// The fields of a schema, with their indexes.
-    pub(super) fn fields_of(
-        &mut self,
-        specs: &'static [FieldSpec],
-    ) -> impl Iterator<Item = (usize, &FieldState)> {
-        let view = self.view_or_new(specs);
-        let places = self.views[view].places.iter();
-        places.map(|&place| &self.fields[place]).enumerate()
+        places
+            .iter()
+            .map(|&place| self.fields[place].shown())
+            .collect()
     }
 
     /// One field of a schema.
@@ -324,6 +319,54 @@ impl State {
             }
         }
         true
+    }
+
+    /// Takes out what waits for a schema and for the session as a whole.
+    pub(super) fn split_off(&mut self, specs: &'static [FieldSpec]) -> Self {
+        let mut fields = Vec::with_capacity(specs.len());
+        for index in 0..specs.len() {
+            let field = self.field(specs, index);
+            fields.push(field.clone());
+            field.forget_want();
+        }
+        let mut split = Self {
+            wants: std::mem::take(&mut self.wants),
+            error: self.error.take(),
+            is_closed: self.is_closed,
+            generation: self.generation,
+            ..Self::default()
+        };
+        split.add_fields(specs, fields.into_iter());
+        split
+    }
+
+    /// The same once more, for another attempt.
+    pub(super) fn clone_pending(&self) -> Self {
+        Self {
+            fields: self.fields.clone(),
+            wants: self.wants.clone(),
+            error: self.error.clone(),
+            is_closed: self.is_closed,
+            generation: self.generation,
+            ..Self::default()
+        }
+    }
+
+    /// Takes over what an update made of these fields and of the session.
+    pub(super) fn join(&mut self, updated: Self, specs: &'static [FieldSpec]) {
+        if updated.generation != self.generation {
+            return;
+        }
+        for (index, field) in updated.fields.into_iter().enumerate() {
+            let own = self.field(specs, index);
+            // A change that another guard handed over meanwhile keeps waiting.
+            match own.is_pending() {
+                true => own.refresh(field),
+                false => *own = field,
+            }
+        }
+        self.visitor = updated.visitor;
+        self.cookie = updated.cookie.or(self.cookie);
     }
 
     /// Whether there is something that a commit would save.

@@ -16,7 +16,10 @@ impl RequestSession {
     /// Touches the session, and renews fields that reading renews, where over half of their time
     /// has passed. Once a request; a failure is reported and changes nothing.
     pub(super) async fn keep_up_early(&self) {
-        let Some(plan) = self.state().plan_early_touch(self.shared().upkeep.is_paused()) else {
+        let Some(plan) = self
+            .state()
+            .plan_early_touch(self.shared().upkeep.is_paused())
+        else {
             return;
         };
         let session = plan.commit.session;

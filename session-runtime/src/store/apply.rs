@@ -206,8 +206,10 @@ impl Commit {
             _ => {}
         }
         if let Some(timeouts) = self.timeouts {
-            header.idle = timeouts.idle;
-            header.end = timeouts.lifetime.map(|lifetime| header.created + lifetime);
+            header.idle = timeouts.idle();
+            header.end = timeouts
+                .lifetime()
+                .map(|lifetime| header.created + lifetime);
         }
         if self.persistent.is_some() {
             header.persistent = self.persistent;
@@ -490,10 +492,7 @@ mod tests {
             },
             changes,
         );
-        creation.timeouts = Some(Timeouts {
-            idle: Some(Duration::from_secs(3_600)),
-            lifetime: None,
-        });
+        creation.timeouts = Some(Timeouts::new(Duration::from_secs(3_600), None).unwrap());
         let mut record = None;
         let outcome = apply(&mut record, &creation, START);
         assert!(matches!(outcome, Outcome::Applied(_)), "{outcome:?}");

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{ListChange, PrincipalKey};
+use crate::timeouts::Timeouts;
 use crate::token::{CommitId, SessionId, Verifier};
 
 /// The stored name of a field, `<schema>.<field>`. Names that begin with `@` belong to the header.
@@ -166,15 +167,6 @@ impl Link {
     pub fn new(verifier: Verifier, keep: Duration) -> Self {
         Self { verifier, keep }
     }
-}
-
-/// What bounds a session in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    /// How long the session lives without being touched; `None` for no such limit.
-    pub idle: Option<Duration>,
-    /// How long it lives in all, counted from its creation; `None` for no such limit.
-    pub lifetime: Option<Duration>,
 }
 
 /// What must be true of a session for a commit to be applied.

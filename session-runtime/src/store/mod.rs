@@ -15,7 +15,6 @@
 mod apply;
 mod commit;
 mod erased;
-mod error;
 #[cfg(all(unix, feature = "file"))]
 mod file;
 mod list;
@@ -32,10 +31,9 @@ use std::future::Future;
 pub use self::apply::Touched;
 pub use self::commit::{
     Action, Applied, Change, Commit, Condition, FieldName, FieldTtl, IntegerRange, Link,
-    MergeOperation, Outcome, Restore, Rotation, Timeouts,
+    MergeOperation, Outcome, Restore, Rotation,
 };
 pub use self::erased::ErasedStore;
-pub use self::error::{StoreError, StoreErrorKind};
 #[cfg(all(unix, feature = "file"))]
 pub use self::file::{Durability, FileStore, FileStoreBuilder};
 pub use self::list::{
@@ -48,6 +46,8 @@ pub use self::record::Record;
 pub use self::redis::{RedisConnectError, RedisStore, RedisStoreBuilder, Tier};
 pub use self::steps::{AddStep, NewEntry, SessionStep, SteppedStore, commit_in_steps};
 pub use self::text::TextError;
+pub use crate::error::{StoreError, StoreErrorKind};
+pub use crate::timeouts::Timeouts;
 use crate::token::SessionId;
 
 /// Keeps sessions.

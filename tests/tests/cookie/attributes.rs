@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use axum::body::Body;
 use http::Request;
-use session_runtime::{Key, KeyRing, MemoryStore, SameSite, Session, SessionLayer};
+use session_runtime::{Key, MemoryStore, SameSite, Session, SessionLayer};
 use tests::browser::send;
 use tests::visitor::{Visitor, page};
 
@@ -46,7 +46,7 @@ async fn s37_nothing_removes_http_only() {
         builder().same_site(SameSite::None),
         builder().cookie_name("id").domain("shop.example"),
         builder().insecure_for_development(),
-        builder().signing_keys(KeyRing::new([Key::from_bytes([1; 32])])),
+        builder().signing_keys([Key::from([1; 32])]),
     ] {
         let mut visitor = Visitor::new(&builder.build().unwrap());
         let remember = |mut session: Session<Shop>| async move {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use http::StatusCode;
-use session_runtime::{Session, SessionId, SessionLayer};
+use session_runtime::{Key, Session, SessionId, SessionLayer};
 use tests::counting::CountingStore;
 use tests::drivers::{Driver, drivers, patient};
 use tests::events::Recorder;
@@ -216,11 +216,7 @@ async fn s51_keys_change_and_nobody_is_signed_out() {
 }
 
 fn signed_and_sealed(driver: &Driver, keys: &[u8]) -> SessionLayer {
-    let ring = || match *keys {
-        [one] => crate::ring([one]),
-        [first, second] => crate::ring([first, second]),
-        _ => unreachable!("one or two keys"),
-    };
-    let builder = driver.builder().encryption_keys(ring());
-    builder.signing_keys(ring()).build().unwrap()
+    let keys = || keys.iter().map(|&byte| Key::from([byte; 32]));
+    let builder = driver.builder().encryption_keys(keys());
+    builder.signing_keys(keys()).build().unwrap()
 }

@@ -9,7 +9,7 @@ use tests::drivers::{Driver, drivers};
 use tests::events::Recorder;
 use tests::visitor::{COOKIE as NAME, Visitor, page};
 
-use crate::{Plain, cart, destroy, known, put, ring, rotate, sign_in};
+use crate::{Plain, cart, destroy, keys, known, put, rotate, sign_in};
 
 /// The events of this project since the last time, each with the reason that it gives.
 fn said(recorder: &Recorder) -> Vec<String> {
@@ -54,7 +54,7 @@ async fn s54_each_thing_that_happens_is_said_once_with_its_reason() {
         let builder = driver
             .builder()
             .max_sessions(Plain::CUSTOMER, 1, WhenFull::EvictOldest);
-        let layer = builder.signing_keys(ring([1])).build().unwrap();
+        let layer = builder.signing_keys(keys([1])).build().unwrap();
         let recorder = Recorder::start();
         let expect = |expected: &[&str], when: &str| {
             assert_eq!(said(&recorder), expected, "{what}: {when}");

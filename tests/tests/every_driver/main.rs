@@ -18,9 +18,7 @@ mod tokens;
 
 use http::StatusCode;
 use session_runtime::store::{Action, Change, Commit, Outcome, Selected};
-use session_runtime::{
-    CommitId, Key, KeyRing, ReadSession, Session, SessionId, SessionLayer, SessionStore,
-};
+use session_runtime::{CommitId, Key, ReadSession, Session, SessionId, SessionLayer, SessionStore};
 use tests::browser::Answer;
 use tests::drivers::Driver;
 use tests::visitor::Visitor;
@@ -94,13 +92,13 @@ struct Plain {
     otp: Option<String>,
 }
 
-fn ring<const N: usize>(keys: [u8; N]) -> KeyRing {
-    KeyRing::new(keys.map(|byte| Key::from_bytes([byte; 32])))
+fn keys<const N: usize>(bytes: [u8; N]) -> [Key; N] {
+    bytes.map(|byte| Key::from([byte; 32]))
 }
 
 /// A layer that seals with the first of these keys.
-fn sealing<const N: usize>(driver: &Driver, keys: [u8; N]) -> SessionLayer {
-    let builder = driver.builder().encryption_keys(ring(keys));
+fn sealing<const N: usize>(driver: &Driver, bytes: [u8; N]) -> SessionLayer {
+    let builder = driver.builder().encryption_keys(keys(bytes));
     builder.build().unwrap()
 }
 

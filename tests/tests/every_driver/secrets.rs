@@ -22,7 +22,7 @@ use tests::visitor::Visitor;
 use tests::witness::Witness;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{Shop, cart, destroy, plant, put, ring, rotate, sign_in};
+use crate::{Shop, cart, destroy, keys, plant, put, rotate, sign_in};
 
 const NOTE: &str = "a note that anybody may find";
 
@@ -84,7 +84,7 @@ async fn s05_no_token_is_in_any_store() {
     for driver in all {
         let what = driver.name();
         let witness = Witness::new(driver.store());
-        let builder = patient(Arc::new(witness.clone())).encryption_keys(ring([1]));
+        let builder = patient(Arc::new(witness.clone())).encryption_keys(keys([1]));
         // Rotations by age have two tokens at once.
         let layer = builder.rotate_every(driver.minutes(60)).build().unwrap();
         let monitor = driver.server().map(|server| Monitor::start(server));
@@ -360,8 +360,8 @@ async fn s07_no_secret_is_ever_said_or_shown() {
         let recorder = Recorder::start();
         let witness = Witness::new(driver.store());
         let store = FaultyStore::new(witness.clone());
-        let key = || session_runtime::Key::from_bytes(KEY);
-        let keys = session_runtime::KeyRing::new([key()]);
+        let key = || session_runtime::Key::from_bytes(KEY).unwrap();
+        let keys = [key()];
         let builder = patient(Arc::new(store.clone())).signing_keys(keys.clone());
         let builder = builder.encryption_keys(keys.clone());
         let mut shown = format!("{:?} {keys:?} {builder:?}", key());

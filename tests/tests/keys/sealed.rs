@@ -9,7 +9,7 @@ use tests::events::Recorder;
 use tests::visitor::Visitor;
 
 use crate::{
-    ADDRESS, PHONE, Shop, Store, builder, fill, filled, moved, put, ring, sealing, show, shown,
+    ADDRESS, PHONE, Shop, Store, builder, fill, filled, keys, moved, put, sealing, show, shown,
     store, stored,
 };
 
@@ -213,7 +213,7 @@ async fn a_session_can_begin_with_a_sealed_field() {
 #[tokio::test]
 async fn limits_are_about_the_value() {
     let store = store();
-    let builder = builder(&store).encryption_keys(ring([1]));
+    let builder = builder(&store).encryption_keys(keys([1]));
     let builder = builder.max_field_bytes(64).max_session_bytes(64);
     let mut visitor = Visitor::new(&builder.build().unwrap());
     let write = |length: usize| {

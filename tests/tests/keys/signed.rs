@@ -4,10 +4,10 @@ use session_runtime::{Session, SessionLayer};
 use tests::events::Recorder;
 use tests::visitor::{COOKIE, Visitor};
 
-use crate::{Store, builder, moved, ring, store};
+use crate::{Store, builder, keys, moved, store};
 
-fn signing<const N: usize>(store: &Store, keys: [u8; N]) -> SessionLayer {
-    builder(store).signing_keys(ring(keys)).build().unwrap()
+fn signing<const N: usize>(store: &Store, bytes: [u8; N]) -> SessionLayer {
+    builder(store).signing_keys(keys(bytes)).build().unwrap()
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn s04_a_forged_cookie_never_reaches_the_store() {
     };
     let of_other_cookie = {
         let layer = builder(&store)
-            .signing_keys(ring([1]))
+            .signing_keys(keys([1]))
             .cookie_name("__Host-b");
         let mut visitor = Visitor::new(&layer.build().unwrap());
         visitor.visit(add_item).await;

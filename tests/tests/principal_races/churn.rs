@@ -19,13 +19,10 @@ async fn a_hundred_thousand_sign_ins_leave_no_index() {
     let mut longest = 0;
     for number in 0..100_000_u32 {
         let id = SessionId::generate().unwrap();
-        let verifier = Verifier::from_bytes([1; 32]);
+        let verifier = Verifier::from_bytes([1; 16]);
         let commit = |action, change| {
             let mut commit = Commit::new(id, CommitId::generate().unwrap(), action);
-            commit.timeouts = Some(Timeouts {
-                idle: Some(30 * minute),
-                lifetime: Some(day),
-            });
+            commit.timeouts = Some(Timeouts::new(30 * minute, day).unwrap());
             commit.index = vec![change];
             commit
         };

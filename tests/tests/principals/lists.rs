@@ -4,7 +4,9 @@ use std::time::SystemTime;
 
 use http::StatusCode;
 use session_runtime::test_kit::ManualClock;
-use session_runtime::{Clock, Session, SessionId, SessionInfo, SessionLayer, Sessions, WhenFull};
+use session_runtime::{
+    Clock, Session, SessionId, SessionInfo, SessionLayer, Sessions, Timeouts, WhenFull,
+};
 use tests::visitor::Visitor;
 
 use crate::{
@@ -150,7 +152,7 @@ async fn a_longer_life_is_a_longer_listing() {
     let page = |mut session: Session<Staff>| async move { session.clerk = Some("eve".to_owned()) };
     visitor.visit(page).await;
     let page = move |mut session: Session<OldShop>| async move {
-        session.set_timeouts(None, 10 * day);
+        session.set_timeouts(Timeouts::new(None, 10 * day).unwrap());
         session.cart = 1;
     };
     visitor.visit(page).await;
@@ -163,7 +165,7 @@ async fn a_longer_life_is_a_longer_listing() {
     // Set before the sign-in, it holds for the entry as well.
     let mut visitor = Visitor::new(&layer);
     let page = move |mut session: Session<Staff>| async move {
-        session.set_timeouts(None, None);
+        session.set_timeouts(Timeouts::new(None, None).unwrap());
         session.clerk = Some("eve".to_owned());
     };
     visitor.visit(page).await;

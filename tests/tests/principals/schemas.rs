@@ -1,7 +1,7 @@
 //! Several schemas and several versions of one: whose sessions each of them lists.
 
 use http::StatusCode;
-use session_runtime::{ReadSession, Session, SessionLayer};
+use session_runtime::{ReadSession, Session, SessionLayer, Timeouts};
 use tests::visitor::Visitor;
 
 use crate::{MINUTE, OldShop, Shop, Staff, count, sign_in, sign_out, signed_in, site, whoami};
@@ -110,7 +110,7 @@ async fn a_renamed_principal_is_found_under_both_names() {
 
     // Listed under the new name as well, it is still one session.
     let longer = |mut session: Session<After>| async move {
-        session.set_timeouts(MINUTE, 60 * MINUTE);
+        session.set_timeouts(Timeouts::new(MINUTE, 60 * MINUTE).unwrap());
     };
     old.visit(longer).await;
     assert_eq!(sessions.list(After::MEMBER, &7).await.unwrap().len(), 2);

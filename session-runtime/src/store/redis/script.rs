@@ -9,7 +9,7 @@ use super::error::{Failure, Refusal};
 use super::layout;
 use crate::store::{
     Action, Applied, Change, Commit, Condition, FieldTtl, IndexChange, MergeOperation, Outcome,
-    SessionStep, Timeouts,
+    SessionStep,
 };
 
 const COMMIT_NATIVE: &str = concat!(
@@ -198,8 +198,8 @@ fn append_any(command: &mut Cmd, commit: &Commit, lists: &[IndexChange]) {
         }
     }
     match commit.timeouts {
-        Some(Timeouts { idle, lifetime }) => {
-            for limit in [idle, lifetime] {
+        Some(timeouts) => {
+            for limit in [timeouts.idle(), timeouts.lifetime()] {
                 command.arg(limit.map_or_else(|| "none".to_owned(), millis));
             }
         }

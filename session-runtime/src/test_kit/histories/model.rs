@@ -35,8 +35,8 @@ pub(super) struct Model {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Session {
-    verifier: [u8; 32],
-    previous: Option<([u8; 32], Timestamp)>,
+    verifier: [u8; 16],
+    previous: Option<([u8; 16], Timestamp)>,
     created: Timestamp,
     rotated: Timestamp,
     seen: Timestamp,
@@ -364,7 +364,7 @@ impl Model {
 }
 
 impl Session {
-    fn new(verifier: [u8; 32], now: Timestamp) -> Self {
+    fn new(verifier: [u8; 16], now: Timestamp) -> Self {
         Self {
             verifier,
             previous: None,
@@ -394,7 +394,7 @@ impl Session {
         field.filter(|field| field.deadline.is_none_or(|deadline| now < deadline))
     }
 
-    fn previous(&self, now: Timestamp) -> Option<&[u8; 32]> {
+    fn previous(&self, now: Timestamp) -> Option<&[u8; 16]> {
         let (verifier, until) = self.previous.as_ref()?;
         (now < *until).then_some(verifier)
     }
@@ -418,8 +418,8 @@ impl Session {
             self.rotated = now;
         }
         if let Some(timeouts) = commit.timeouts {
-            self.idle = timeouts.idle;
-            self.end = timeouts.lifetime.map(|lifetime| self.created + lifetime);
+            self.idle = timeouts.idle();
+            self.end = timeouts.lifetime().map(|lifetime| self.created + lifetime);
         }
         if let Some(persistent) = commit.persistent {
             self.persistent = Some(persistent);

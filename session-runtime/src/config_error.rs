@@ -33,7 +33,8 @@ pub enum ConfigError {
         "`partitioned` contradicts `insecure_for_development`: browsers want `Secure` beside it"
     )]
     PartitionedInsecure,
-    /// Nothing would ever live that long.
+    /// The idle timeout is longer than the lifetime, so no session could ever be idle that long.
+    /// Where only one of the two was set, the other is the default: 30 minutes and 24 hours.
     #[error(
         "`idle_timeout` of {idle:?} contradicts `lifetime` of {lifetime:?}: it must not be longer"
     )]
@@ -49,11 +50,13 @@ pub enum ConfigError {
         /// The setting that is longer.
         setting: &'static str,
     },
-    /// A duration below one millisecond.
-    #[error("`{setting}` is zero, expected at least a millisecond")]
-    Zero {
+    /// A duration is below one millisecond, which stores would count as none.
+    #[error("`{setting}` is {found:?}, expected at least a millisecond")]
+    TooShort {
         /// The setting.
         setting: &'static str,
+        /// The duration that was given.
+        found: Duration,
     },
     /// A field would never reach its time to live.
     #[error(
@@ -75,21 +78,11 @@ pub enum ConfigError {
         /// The field's stored name.
         field: &'static str,
     },
-    /// Nothing could be signed or sealed.
-    #[error("the key ring of `{setting}` is empty, expected at least one key")]
-    EmptyKeyRing {
+    /// The list of keys is empty, so nothing could be signed or sealed.
+    #[error("`{setting}` was given no keys, expected at least one")]
+    NoKeys {
         /// The setting.
         setting: &'static str,
-    },
-    /// A key is too short to be secret, or of another kind.
-    #[error("key {position} of `{setting}` has {found} bytes, expected 32")]
-    KeySize {
-        /// The setting.
-        setting: &'static str,
-        /// Which key of the ring, counted from one.
-        position: usize,
-        /// How many bytes it has.
-        found: usize,
     },
     /// Only a principal can have several sessions.
     #[error("`max_sessions` names the field `{field}`, which is not marked `principal`")]

@@ -1,19 +1,21 @@
-//! What can go wrong in a store.
+//! The error of a store.
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 /// A store could not do what it was asked. It never means that a session does not exist.
 ///
-/// `Display` says what kind of failure it was; the source, for logs, is the driver's own error.
-/// A driver passes no source whose text could contain field values, tokens or verifiers.
-#[derive(Debug)]
+/// `Display` says what kind of failure it was and nothing more. The [source](Error::source), for
+/// logs, is the driver's own error: it may name a server's address or a folder, and never contains
+/// field values, tokens or verifiers.
+#[derive(Debug, Clone)]
 pub struct StoreError {
     kind: StoreErrorKind,
-    source: Option<Box<dyn Error + Send + Sync>>,
+    source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
-/// What kind of failure a [`StoreError`] is.
+/// The kind of failure behind a [`StoreError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
@@ -30,23 +32,28 @@ pub enum StoreErrorKind {
 }
 
 impl StoreError {
-    /// An error of this kind without a source.
+    /// Makes an error of this kind without a source.
+    #[must_use]
     pub fn new(kind: StoreErrorKind) -> Self {
         Self { kind, source: None }
     }
 
-    /// An error of this kind and the driver's own error that caused it.
+    /// Makes an error of this kind that was caused by the driver's own error.
+    ///
+    /// The source must not contain field values, tokens or verifiers in its text: it is logged.
+    #[must_use]
     pub fn with_source(
         kind: StoreErrorKind,
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
         Self {
             kind,
-            source: Some(source.into()),
+            source: Some(Arc::from(source.into())),
         }
     }
 
-    /// What kind of failure this is.
+    /// Returns the kind of failure.
+    #[must_use]
     pub fn kind(&self) -> StoreErrorKind {
         self.kind
     }
