@@ -1,8 +1,10 @@
 //! Who is signed in where: lists, revocation and limits, as handlers and jobs use them.
 
+mod cuts;
 mod entries;
 mod limits;
 mod lists;
+mod races;
 mod revocations;
 mod rotation;
 mod schemas;

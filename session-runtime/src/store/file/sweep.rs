@@ -113,8 +113,9 @@ impl Records {
     pub(super) fn sweep_leftovers(&self) -> Result<(), StoreError> {
         let temporary = self.root().temporary()?;
         for name in temporary.names()? {
-            // Whoever is still writing holds the lock.
-            if temporary.try_lock(&name)?.is_some() {
+            // Whoever is still writing holds the lock. It is kept until the file is removed: whoever
+            // has just made one waits for it, and then sees that the file has gone.
+            if let Some(_lock) = temporary.try_lock(&name)? {
                 temporary.remove_if_there(&name)?;
             }
         }

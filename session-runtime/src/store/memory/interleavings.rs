@@ -1,6 +1,6 @@
 //! The store under a scheduler that decides at every lock and counter who goes next.
 //!
-//! `.ci/shuttle` runs it. A schedule that fails is printed; `shuttle::replay` follows it.
+//! `tests/campaigns/run/shuttle` runs it. A schedule that fails is printed; `shuttle::replay` follows it.
 
 use std::sync::Arc;
 
