@@ -1,34 +1,39 @@
-//! What is wrong with settings.
+//! The error of settings that are refused.
 
 use std::time::Duration;
 
-/// Two settings contradict, or one makes no sense.
+/// A setting makes no sense, or two settings contradict.
+///
+/// The text names the settings as the methods of
+/// [`SessionLayerBuilder`](crate::SessionLayerBuilder) are called, and says what was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The name is not one that a cookie can have.
+    /// A cookie cannot have this name.
     #[error("`cookie_name` is `{name}`, expected letters, digits and `-`, `_` or `.`")]
     CookieName {
-        /// What was given.
+        /// The name that was given.
         name: String,
     },
-    /// The domain is not one that a cookie can have.
-    #[error("`domain` is `{domain}`, expected a host name such as `example.com`")]
+    /// A cookie cannot have this domain: it is an IP address, or not a host name at all.
+    #[error(
+        "`domain` is `{domain}`, expected a host name such as `example.com`: no IP address, no port, no dot in front"
+    )]
     Domain {
-        /// What was given.
+        /// The domain that was given.
         domain: String,
     },
-    /// Browsers refuse the pair.
+    /// Browsers refuse a cookie whose name begins with `__Host-` and that has a domain.
     #[error(
         "`domain` contradicts the prefix `__Host-` of `cookie_name`: choose a name without the prefix, or no domain"
     )]
     HostPrefixWithDomain,
-    /// Browsers refuse the pair.
+    /// Browsers refuse a cookie with `SameSite=None` and without `Secure`.
     #[error(
         "`same_site(SameSite::None)` contradicts `insecure_for_development`: browsers want `Secure` beside it"
     )]
     SameSiteNoneInsecure,
-    /// Browsers refuse the pair.
+    /// Browsers refuse a cookie with `Partitioned` and without `Secure`.
     #[error(
         "`partitioned` contradicts `insecure_for_development`: browsers want `Secure` beside it"
     )]
@@ -44,7 +49,7 @@ pub enum ConfigError {
         /// The lifetime.
         lifetime: Duration,
     },
-    /// Browsers forget cookies after 400 days.
+    /// A persistent cookie would have to live longer than 400 days, when browsers forget it.
     #[error("`persistent` contradicts `{setting}`: browsers keep no cookie longer than 400 days")]
     CookieTooOld {
         /// The setting that is longer.
@@ -58,19 +63,19 @@ pub enum ConfigError {
         /// The duration that was given.
         found: Duration,
     },
-    /// A field would never reach its time to live.
+    /// A field's time to live is longer than the session's lifetime, so it would never be over.
     #[error(
         "the ttl of {ttl:?} of the field `{field}` contradicts `lifetime` of {lifetime:?}: it must not be longer"
     )]
     TtlBeyondLifetime {
         /// The field's stored name.
         field: &'static str,
-        /// Its time to live.
+        /// The field's time to live.
         ttl: Duration,
         /// The session's lifetime.
         lifetime: Duration,
     },
-    /// A schema has an `encrypt` field.
+    /// A schema has an `encrypt` field, and the layer has no keys to seal it.
     #[error(
         "the field `{field}` is marked `encrypt`, but the layer has no keys: add `.encryption_keys(…)`, which needs the feature `encryption`"
     )]
@@ -84,25 +89,33 @@ pub enum ConfigError {
         /// The setting.
         setting: &'static str,
     },
-    /// Only a principal can have several sessions.
+    /// The limit is for a field that does not say whose a session is.
     #[error("`max_sessions` names the field `{field}`, which is not marked `principal`")]
     LimitWithoutPrincipal {
         /// The field's stored name.
         field: &'static str,
     },
-    /// Only of principals a list of sessions is kept.
-    #[error("the field `{field}` is not marked `principal`, so nobody's sessions are listed by it")]
+    /// Sessions were asked for by a field that does not say whose a session is, so no list of
+    /// sessions is kept for it.
+    #[error("the field `{field}` is not marked `principal`, so no sessions are listed by it")]
     NotPrincipal {
         /// The field's stored name.
         field: &'static str,
     },
-    /// Nobody could sign in.
+    /// The limit of sessions is zero, so no sign-in could succeed.
     #[error("`max_sessions` of the field `{field}` is zero, expected at least one")]
     LimitOfZero {
         /// The field's stored name.
         field: &'static str,
     },
-    /// No field could ever be as large as its limit.
+    /// The limit of a size is zero, so nothing could be stored.
+    #[error("`{setting}` is zero, expected at least one byte")]
+    NoBytes {
+        /// The setting.
+        setting: &'static str,
+    },
+    /// A field may be larger than its session, so no field could ever reach its limit. Where only
+    /// one of the two was set, the other is the default: 64 KiB and 256 KiB.
     #[error("`max_field_bytes` contradicts `max_session_bytes`: it must not be larger")]
     FieldLimitBeyondSessionLimit,
 }

@@ -150,7 +150,8 @@ impl<S: Sync> FromRequestParts<S> for Sessions {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SessionRejection> {
         let request = request_session(parts)?;
         let shared = request.shared().clone();
-        let tokens = shared.config.cookie.presented(&parts.headers).tokens;
+        let presented = shared.config.cookie.presented(&parts.headers);
+        let tokens = presented.tokens().copied().collect();
         Ok(Self {
             shared,
             visitor: Some(Visitor { request, tokens }),

@@ -153,6 +153,11 @@ async fn every_longer_duration_is_accepted() {
 fn a_field_fits_into_its_session() {
     let builder = builder().max_session_bytes(1_000).max_field_bytes(1_001);
     refusal(builder, &["max_field_bytes", "max_session_bytes"]);
+    refusal(self::builder().max_field_bytes(0), &["max_field_bytes"]);
+    let builder = self::builder().max_field_bytes(1).max_session_bytes(0);
+    let error = refusal(builder, &["max_session_bytes"]);
+    let expected = "`max_session_bytes` is zero, expected at least one byte";
+    assert_eq!(error.to_string(), expected);
 }
 
 #[test]
@@ -166,7 +171,21 @@ fn names_and_domains_are_checked() {
         builder().cookie_name("__Host-").insecure_for_development(),
         &["cookie_name"],
     );
-    for domain in ["", "a b", "a;b", "a\r\nb", "é.example", "a,b"] {
+    for domain in [
+        "",
+        "a b",
+        "a;b",
+        "a\r\nb",
+        "é.example",
+        "a,b",
+        "a..b",
+        ".example.com",
+        "-x.example",
+        "127.0.0.1",
+        "[::1]",
+        "example.com:8080",
+        "https://example.com",
+    ] {
         refusal(builder().cookie_name("id").domain(domain), &["domain"]);
     }
 }
@@ -206,7 +225,8 @@ async fn a_schema_that_was_not_named_is_found_at_its_first_use() {
         );
     }
     let warnings = recorder.take_events();
-    let warnings = warnings.iter().filter(|event| *event == "doubtful-schema");
+    let warnings = warnings.iter();
+    let warnings = warnings.filter(|event| *event == "ttl-exceeds-lifetime");
     assert_eq!(warnings.count(), 1);
 }
 
