@@ -44,7 +44,6 @@ impl RequestSession {
                         state.is_new = true;
                         state.cookie_is_lost = self.cookie_is_lost(headers);
                     }
-                    // Of three live sessions the third would be believed: `look_up` knows two.
                     presented.tokens().copied().collect()
                 }
             }

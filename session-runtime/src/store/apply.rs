@@ -116,7 +116,12 @@ impl Commit {
     fn answer_again(&self, record: &Record, now: Timestamp) -> Applied {
         let value_of = |change: &Change| match change {
             Change::Take { name } => record.taken_by(&self.id, name),
-            Change::Merge { name, .. } => record.live(name, now).map(|field| field.value.clone()),
+            Change::Merge { name, .. }
+            | Change::Set {
+                name,
+                only_if_absent: true,
+                ..
+            } => record.live(name, now).map(|field| field.value.clone()),
             _ => None,
         };
         Applied::new(self.changes.iter().map(value_of).collect())
@@ -324,9 +329,10 @@ impl<'a> Staged<'a> {
                 ttl,
                 only_if_absent,
             } => {
-                if !only_if_absent || self.get(name).is_none() {
-                    self.put(name, value.clone(), *ttl);
+                if *only_if_absent && let Some(first) = self.get(name) {
+                    return Ok(Some(first.value.clone()));
                 }
+                self.put(name, value.clone(), *ttl);
                 Ok(None)
             }
             Change::Remove { name } => {

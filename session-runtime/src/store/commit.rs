@@ -220,7 +220,8 @@ pub enum Change {
         value: Bytes,
         /// Its time to live; `None` makes it live as long as the session.
         ttl: Option<FieldTtl>,
-        /// Writes only where the field is absent; where it is present the change does nothing.
+        /// Writes only where the field is absent; where it is present the change only answers the
+        /// present value in [`Applied::values`].
         only_if_absent: bool,
     },
     /// Removes a field; nothing happens where it is absent.
@@ -428,7 +429,8 @@ pub enum Outcome {
 #[non_exhaustive]
 pub struct Applied {
     /// One entry per change: what a [`Change::Take`] found, what a [`Change::Merge`] resulted in,
-    /// `None` for the others.
+    /// what a [`Change::Set`] with `only_if_absent` kept, `None` for the others. A repeated commit
+    /// answers the present value for the last two.
     pub values: Vec<Option<Bytes>>,
 }
 

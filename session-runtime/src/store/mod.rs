@@ -64,7 +64,8 @@ use crate::token::SessionId;
 ///    [`Condition`]s hold at the moment it takes effect. Checking and applying is one step.
 /// 4. **Once.** A record remembers at least the last eight [`CommitId`](crate::CommitId)s
 ///    that changed it. A commit whose id is among them changes nothing and answers
-///    [`Outcome::Applied`], with the present value for a [`Change::Merge`], and for a
+///    [`Outcome::Applied`], with the present value for a [`Change::Merge`] and for a
+///    [`Change::Set`] with `only_if_absent`, and for a
 ///    [`Change::Take`] with what it took, for at least 30 seconds and unless another commit took
 ///    the field meanwhile. This holds even where its guard no longer does: its own rotation may
 ///    have changed the token.

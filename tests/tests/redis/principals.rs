@@ -189,38 +189,35 @@ impl SteppedStore for CutCluster {
 }
 
 impl SessionStore for CutCluster {
-    fn load<'a>(
-        &'a self,
-        session: &'a SessionId,
-        fields: &'a [Selected<'a>],
-    ) -> BoxFuture<'a, Result<Option<Loaded>, StoreError>> {
+    async fn load(
+        &self,
+        session: &SessionId,
+        selection: &Selection<'_>,
+    ) -> Result<Option<Loaded>, StoreError> {
         self.store.load(session, fields)
     }
 
-    fn commit<'a>(&'a self, commit: &'a Commit) -> BoxFuture<'a, Result<Outcome, StoreError>> {
+    async fn commit(&self, commit: &Commit) -> Result<Outcome, StoreError> {
         Box::pin(commit_in_steps(self, commit))
     }
 
-    fn index<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-    ) -> BoxFuture<'a, Result<Listing, StoreError>> {
+    async fn list(&self, principal: &PrincipalKey) -> Result<Listing, StoreError> {
         Box::pin(self.step(self.store.index(principal)))
     }
 
-    fn forget<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-        entry: &'a ListEntry,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
+    async fn remove_stale(
+        &self,
+        principal: &PrincipalKey,
+        entry: &ListEntry,
+    ) -> Result<(), StoreError> {
         Box::pin(self.step(self.store.forget(principal, entry)))
     }
 
-    fn len(&self) -> BoxFuture<'_, Result<Count, StoreError>> {
+    async fn len(&self) -> Result<Count, StoreError> {
         self.store.len()
     }
 
-    fn sweep(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
+    async fn sweep(&self) -> Result<u64, StoreError> {
         self.store.sweep()
     }
 }
