@@ -49,7 +49,8 @@ impl Visitor {
             },
             changes,
         );
-        commit.timeouts = Some(Timeouts::new(Duration::from_secs(1800), Duration::from_secs(3600)).unwrap());
+        commit.timeouts =
+            Some(Timeouts::new(Duration::from_secs(1800), Duration::from_secs(3600)).unwrap());
         commit
     }
 
