@@ -9,7 +9,7 @@ mod memory {
 
     conformance!(
         ManualTime::new(|clock| { MemoryStore::builder().clock(clock).build() })
-            .with_atomic_index()
+            .with_atomic_lists()
     );
 }
 

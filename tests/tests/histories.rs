@@ -45,7 +45,7 @@ async fn memory() {
         let store = MemoryStore::builder().capacity(usize::MAX);
         store.clock(clock).build()
     };
-    check(ManualTime::new(memory).with_atomic_index(), 1).await;
+    check(ManualTime::new(memory).with_atomic_lists(), 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -14,7 +14,7 @@ fn check(defect: Defect, histories: usize) -> Result<usize, Counterexample> {
         .build()
         .unwrap();
     let harness = ManualTime::new(move |clock| DefectiveStore::new(defect, clock));
-    let harness = harness.with_atomic_index();
+    let harness = harness.with_atomic_lists();
     let checked = runtime.block_on(check_histories(harness, SEED, histories))?;
     Ok(checked.histories)
 }

@@ -2,8 +2,8 @@
 
 use super::check::Contract;
 use super::visitor::{
-    Kit, Visitor, add, conflict_at, field_is, merge, out_of_range, random_commit_id, range, remove,
-    renew, set, set_first, set_for, take, text, values,
+    Kit, Visitor, add, conflict_at, field_is, merge, out_of_range, previous_token,
+    random_commit_id, range, remove, renew, set, set_first, set_for, take, text, values,
 };
 use crate::store::{Action, Commit, FieldTtl, MergeOperation, Outcome, Rotation, Timeouts};
 
@@ -36,10 +36,7 @@ fn change_everything(kit: &Kit, visitor: &Visitor) -> Commit {
     let verifier = visitor.verifier;
     commit.action = Action::Update {
         verifier,
-        rotation: Some(Rotation {
-            verifier: kit.visitor().verifier,
-            grace: Some(kit.long()),
-        }),
+        rotation: Some(Rotation::new(kit.visitor().verifier, Some(kit.long()))),
     };
     commit.timeouts = Some(Timeouts {
         idle: None,
@@ -141,7 +138,7 @@ pub(super) async fn everything_changes_together(kit: Kit) {
     let header = loaded.header;
     kit.holds(
         "the token was rotated",
-        header.verifier != visitor.verifier && header.previous == Some(visitor.verifier),
+        header.verifier != visitor.verifier && previous_token(&header) == Some(visitor.verifier),
     );
     kit.equal("`idle`", header.idle, None);
     kit.equal("`end`", header.end, None);

@@ -57,10 +57,7 @@ pub(super) async fn deadlines_are_told_if_and_only_if_asked(kit: Kit) {
             set("c", "3"),
         ])
         .await;
-    let unasked = |name| Selected {
-        name,
-        deadline: false,
-    };
+    let unasked = Selected::value;
     let selected = [
         select("a"),
         unasked("b"),

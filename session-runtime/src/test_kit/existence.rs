@@ -72,9 +72,9 @@ pub(super) async fn an_id_in_use_is_not_created_again(kit: Kit) {
     let visitor = kit.session([set("a", "first")]).await;
     let thief = kit.visitor_of(visitor.id);
     let creation = thief.creation([set("a", "second"), set("b", "second")]);
-    visitor.refuse(&creation, Outcome::Gone).await;
+    visitor.refuse(&creation, Outcome::IdTaken).await;
     let again = visitor.creation([set("a", "second")]);
-    visitor.refuse(&again, Outcome::Gone).await;
+    visitor.refuse(&again, Outcome::IdTaken).await;
     kit.holds(
         "a creation of an id in use leaves the verifier",
         visitor.expect(&[]).await.header.verifier == visitor.verifier,

@@ -2,7 +2,7 @@
 
 use super::check::Contract;
 use super::visitor::{
-    Kit, conflict_at, field_is, remove, select, set, set_first, set_for, take, text, values,
+    Kit, conflict_at, field_is, remove, set, set_first, set_for, take, text, values,
 };
 use crate::store::{FieldTtl, Selected};
 
@@ -166,9 +166,9 @@ pub(super) async fn a_load_may_name_hundreds_of_fields(kit: Kit) {
     for asks in [false, true] {
         let selected: Vec<_> = names
             .iter()
-            .map(|name| Selected {
-                deadline: asks,
-                ..select(name)
+            .map(|name| match asks {
+                true => Selected::with_deadline(name),
+                false => Selected::value(name),
             })
             .collect();
         let Some(loaded) = visitor.load_selected(&selected).await else {

@@ -2,7 +2,7 @@
 
 use super::check::Contract;
 use super::visitor::{Kit, set};
-use crate::store::{Count, Timeouts};
+use crate::store::{Count, SessionStore, Timeouts};
 
 pub(super) const CONTRACT: Contract = Contract("the contract of `len` and `sweep`");
 
@@ -10,7 +10,7 @@ pub(super) const CONTRACT: Contract = Contract("the contract of `len` and `sweep
 async fn exact_len(kit: &Kit) -> Option<u64> {
     match kit.store.len().await {
         Ok(Count::Exact(sessions)) => Some(sessions),
-        Ok(Count::Estimated(_)) => None,
+        Ok(Count::Estimated(_) | Count::Unknown) => None,
         Err(error) => kit.broken(format_args!("`len` failed: {error:?}")),
     }
 }

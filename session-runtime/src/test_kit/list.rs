@@ -151,9 +151,9 @@ macro_rules! __every_check {
                 a_removed_field_is_absent
                 the_first_write_wins
             }
-            index {
+            lists {
                 a_session_is_listed_and_taken_off
-                any_commit_can_change_the_index
+                any_commit_can_change_lists
                 principals_have_lists_of_their_own
                 a_session_can_have_several_principals
                 names_and_values_of_principals_do_not_run_together
@@ -163,13 +163,13 @@ macro_rules! __every_check {
                 a_refused_commit_lists_nothing
                 a_refused_commit_takes_nothing_off
                 an_entry_is_replaced_with_a_new_mark
-                only_the_same_mark_is_forgotten
-                what_has_arrived_since_is_not_forgotten
+                only_the_same_mark_is_removed_as_stale
+                what_has_arrived_since_is_not_removed_as_stale
                 an_entry_goes_when_its_time_is_over
                 an_entry_is_kept_anew_when_it_is_replaced
                 the_longest_time_to_keep_is_no_error
                 a_commit_that_arrives_twice_lists_once
-                a_late_repetition_leaves_the_index
+                a_late_repetition_leaves_the_lists
                 a_sign_in_that_arrives_far_too_late_unlists_nobody
                 a_limit_counts_other_sessions
                 a_reached_limit_changes_nothing
@@ -178,7 +178,7 @@ macro_rules! __every_check {
                 entries_that_went_make_room
                 simultaneous_commits_keep_the_limit
                 simultaneous_moves_keep_the_limit
-                who_is_forgotten_while_signing_in_is_gone_or_listed
+                a_sign_in_removed_as_stale_is_gone_or_listed
                 random_changes_leave_a_superset
             }
             housekeeping {
@@ -200,7 +200,7 @@ macro_rules! __every_check {
                 a_write_and_a_rotation_follow_each_other
             }
             sequences {
-                random_commits_do_what_a_record_does
+                random_commits_do_what_apply_does
             }
             histories {
                 concurrent_histories_are_linearizable

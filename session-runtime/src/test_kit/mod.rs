@@ -57,8 +57,8 @@ mod foreign_fields;
 mod guards;
 mod histories;
 mod housekeeping;
-mod index;
 mod list;
+mod lists;
 mod merges;
 mod once;
 mod races;
@@ -98,11 +98,11 @@ pub trait Harness: Send + Sync + 'static {
         None
     }
 
-    /// Whether a commit changes the index and its session in one step, at one moment, and every call
-    /// judges by the time of that moment. If not, random histories leave the index alone, because
+    /// Whether a commit changes lists and its session in one step, at one moment, and every call
+    /// judges by the time of that moment. If not, random histories leave lists alone, because
     /// between two steps there is something to see that no order explains, and take any time since a
     /// call began for the one that it judged by.
-    fn is_index_atomic(&self) -> bool {
+    fn are_lists_atomic(&self) -> bool {
         false
     }
 }
@@ -125,7 +125,7 @@ pub enum Pace {
 pub struct ManualTime<F> {
     clock: ManualClock,
     open: F,
-    is_index_atomic: bool,
+    are_lists_atomic: bool,
 }
 
 impl<S, F> ManualTime<F>
@@ -138,15 +138,15 @@ where
         Self {
             clock: ManualClock::new(),
             open,
-            is_index_atomic: false,
+            are_lists_atomic: false,
         }
     }
 
-    /// For a store whose commits change the index and a session in one step; see
-    /// [`Harness::is_index_atomic`].
+    /// For a store whose commits change lists and a session in one step; see
+    /// [`Harness::are_lists_atomic`].
     #[must_use]
-    pub fn with_atomic_index(mut self) -> Self {
-        self.is_index_atomic = true;
+    pub fn with_atomic_lists(mut self) -> Self {
+        self.are_lists_atomic = true;
         self
     }
 }
@@ -177,8 +177,8 @@ where
         Box::pin(async {})
     }
 
-    fn is_index_atomic(&self) -> bool {
-        self.is_index_atomic
+    fn are_lists_atomic(&self) -> bool {
+        self.are_lists_atomic
     }
 }
 

@@ -45,14 +45,14 @@ pub(super) fn is_applied(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Applied(_))
 }
 
-/// The one racer whose commit was applied, all others having been refused with `Gone`.
-fn only_winner(kit: &Kit, outcomes: &[Outcome]) -> usize {
+/// The one racer whose commit was applied, all others having been refused like this.
+fn only_winner(kit: &Kit, outcomes: &[Outcome], refused: Outcome) -> usize {
     let winners: Vec<_> = (0..outcomes.len())
         .filter(|&racer| is_applied(&outcomes[racer]))
         .collect();
     kit.equal("the number of racers who win", winners.len(), 1);
-    let losers = outcomes.iter().filter(|outcome| **outcome == Outcome::Gone);
-    let what = "the number of racers who find the session gone";
+    let losers = outcomes.iter().filter(|outcome| **outcome == refused);
+    let what = format_args!("the number of racers who are answered {refused:?}").to_string();
     kit.equal(what, losers.count(), outcomes.len() - 1);
     winners[0]
 }
@@ -116,7 +116,7 @@ pub(super) async fn one_of_two_rotations_wins(kit: Kit) {
             async move { visitor.send(&rotation).await }
         })
         .await;
-        let winner = only_winner(&kit, &outcomes);
+        let winner = only_winner(&kit, &outcomes, Outcome::Gone);
         let new = &rotations[winner].1;
         kit.holds(
             "the token is that of the rotation that was applied",
@@ -136,7 +136,7 @@ pub(super) async fn one_of_many_creations_wins(kit: Kit) {
             async move { visitor.send(&creation).await }
         })
         .await;
-        let winner = only_winner(&kit, &outcomes);
+        let winner = only_winner(&kit, &outcomes, Outcome::IdTaken);
         let loaded = visitors[winner].expect(&["a", "b"]).await;
         let expected = vec![text(winner.to_string()); 2];
         kit.equal("the fields", values(&loaded), expected);

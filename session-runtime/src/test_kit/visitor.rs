@@ -11,8 +11,8 @@ use super::check::Contract;
 use super::{Harness, Pace};
 use crate::clock::Timestamp;
 use crate::store::{
-    Action, Change, Commit, Condition, FieldTtl, IntegerRange, Loaded, MergeOperation, Outcome,
-    Rotation, Selected, SessionStore, StoredField, Timeouts,
+    Action, Change, Commit, Condition, FieldTtl, Header, IntegerRange, Loaded, MergeOperation,
+    Outcome, Rotation, Selected, Selection, SessionStore, StoredField, Timeouts,
 };
 use crate::token::{CommitId, SessionId, Verifier};
 
@@ -172,7 +172,10 @@ impl Visitor {
     /// Creates the session, with long timeouts.
     pub(super) fn creation(&self, changes: impl IntoIterator<Item = Change>) -> Commit {
         let verifier = self.verifier;
-        let mut commit = self.commit(Action::Create { verifier });
+        let mut commit = self.commit(Action::Create {
+            verifier,
+            link: None,
+        });
         commit.timeouts = Some(self.kit.long_timeouts());
         commit.changes.extend(changes);
         commit
@@ -212,10 +215,7 @@ impl Visitor {
         };
         let commit = self.commit(Action::Update {
             verifier: self.verifier,
-            rotation: Some(Rotation {
-                verifier: successor.verifier,
-                grace,
-            }),
+            rotation: Some(Rotation::new(successor.verifier, grace)),
         });
         (commit, successor)
     }
@@ -298,7 +298,8 @@ impl Visitor {
     }
 
     pub(super) async fn load_selected(&self, selected: &[Selected<'_>]) -> Option<Loaded> {
-        let loaded = match self.kit.store.load(&self.id, selected).await {
+        let selection = Selection::fields(selected);
+        let loaded = match self.kit.store.load(&self.id, &selection).await {
             Ok(loaded) => loaded,
             Err(error) => self.kit.broken(format_args!(
                 "the store failed instead of answering a load: {error:?}"
@@ -394,6 +395,11 @@ pub(super) fn random_commit_id() -> CommitId {
     CommitId::generate().expect("the system has random bytes")
 }
 
+/// The token before the present one, while its grace lasts.
+pub(super) fn previous_token(header: &Header) -> Option<Verifier> {
+    header.previous.map(|previous| previous.verifier)
+}
+
 /// The values of the fields that were asked for.
 pub(super) fn values(loaded: &Loaded) -> Vec<Option<Bytes>> {
     let value = |field: &Option<StoredField>| Some(field.as_ref()?.value.clone());
@@ -406,10 +412,7 @@ pub(super) fn text(value: impl AsRef<[u8]>) -> Option<Bytes> {
 
 /// A field and its deadline.
 pub(super) fn select(name: &str) -> Selected<'_> {
-    Selected {
-        name,
-        deadline: true,
-    }
+    Selected::with_deadline(name)
 }
 
 pub(super) fn set(name: &str, value: impl AsRef<[u8]>) -> Change {
@@ -454,6 +457,7 @@ pub(super) fn renew(name: &str, ttl: Duration) -> Change {
     Change::Renew {
         name: name.to_owned().into(),
         ttl,
+        restore: None,
     }
 }
 

@@ -22,7 +22,7 @@ fn number(variable: &str) -> Option<u64> {
 
 fn harness() -> Arc<dyn Harness> {
     let memory = ManualTime::new(|clock| MemoryStore::builder().clock(clock).build());
-    Arc::new(memory.with_atomic_index())
+    Arc::new(memory.with_atomic_lists())
 }
 
 /// Runs a program's tasks as threads of the scheduler.

@@ -27,7 +27,7 @@ use super::check::Contract;
 use super::visitor::Kit;
 use super::{Harness, Pace};
 use crate::clock::Timestamp;
-use crate::store::{Action, Commit, SessionStore, Timeouts};
+use crate::store::{Action, Commit, Selection, SessionStore, Timeouts};
 use crate::token::{CommitId, SessionId, Verifier};
 
 pub(super) const CONTRACT: Contract = Contract("linearizability");
@@ -115,7 +115,7 @@ impl Interleaved {
     ) -> Self {
         let laboratory = Laboratory::new(store, harness).await;
         let program = laboratory.program(seed);
-        let start = now(&*laboratory.store, &laboratory.clock).await;
+        let start = now(&laboratory.store, &laboratory.clock).await;
         let run = Run::new(laboratory.store, laboratory.harness, &program);
         run.task(0).await;
         Self {
@@ -151,7 +151,7 @@ struct Laboratory {
 
 impl Laboratory {
     async fn new(store: Arc<dyn SessionStore>, harness: Arc<dyn Harness>) -> Self {
-        let clock = create_clock(&*store).await;
+        let clock = create_clock(&store).await;
         Self {
             store,
             harness,
@@ -178,16 +178,16 @@ impl Laboratory {
 
     fn program(&self, seed: u64) -> Program {
         let mut random = Rng::with_seed(seed);
-        let has_index = self.harness.is_index_atomic();
+        let has_lists = self.harness.are_lists_atomic();
         let (unit, can_pass) = match self.harness.pace() {
             Pace::Manual => (Duration::from_millis(250), true),
             Pace::Real { unit } => (unit * 10_000, false),
         };
-        Author::new(&mut random, unit, can_pass, has_index).write()
+        Author::new(&mut random, unit, can_pass, has_lists).write()
     }
 
     async fn run(&self, program: &Program) -> History {
-        let start = now(&*self.store, &self.clock).await;
+        let start = now(&self.store, &self.clock).await;
         let run = Run::new(self.store.clone(), self.harness.clone(), program);
         let run = Arc::new(run);
         run.task(0).await;
@@ -237,12 +237,19 @@ impl Laboratory {
 }
 
 /// A session that never ends, to ask the store for its time.
-async fn create_clock(store: &dyn SessionStore) -> SessionId {
+async fn create_clock(store: &Arc<dyn SessionStore>) -> SessionId {
     let random = "the system has random bytes";
     let session = SessionId::generate().expect(random);
     let verifier = Verifier::from_bytes([0; 32]);
     let id = CommitId::generate().expect(random);
-    let mut creation = Commit::new(session, id, Action::Create { verifier });
+    let mut creation = Commit::new(
+        session,
+        id,
+        Action::Create {
+            verifier,
+            link: None,
+        },
+    );
     creation.timeouts = Some(Timeouts {
         idle: None,
         lifetime: None,
@@ -252,8 +259,8 @@ async fn create_clock(store: &dyn SessionStore) -> SessionId {
     session
 }
 
-async fn now(store: &dyn SessionStore, clock: &SessionId) -> Timestamp {
-    let loaded = store.load(clock, &[]).await;
+async fn now(store: &Arc<dyn SessionStore>, clock: &SessionId) -> Timestamp {
+    let loaded = store.load(clock, &Selection::default()).await;
     let loaded = loaded.expect("the store answers");
     loaded.expect("a session without timeouts does not end").now
 }

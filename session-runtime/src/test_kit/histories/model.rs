@@ -13,10 +13,10 @@ use bytes::Bytes;
 
 use crate::clock::Timestamp;
 use crate::store::{
-    Action, Change, Commit, Condition, FieldName, FieldTtl, IntegerRange, ListChange, Loaded,
-    MergeOperation, Outcome, PrincipalKey,
+    Action, Change, Commit, Condition, Credential, FieldName, FieldTtl, IntegerRange, ListChange,
+    Loaded, MergeOperation, Outcome, PrincipalKey,
 };
-use crate::token::{CommitId, SessionId};
+use crate::token::{CommitId, SessionId, Verifier};
 
 /// How many commits a store has to remember; it may remember more.
 const REMEMBERED: usize = 8;
@@ -36,7 +36,8 @@ pub(super) struct Model {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Session {
     verifier: [u8; 32],
-    previous: Option<([u8; 32], Timestamp)>,
+    previous: Kept,
+    link: Kept,
     created: Timestamp,
     rotated: Timestamp,
     seen: Timestamp,
@@ -44,11 +45,27 @@ struct Session {
     end: Option<Timestamp>,
     persistent: Option<bool>,
     label: Option<String>,
+    principals: BTreeMap<FieldName, PrincipalKey>,
     fields: BTreeMap<FieldName, Field>,
     /// Every commit that changed more than `seen`, oldest first.
     commits: Vec<CommitId>,
     /// Every value that was taken, oldest first.
     taken: Vec<Taken>,
+}
+
+/// A second credential and when it stops opening the session.
+type Kept = Option<([u8; 32], Timestamp)>;
+
+fn live(kept: Kept, now: Timestamp) -> Kept {
+    kept.filter(|(_, until)| now < *until)
+}
+
+/// Which credential a commit shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Previous,
+    /// The present token or the link.
+    Other,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -133,10 +150,26 @@ impl Model {
             (Some(one), Some(other)) => same(one, other),
             (one, other) => one.is_none() && other.is_none(),
         };
-        let previous = |now| session.previous(now).copied();
-        let found_previous = header.previous.map(|previous| *previous.as_bytes());
+        let same_credential = |found: Option<Credential>, expected: Kept| {
+            let found = found.map(|found| (*found.verifier.as_bytes(), found.until));
+            [now, present]
+                .into_iter()
+                .any(|now| match (found, live(expected, now)) {
+                    (Some(found), Some(expected)) => {
+                        found.0 == expected.0 && same(found.1, expected.1)
+                    }
+                    (found, expected) => found.is_none() && expected.is_none(),
+                })
+        };
+        let found_principals = header.principals.iter();
+        let found_principals: BTreeMap<_, _> = found_principals
+            .map(|principal| (principal.field.clone(), principal.key))
+            .collect();
         header.verifier.as_bytes() == &session.verifier
-            && (found_previous == previous(now) || found_previous == previous(present))
+            && same_credential(header.previous, session.previous)
+            && same_credential(header.link, session.link)
+            && header.principals.len() == session.principals.len()
+            && found_principals == session.principals
             && same(header.created, session.created)
             && same(header.rotated, session.rotated)
             && same(header.seen, session.seen)
@@ -200,7 +233,7 @@ impl Model {
                 self.forget(&commit.session);
                 applied(nothing())
             }
-            Action::Create { verifier } => {
+            Action::Create { verifier, .. } => {
                 let mut created = Session::new(*verifier.as_bytes(), now);
                 match created.change(commit, now) {
                     Ok(values) => {
@@ -236,19 +269,21 @@ impl Model {
     fn refusal_by_session(&self, commit: &Commit, now: Timestamp) -> Option<Outcome> {
         let session = self.session(&commit.session, now);
         let is_admitted = match &commit.action {
-            Action::Create { .. } => session.is_none(),
-            Action::Update {
-                verifier,
-                rotation: Some(_),
-            } => session.is_some_and(|session| session.verifier == *verifier.as_bytes()),
-            Action::Update {
-                verifier,
-                rotation: None,
-            }
-            | Action::Destroy { verifier } => session.is_some_and(|session| {
-                session.verifier == *verifier.as_bytes()
-                    || session.previous(now) == Some(verifier.as_bytes())
+            Action::Create { .. } if session.is_some() => return Some(Outcome::IdTaken),
+            Action::Create { .. } => true,
+            Action::Update { verifier, rotation } => session.is_some_and(|session| {
+                let shown = session.shown(verifier, now);
+                match rotation {
+                    // The previous token does not replace the one that replaced it.
+                    Some(rotation) if !rotation.from_previous => {
+                        shown.is_some_and(|shown| shown != Shown::Previous)
+                    }
+                    _ => shown.is_some(),
+                }
             }),
+            Action::Destroy { verifier } => {
+                session.is_some_and(|session| session.shown(verifier, now).is_some())
+            }
             Action::Revoke => session.is_some(),
         };
         if !is_admitted {
@@ -272,13 +307,20 @@ impl Model {
                         return Some(Outcome::Conflict { field: None });
                     }
                 }
+                Condition::Principal { field, principal } => {
+                    let named = session.and_then(|session| session.principals.get(field));
+                    if named != Some(principal) {
+                        let field = Some(field.clone());
+                        return Some(Outcome::Conflict { field });
+                    }
+                }
             }
         }
         None
     }
 
     fn refusal_by_limit(&self, commit: &Commit, now: Timestamp) -> Option<Outcome> {
-        for change in &commit.index {
+        for change in &commit.lists {
             if let ListChange::Add {
                 principal,
                 limit: Some(limit),
@@ -303,11 +345,11 @@ impl Model {
         now: Timestamp,
     ) -> bool {
         let limits = |change: &ListChange| matches!(change, ListChange::Add { principal, limit: Some(_), .. } if principal == named);
-        self.refusal_by_session(commit, now).is_none() && commit.index.iter().any(limits)
+        self.refusal_by_session(commit, now).is_none() && commit.lists.iter().any(limits)
     }
 
     fn change_lists(&mut self, commit: &Commit) {
-        for change in &commit.index {
+        for change in &commit.lists {
             let entry = (*change.principal(), commit.session);
             match change {
                 ListChange::Add { .. } => self.listed.insert(entry),
@@ -368,6 +410,7 @@ impl Session {
         Self {
             verifier,
             previous: None,
+            link: None,
             created: now,
             rotated: now,
             seen: now,
@@ -375,6 +418,7 @@ impl Session {
             end: None,
             persistent: None,
             label: None,
+            principals: BTreeMap::new(),
             fields: BTreeMap::new(),
             commits: Vec::new(),
             taken: Vec::new(),
@@ -394,19 +438,54 @@ impl Session {
         field.filter(|field| field.deadline.is_none_or(|deadline| now < deadline))
     }
 
-    fn previous(&self, now: Timestamp) -> Option<&[u8; 32]> {
-        let (verifier, until) = self.previous.as_ref()?;
-        (now < *until).then_some(verifier)
+    /// Which of its credentials opens the session. One that is both counts as the previous one.
+    fn shown(&self, verifier: &Verifier, now: Timestamp) -> Option<Shown> {
+        let is = |kept| live(kept, now).is_some_and(|(kept, _)| kept == *verifier.as_bytes());
+        if is(self.previous) {
+            return Some(Shown::Previous);
+        }
+        let is_other = self.verifier == *verifier.as_bytes() || is(self.link);
+        is_other.then_some(Shown::Other)
     }
 
     /// Applies everything, or says why nothing may be. A refusal leaves `self` half changed.
     fn change(&mut self, commit: &Commit, now: Timestamp) -> Result<Vec<Option<Bytes>>, Outcome> {
         let mut values = Vec::new();
-        for change in &commit.changes {
-            values.push(self.change_field(commit.id, change, now)?);
+        for (index, change) in commit.changes.iter().enumerate() {
+            values.push(match change {
+                Change::Bound { prefix, max, evict } => {
+                    let written = &commit.changes[..index];
+                    self.bound(prefix, *max, *evict, written, now)?;
+                    None
+                }
+                change => self.change_field(commit.id, change, now)?,
+            });
         }
         if commit.end_grace {
             self.previous = None;
+        }
+        if commit.close_link {
+            self.link = None;
+        }
+        if let Action::Create {
+            link: Some(link), ..
+        } = &commit.action
+        {
+            self.link = Some((*link.verifier.as_bytes(), now + link.keep));
+        }
+        for change in &commit.lists {
+            match change {
+                ListChange::Add {
+                    field, principal, ..
+                } => {
+                    self.principals.insert(field.clone(), *principal);
+                }
+                ListChange::Remove { field, principal } => {
+                    if self.principals.get(field) == Some(principal) {
+                        self.principals.remove(field);
+                    }
+                }
+            }
         }
         if let Action::Update {
             rotation: Some(rotation),
@@ -476,10 +555,17 @@ impl Session {
                 self.write(name, value.clone(), *ttl, now);
                 Ok(Some(value))
             }
-            Change::Renew { name, ttl } => {
+            Change::Renew { name, ttl, restore } => {
+                let ttl = Some(FieldTtl::restarting(*ttl));
                 if let Some(field) = self.field(name, now) {
                     let value = field.value.clone();
-                    self.write(name, value, Some(FieldTtl::restarting(*ttl)), now);
+                    self.write(name, value, ttl, now);
+                } else if let Some(restore) = restore {
+                    if restore.last_commit.as_ref() != self.commits.last() {
+                        let field = Some(name.clone());
+                        return Err(Outcome::Conflict { field });
+                    }
+                    self.write(name, restore.value.clone(), ttl, now);
                 }
                 Ok(None)
             }
@@ -496,6 +582,42 @@ impl Session {
                 }
                 Ok(value)
             }
+            Change::Bound { .. } => unreachable!("it changes several fields"),
+        }
+    }
+
+    /// Removes one field after the other until no more than `max` are left, or says that too many
+    /// would be.
+    fn bound(
+        &mut self,
+        prefix: &FieldName,
+        max: usize,
+        evict: bool,
+        before: &[Change],
+        now: Timestamp,
+    ) -> Result<(), Outcome> {
+        let is_written = |name: &FieldName| before.iter().any(|change| change.name() == name);
+        loop {
+            let names = self
+                .fields
+                .keys()
+                .filter(|name| name.starts_with(&**prefix));
+            let live = names.filter(|name| self.field(name, now).is_some());
+            let live: Vec<_> = live.cloned().collect();
+            if live.len() <= max {
+                return Ok(());
+            }
+            let spare = live.into_iter().filter(|name| evict && !is_written(name));
+            let ends = |name: &FieldName| {
+                self.fields[name]
+                    .deadline
+                    .map_or(u64::MAX, |at| at.as_millis())
+            };
+            let Some(first) = spare.min_by_key(|name| (ends(name), name.clone())) else {
+                let prefix = prefix.clone();
+                return Err(Outcome::TooMany { prefix });
+            };
+            self.fields.remove(&first);
         }
     }
 
@@ -515,13 +637,14 @@ pub(super) fn changes_more_than_seen(commit: &Commit) -> bool {
     let only_renews = commit
         .changes
         .iter()
-        .all(|change| matches!(change, Change::Renew { .. }));
+        .all(|change| matches!(change, Change::Renew { restore: None, .. }));
     let only_touches = matches!(commit.action, Action::Update { rotation: None, .. })
         && commit.timeouts.is_none()
         && commit.persistent.is_none()
         && commit.label.is_none()
-        && commit.index.is_empty()
-        && !commit.end_grace;
+        && commit.lists.is_empty()
+        && !commit.end_grace
+        && !commit.close_link;
     !(only_renews && only_touches)
 }
 

@@ -78,8 +78,8 @@ pub(super) struct Author<'a> {
     unit: Duration,
     /// Whether time can be let pass.
     can_pass: bool,
-    /// Whether the index is part of the program.
-    has_index: bool,
+    /// Whether lists are part of the program.
+    has_lists: bool,
     commits: Vec<Commit>,
     /// The token that each session probably has, or had when it was last heard of.
     tokens: [u8; SESSIONS as usize],
@@ -92,13 +92,13 @@ impl<'a> Author<'a> {
         random: &'a mut Rng,
         unit: Duration,
         can_pass: bool,
-        has_index: bool,
+        has_lists: bool,
     ) -> Self {
         Self {
             random,
             unit,
             can_pass,
-            has_index,
+            has_lists,
             commits: Vec::new(),
             tokens: [0; SESSIONS as usize],
             next_token: 1,
@@ -135,7 +135,7 @@ impl<'a> Author<'a> {
         let number = self.random.u8(0..sessions);
         match self.random.u8(0..100) {
             0..20 => Step::Load(session(number)),
-            20..25 if self.has_index => Step::List(principal(self.random.u8(0..PRINCIPALS))),
+            20..25 if self.has_lists => Step::List(principal(self.random.u8(0..PRINCIPALS))),
             // Only one task, because a test's clock need not be moved by two at once.
             25..35 if self.can_pass && task == 0 => Step::Pass(self.duration() / 2),
             35..45 if self.repeatable().next().is_some() => {
@@ -170,7 +170,13 @@ impl<'a> Author<'a> {
     fn creation(&mut self, number: u8) -> Commit {
         let token = self.new_token(number);
         let verifier = verifier(token);
-        let mut commit = self.bare(number, Action::Create { verifier });
+        let mut commit = self.bare(
+            number,
+            Action::Create {
+                verifier,
+                link: None,
+            },
+        );
         commit.timeouts = Some(self.timeouts());
         commit.changes = self.changes();
         commit
@@ -187,10 +193,9 @@ impl<'a> Author<'a> {
             1 => self.bare(number, Action::Destroy { verifier }),
             2 => self.bare(number, Action::Revoke),
             3..7 => {
-                let rotation = Some(Rotation {
-                    verifier: self::verifier(self.new_token(number)),
-                    grace: self.random.bool().then(|| self.duration()),
-                });
+                let successor = self::verifier(self.new_token(number));
+                let grace = self.random.bool().then(|| self.duration());
+                let rotation = Some(Rotation::new(successor, grace));
                 self.bare(number, Action::Update { verifier, rotation })
             }
             _ => {
@@ -211,8 +216,8 @@ impl<'a> Author<'a> {
             commit.label = Some(format!("label {}", self.commits.len()).into());
         }
         commit.end_grace = self.one_in(20);
-        if self.has_index && self.one_in(6) {
-            commit.index.push(self.index_change());
+        if self.has_lists && self.one_in(6) {
+            commit.lists.push(self.list_change());
         }
         if self.one_in(4) {
             commit.conditions.push(self.condition());
@@ -231,12 +236,14 @@ impl<'a> Author<'a> {
         token
     }
 
-    fn index_change(&mut self) -> ListChange {
+    fn list_change(&mut self) -> ListChange {
         let principal = principal(self.random.u8(0..PRINCIPALS));
+        let field = self.name().into();
         if self.one_in(3) {
-            return ListChange::Remove { principal };
+            return ListChange::Remove { field, principal };
         }
         ListChange::Add {
+            field,
             principal,
             keep: None,
             limit: self.random.bool().then(|| self.random.u32(1..=2)),
@@ -277,6 +284,7 @@ impl<'a> Author<'a> {
             6 => Change::Renew {
                 name,
                 ttl: self.duration(),
+                restore: None,
             },
             _ => self.merge(),
         }

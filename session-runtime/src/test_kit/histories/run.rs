@@ -1,6 +1,7 @@
 //! Runs a program on a store and writes down what was asked and answered, and when.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -10,7 +11,8 @@ use super::CONTRACT;
 use super::program::{NAMES, Program, Step, principals, sessions};
 use crate::clock::Timestamp;
 use crate::store::{
-    Commit, ListChange, Loaded, Outcome, PrincipalKey, Selected, SessionStore, StoreError,
+    Commit, Condition, ListChange, Loaded, Outcome, PrincipalKey, Selected, Selection,
+    SessionStore, StoreError,
 };
 use crate::test_kit::Harness;
 use crate::token::SessionId;
@@ -114,9 +116,14 @@ impl Names {
     fn put_into(&self, commit: &Commit) -> Commit {
         let mut commit = commit.clone();
         commit.session = self.of_session(commit.session);
-        for change in &mut commit.index {
-            let (ListChange::Add { principal, .. } | ListChange::Remove { principal }) = change;
+        for change in &mut commit.lists {
+            let (ListChange::Add { principal, .. } | ListChange::Remove { principal, .. }) = change;
             *principal = self.of_principal(*principal);
+        }
+        for condition in &mut commit.conditions {
+            if let Condition::Principal { principal, .. } = condition {
+                *principal = self.of_principal(*principal);
+            }
         }
         commit
     }
@@ -160,7 +167,7 @@ impl Run {
         for session in sessions() {
             self.take(0, Step::Load(session)).await;
         }
-        if self.harness.is_index_atomic() {
+        if self.harness.are_lists_atomic() {
             for principal in principals() {
                 self.take(0, Step::List(principal)).await;
             }
@@ -172,7 +179,7 @@ impl Run {
             calls,
             start,
             is_exact,
-            takes_time_early: !self.harness.is_index_atomic(),
+            takes_time_early: !self.harness.are_lists_atomic(),
         }
     }
 
@@ -184,7 +191,7 @@ impl Run {
                 Answer::Committed(commit, Some(self.own_outcome(expect(outcome))))
             }
             Step::Abandon(commit) => {
-                let mut future = self.store.commit(&self.commits[commit]);
+                let mut future = pin!(self.store.commit(&self.commits[commit]));
                 poll_fn(|context| {
                     let _ = future.as_mut().poll(context);
                     Poll::Ready(())
@@ -194,15 +201,14 @@ impl Run {
             }
             Step::Load(session) => {
                 let name = self.names.of_session(session);
-                let selected = NAMES.map(|name| Selected {
-                    name,
-                    deadline: true,
-                });
-                Answer::Loaded(session, expect(self.store.load(&name, &selected).await))
+                let selected = NAMES.map(Selected::with_deadline);
+                let selection = Selection::fields(&selected);
+                let loaded = expect(self.store.load(&name, &selection).await);
+                Answer::Loaded(session, loaded.map(|loaded| self.own_loaded(loaded)))
             }
             Step::List(principal) => {
                 let name = self.names.of_principal(principal);
-                let listed = expect(self.store.index(&name).await).entries;
+                let listed = expect(self.store.list(&name).await).entries;
                 let sessions = listed.iter().map(|entry| entry.session);
                 let own = sessions.map(|name| self.names.session_called(name));
                 Answer::Listed(principal, own.collect())
@@ -229,6 +235,13 @@ impl Run {
             },
             other => other,
         }
+    }
+
+    fn own_loaded(&self, mut loaded: Loaded) -> Loaded {
+        for principal in &mut loaded.header.principals {
+            principal.key = self.names.principal_called(principal.key);
+        }
+        loaded
     }
 
     fn event(&self) -> u64 {

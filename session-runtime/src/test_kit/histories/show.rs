@@ -66,7 +66,7 @@ fn describe_commit(commit: &Commit) -> String {
     let mut words = vec![format!("commit {}", of_commit(&commit.id))];
     let session = of_session(&commit.session);
     words.push(match &commit.action {
-        Action::Create { verifier } => {
+        Action::Create { verifier, .. } => {
             format!("creates session {session} with token {}", of(verifier))
         }
         Action::Update { verifier, rotation } => {
@@ -91,6 +91,9 @@ fn describe_commit(commit: &Commit) -> String {
             Condition::LastCommit(id) => {
                 format!("if the last commit is {:?}", id.as_ref().map(of_commit))
             }
+            Condition::Principal { field, principal } => {
+                format!("if {field} names principal {}", of_principal(principal))
+            }
         });
     }
     words.extend(commit.changes.iter().map(describe_change));
@@ -108,7 +111,7 @@ fn describe_commit(commit: &Commit) -> String {
             .map(|label| format!("label {label:?}")),
     );
     words.extend(commit.end_grace.then(|| "end of the grace".to_owned()));
-    for change in &commit.index {
+    for change in &commit.lists {
         let principal = of_principal(change.principal());
         words.push(match change {
             ListChange::Add { limit, .. } => format!("listed by {principal} (limit {limit:?})"),
@@ -151,8 +154,12 @@ fn describe_change(change: &Change) -> String {
             let until = until(ttl);
             format!("{name} {operation:?} {operand} (from {initial}, {range}){until}")
         }
-        Change::Renew { name, ttl } => format!("renew {name} for {ttl:?}"),
+        Change::Renew { name, ttl, .. } => format!("renew {name} for {ttl:?}"),
         Change::Take { name } => format!("take {name}"),
+        Change::Bound { prefix, max, evict } => {
+            let or = if *evict { "evicting" } else { "refusing" };
+            format!("at most {max} {prefix}*, {or} others")
+        }
     }
 }
 
@@ -173,12 +180,14 @@ fn describe_loaded(loaded: &Loaded) -> String {
         let value = field.map(|field| (&field.value, field.deadline.map(|at| at.as_millis())));
         format!("{name} = {value:?}")
     });
+    let principals = header.principals.iter();
+    let principals = principals.map(|one| format!("{} {}", one.field, of_principal(&one.key)));
     format!(
         "at {}: token {}, before {:?}, created {}, rotated {}, seen {}, idle {:?}, end {:?}, \
-         persistent {:?}, label {:?}, last commit {:?}, {}",
+         persistent {:?}, label {:?}, last commit {:?}, principals {:?}, {}",
         loaded.now,
         of(&header.verifier),
-        header.previous.as_ref().map(of),
+        header.previous.map(|previous| of(&previous.verifier)),
         header.created,
         header.rotated,
         header.seen,
@@ -187,6 +196,7 @@ fn describe_loaded(loaded: &Loaded) -> String {
         header.persistent,
         header.label,
         header.last_commit.as_ref().map(of_commit),
+        principals.collect::<Vec<_>>(),
         fields.collect::<Vec<_>>().join(", "),
     )
 }

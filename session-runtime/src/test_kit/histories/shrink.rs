@@ -63,9 +63,9 @@ fn simpler(commit: &Commit) -> Vec<Commit> {
             commit.conditions.remove(condition);
         });
     }
-    for change in 0..commit.index.len() {
+    for change in 0..commit.lists.len() {
         propose(&|commit| {
-            commit.index.remove(change);
+            commit.lists.remove(change);
         });
     }
     if commit.timeouts.is_some() && !matches!(commit.action, Action::Create { .. }) {

@@ -1,4 +1,4 @@
-//! The index of principals: a superset of the truth, with exact limits.
+//! Principals' lists: supersets of the truth, with exact limits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,18 +6,21 @@ use std::time::Duration;
 use super::check::Contract;
 use super::races::{is_applied, race};
 use super::visitor::{Kit, Visitor, conflict_at, field_is, merge, out_of_range, range, set};
-use crate::store::{Commit, ListChange, ListEntry, MergeOperation, Outcome, PrincipalKey};
+use crate::store::{
+    Commit, ListChange, ListEntry, MergeOperation, Outcome, PrincipalKey, SessionStore,
+};
 use crate::token::SessionId;
 
-pub(super) const CONTRACT: Contract = Contract("guarantee 9 (the index is a superset)");
+pub(super) const CONTRACT: Contract = Contract("guarantee 9 (a list is a superset)");
 
-/// Whoever this names in the field `owner`.
+/// The principal that this value of the field `owner` names.
 fn principal(name: &str) -> PrincipalKey {
     PrincipalKey::new("owner", name.as_bytes())
 }
 
 fn add_kept(name: &str, keep: Option<Duration>, limit: Option<u32>) -> ListChange {
     ListChange::Add {
+        field: "owner".into(),
         principal: principal(name),
         keep,
         limit,
@@ -33,7 +36,22 @@ fn add_within(kit: &Kit, name: &str, limit: u32) -> ListChange {
 }
 
 fn take_off(name: &str) -> ListChange {
+    take_off_as("owner", name)
+}
+
+/// Lists the session under the principal that another field than `owner` names.
+fn add_as(kit: &Kit, field: &str, name: &str) -> ListChange {
+    ListChange::Add {
+        field: field.to_owned().into(),
+        principal: principal(name),
+        keep: Some(kit.long()),
+        limit: None,
+    }
+}
+
+fn take_off_as(field: &str, name: &str) -> ListChange {
     ListChange::Remove {
+        field: field.to_owned().into(),
         principal: principal(name),
     }
 }
@@ -45,15 +63,17 @@ fn reached(name: &str) -> Outcome {
 }
 
 async fn entries(kit: &Kit, principal: &PrincipalKey) -> Vec<ListEntry> {
-    match kit.store.index(principal).await {
-        Ok(index) => index.entries,
+    match kit.store.list(principal).await {
+        Ok(listing) => listing.entries,
         Err(error) => kit.broken(format_args!("the store failed to list: {error:?}")),
     }
 }
 
-async fn forget(kit: &Kit, name: &str, entry: &ListEntry) {
-    if let Err(error) = kit.store.forget(&principal(name), entry).await {
-        kit.broken(format_args!("the store failed to forget: {error:?}"));
+async fn remove_stale(kit: &Kit, name: &str, entry: &ListEntry) {
+    if let Err(error) = kit.store.remove_stale(&principal(name), entry).await {
+        kit.broken(format_args!(
+            "the store failed to remove an entry: {error:?}"
+        ));
     }
 }
 
@@ -76,12 +96,12 @@ async fn signed_in(kit: &Kit, name: &str) -> Visitor {
 
 fn sign_in(kit: &Kit, visitor: &Visitor, name: &str) -> Commit {
     let mut creation = visitor.creation([set("owner", name)]);
-    creation.index.push(add(kit, name));
+    creation.lists.push(add(kit, name));
     creation
 }
 
-fn with(mut commit: Commit, index: impl IntoIterator<Item = ListChange>) -> Commit {
-    commit.index.extend(index);
+fn with(mut commit: Commit, lists: impl IntoIterator<Item = ListChange>) -> Commit {
+    commit.lists.extend(lists);
     commit
 }
 
@@ -97,8 +117,8 @@ pub(super) async fn a_session_is_listed_and_taken_off(kit: Kit) {
     kit.holds("the session has arrived", !entry.arriving);
     let loaded = visitor.expect(&[]).await;
     kit.same_moment("when it was added", entry.added, loaded.header.created);
-    match kit.store.index(&principal("7")).await {
-        Ok(index) => kit.same_moment("the store's time", index.now, loaded.now),
+    match kit.store.list(&principal("7")).await {
+        Ok(listing) => kit.same_moment("the store's time", listing.now, loaded.now),
         Err(error) => kit.broken(format_args!("the store failed to list: {error:?}")),
     }
 
@@ -107,7 +127,7 @@ pub(super) async fn a_session_is_listed_and_taken_off(kit: Kit) {
     visitor.expect_value("owner", "7").await;
 }
 
-pub(super) async fn any_commit_can_change_the_index(kit: Kit) {
+pub(super) async fn any_commit_can_change_lists(kit: Kit) {
     let visitor = kit.session([]).await;
     let update = with(visitor.update([set("owner", "7")]), [add(&kit, "7")]);
     visitor.apply(&update).await;
@@ -146,12 +166,12 @@ pub(super) async fn principals_have_lists_of_their_own(kit: Kit) {
 pub(super) async fn a_session_can_have_several_principals(kit: Kit) {
     let visitor = kit.visitor();
     let creation = sign_in(&kit, &visitor, "customer");
-    let creation = with(creation, [add(&kit, "clerk")]);
+    let creation = with(creation, [add_as(&kit, "clerk", "clerk")]);
     visitor.apply(&creation).await;
     expect_listed(&kit, "customer", &[&visitor]).await;
     expect_listed(&kit, "clerk", &[&visitor]).await;
     visitor
-        .apply(&with(visitor.touch(), [take_off("clerk")]))
+        .apply(&with(visitor.touch(), [take_off_as("clerk", "clerk")]))
         .await;
     expect_listed(&kit, "customer", &[&visitor]).await;
     expect_listed(&kit, "clerk", &[]).await;
@@ -186,6 +206,7 @@ pub(super) async fn names_and_values_of_principals_do_not_run_together(kit: Kit)
         let creation = with(
             visitor.creation([]),
             [ListChange::Add {
+                field: "owner".into(),
                 principal: *key,
                 keep: Some(kit.long()),
                 limit: Some(1),
@@ -229,7 +250,7 @@ pub(super) async fn the_end_of_a_session_takes_it_off(kit: Kit) {
     expect_listed(&kit, "7", &[&living]).await;
 }
 
-/// A commit that changes nothing but the index is no touch: it is remembered.
+/// A commit that changes nothing but a list is no touch: it is remembered.
 pub(super) async fn an_entry_needs_no_other_change(kit: Kit) {
     let visitor = kit.session([]).await;
     let commit = with(visitor.touch(), [add(&kit, "7")]);
@@ -247,7 +268,7 @@ async fn refused(kit: &Kit, visitor: &Visitor, name: &str) -> Vec<(Commit, Outco
     let all = [
         (stranger.update([set("owner", name)]), Outcome::Gone),
         (rotation, Outcome::Gone),
-        (stranger.creation([set("owner", name)]), Outcome::Gone),
+        (stranger.creation([set("owner", name)]), Outcome::IdTaken),
         (stranger.destruction(), Outcome::Gone),
         (
             visitor.update_if(field_is("absent", Some("1")), [set("owner", name)]),
@@ -301,7 +322,7 @@ pub(super) async fn an_entry_is_replaced_with_a_new_mark(kit: Kit) {
     kit.holds("another mark", second.mark != first.mark);
 }
 
-pub(super) async fn only_the_same_mark_is_forgotten(kit: Kit) {
+pub(super) async fn only_the_same_mark_is_removed_as_stale(kit: Kit) {
     let visitor = signed_in(&kit, "7").await;
     let other = signed_in(&kit, "7").await;
     let all = entries(&kit, &principal("7")).await;
@@ -316,26 +337,26 @@ pub(super) async fn only_the_same_mark_is_forgotten(kit: Kit) {
     visitor
         .apply(&with(visitor.touch(), [add(&kit, "7")]))
         .await;
-    forget(&kit, "7", &stale).await;
+    remove_stale(&kit, "7", &stale).await;
     expect_listed(&kit, "7", &[&visitor, &other]).await;
 
     // Another principal's entry of the same session and mark is another entry.
-    forget(&kit, "8", &of(&other)).await;
+    remove_stale(&kit, "8", &of(&other)).await;
     expect_listed(&kit, "7", &[&visitor, &other]).await;
-    forget(&kit, "7", &of(&other)).await;
+    remove_stale(&kit, "7", &of(&other)).await;
     expect_listed(&kit, "7", &[&visitor]).await;
-    forget(&kit, "7", &of(&other)).await;
+    remove_stale(&kit, "7", &of(&other)).await;
     expect_listed(&kit, "7", &[&visitor]).await;
     other.expect_value("owner", "7").await;
 }
 
 /// Whoever saw the session on its way knows nothing of the one that has arrived.
-pub(super) async fn what_has_arrived_since_is_not_forgotten(kit: Kit) {
+pub(super) async fn what_has_arrived_since_is_not_removed_as_stale(kit: Kit) {
     let visitor = signed_in(&kit, "7").await;
     let entry = entries(&kit, &principal("7")).await[0];
-    forget(&kit, "7", &entry.arriving()).await;
+    remove_stale(&kit, "7", &entry.arriving()).await;
     expect_listed(&kit, "7", &[&visitor]).await;
-    forget(&kit, "7", &entry).await;
+    remove_stale(&kit, "7", &entry).await;
     expect_listed(&kit, "7", &[]).await;
 }
 
@@ -388,7 +409,7 @@ pub(super) async fn the_longest_time_to_keep_is_no_error(kit: Kit) {
 pub(super) async fn a_commit_that_arrives_twice_lists_once(kit: Kit) {
     let visitor = kit.visitor();
     let mut creation = sign_in(&kit, &visitor, "7");
-    creation.index = vec![add_within(&kit, "7", 1)];
+    creation.lists = vec![add_within(&kit, "7", 1)];
     visitor.apply(&creation).await;
     visitor.apply(&creation).await;
     expect_listed(&kit, "7", &[&visitor]).await;
@@ -400,7 +421,7 @@ pub(super) async fn a_commit_that_arrives_twice_lists_once(kit: Kit) {
 }
 
 /// What the session is listed under now was changed by a later commit.
-pub(super) async fn a_late_repetition_leaves_the_index(kit: Kit) {
+pub(super) async fn a_late_repetition_leaves_the_lists(kit: Kit) {
     let visitor = signed_in(&kit, "a").await;
     let to_b = with(
         visitor.update([set("owner", "b")]),
@@ -463,7 +484,7 @@ pub(super) async fn a_reached_limit_changes_nothing(kit: Kit) {
         commit.changes = vec![set("owner", "7"), set("new", "1")];
         commit.label = Some("label".into());
         commit.persistent = Some(true);
-        commit.index = vec![take_off("8"), add_within(&kit, "7", 1)];
+        commit.lists = vec![take_off("8"), add_within(&kit, "7", 1)];
         visitor.refuse(&commit, reached("7")).await;
         expect_listed(&kit, "7", &[&holder]).await;
         expect_listed(&kit, "8", &[&visitor]).await;
@@ -473,7 +494,7 @@ pub(super) async fn a_reached_limit_changes_nothing(kit: Kit) {
 
     let newcomer = kit.visitor();
     let mut creation = newcomer.creation([set("owner", "7")]);
-    creation.index = vec![add_within(&kit, "7", 1)];
+    creation.lists = vec![add_within(&kit, "7", 1)];
     newcomer.refuse(&creation, reached("7")).await;
     newcomer.expect_gone().await;
     // A commit that was refused was not applied: it can be, once there is room.
@@ -489,13 +510,13 @@ pub(super) async fn a_dead_token_and_a_conflict_come_before_the_limit(kit: Kit) 
     let visitor = kit.session([]).await;
     let full = || add_within(&kit, "7", 1);
     let stranger = kit.visitor_of(visitor.id);
-    for commit in [
-        stranger.touch(),
-        stranger.rotation(None).0,
-        stranger.creation([]),
-        kit.visitor().touch(),
+    for (commit, outcome) in [
+        (stranger.touch(), Outcome::Gone),
+        (stranger.rotation(None).0, Outcome::Gone),
+        (stranger.creation([]), Outcome::IdTaken),
+        (kit.visitor().touch(), Outcome::Gone),
     ] {
-        visitor.refuse(&with(commit, [full()]), Outcome::Gone).await;
+        visitor.refuse(&with(commit, [full()]), outcome).await;
     }
     let commit = visitor.update_if(field_is("a", Some("1")), []);
     visitor
@@ -528,7 +549,7 @@ pub(super) async fn entries_that_went_make_room(kit: Kit) {
     first.refuse(&within(first), reached("7")).await;
 
     let entry = entries(&kit, &principal("7")).await[0];
-    forget(&kit, "7", &entry).await;
+    remove_stale(&kit, "7", &entry).await;
     first.apply(&within(first)).await;
     expect_listed(&kit, "7", &[first]).await;
 }
@@ -550,7 +571,7 @@ pub(super) async fn simultaneous_commits_keep_the_limit(kit: Kit) {
         let outcomes = race(100, |_| {
             let visitor = kit.visitor();
             let mut creation = visitor.creation([set("owner", &name)]);
-            creation.index = vec![add_within(&kit, &name, limit)];
+            creation.lists = vec![add_within(&kit, &name, limit)];
             async move { visitor.send(&creation).await }
         })
         .await;
@@ -570,7 +591,7 @@ pub(super) async fn simultaneous_moves_keep_the_limit(kit: Kit) {
         let visitor = visitors[racer].clone();
         let (mut rotation, _) = visitor.rotation(None);
         rotation.changes = vec![set("owner", "after")];
-        rotation.index = vec![take_off("before"), add_within(&kit, "after", 3)];
+        rotation.lists = vec![take_off("before"), add_within(&kit, "after", 3)];
         async move { visitor.send(&rotation).await }
     })
     .await;
@@ -591,7 +612,7 @@ pub(super) async fn simultaneous_moves_keep_the_limit(kit: Kit) {
 
 /// While others sign in, everything that is listed is forgotten and ended: whoever was answered
 /// `Applied` is listed or was ended, and whoever was forgotten on the way was answered `Gone`.
-pub(super) async fn who_is_forgotten_while_signing_in_is_gone_or_listed(kit: Kit) {
+pub(super) async fn a_sign_in_removed_as_stale_is_gone_or_listed(kit: Kit) {
     for round in 0..10 {
         let name = format!("round {round}");
         let visitors: Vec<_> = (0..24).map(|_| kit.visitor()).collect();
@@ -601,7 +622,7 @@ pub(super) async fn who_is_forgotten_while_signing_in_is_gone_or_listed(kit: Kit
             async move {
                 let Some(visitor) = visitor else {
                     for entry in entries(&kit, &principal(&name)).await {
-                        forget(&kit, &name, &entry).await;
+                        remove_stale(&kit, &name, &entry).await;
                         let ended = kit.visitor_of(entry.session);
                         ended.send(&ended.revocation()).await;
                     }
@@ -661,9 +682,9 @@ pub(super) async fn random_changes_leave_a_superset(kit: Kit) {
             _ => {
                 let (mut rotation, successor) = visitor.rotation(None);
                 rotation.changes = vec![set("owner", next)];
-                rotation.index.extend(off.filter(|_| owner != Some(next)));
+                rotation.lists.extend(off.filter(|_| owner != Some(next)));
                 let limit = random.bool().then(|| random.u32(1..5));
-                rotation.index.push(add_kept(next, Some(kit.long()), limit));
+                rotation.lists.push(add_kept(next, Some(kit.long()), limit));
                 if is_applied(&visitor.send(&rotation).await) {
                     visitors[chosen] = (successor, Some(next));
                 }
