@@ -186,8 +186,9 @@ pub(super) fn sweep_entries(root: &Root, shard: &str) -> Result<(), StoreError> 
 pub(super) fn sweep_leftovers(root: &Root) -> Result<(), StoreError> {
     let temporary = root.temporary()?;
     for name in temporary.names()? {
-        // A process that is still writing holds the lock.
-        if temporary.try_lock(&name)?.is_some() {
+        // A process that is still writing holds the lock. It is kept until the file is removed: a
+        // process that has just made one waits for it, and then sees that the file has gone.
+        if let Some(_lock) = temporary.try_lock(&name)? {
             temporary.remove_if_there(&name)?;
         }
     }
