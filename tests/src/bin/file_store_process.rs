@@ -169,13 +169,14 @@ async fn sign_in_and_out(store: Arc<FileStore>, mut random: Rng) {
         let (session, owner) = own.swap_remove(random.usize(..own.len()));
         let off = |mut commit: Commit| {
             let principal = PrincipalKey::new("owner", owner.as_bytes());
-            commit.index.push(ListChange::Remove { principal });
+            let field = "owner".into();
+            commit.lists.push(ListChange::Remove { field, principal });
             commit
         };
         let commit = match deed {
             3..=5 => {
                 let mut commit = off(update(session, [set("owner", chosen)]));
-                commit.index.extend(sign_in(session, chosen, None).index);
+                commit.lists.extend(sign_in(session, chosen, None).lists);
                 own.push((session, chosen));
                 commit
             }
