@@ -48,11 +48,43 @@ fn a_folder_with_other_files_is_refused_and_stays_as_it_is() {
 #[test]
 fn a_folder_of_a_later_layout_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    for marker in ["session-store 2\n", "something else\n", ""] {
+    for marker in [
+        "session-store 3\n",
+        "session-store 2",
+        "something else\n",
+        "",
+    ] {
         fs::write(folder.path().join(".session-store"), marker).unwrap();
         let error = FileStore::open(folder.path()).unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{marker:?}");
     }
+}
+
+#[test]
+fn a_folder_of_the_first_layout_is_refused_and_the_error_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(".session-store"), "session-store 1\n").unwrap();
+    let shard = folder.path().join("000");
+    let record = shard.join("000102030405060708090a0b0c0d0e0f");
+    fs::create_dir(&shard).unwrap();
+    fs::write(&record, include_bytes!("../corpus/golden/record-1")).unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+
+    let error = FileStore::open(folder.path()).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
+    let words = std::error::Error::source(&error).unwrap().to_string();
+    for said in [
+        "an earlier version",
+        "name a new folder, or remove this one",
+    ] {
+        assert!(words.contains(said), "{words}");
+    }
+    // Nothing in it has changed, so that the earlier program goes on.
+    assert_eq!(mode(folder.path()), 0o755);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    assert!(record.exists());
+    let marker = fs::read(folder.path().join(".session-store")).unwrap();
+    assert_eq!(marker, b"session-store 1\n");
 }
 
 #[test]
@@ -88,7 +120,7 @@ fn outside_a_runtime_a_call_is_an_error_and_no_panic() {
 
     let folder = tempfile::tempdir().unwrap();
     let store = FileStore::open(folder.path()).unwrap();
-    let mut len = store.len();
+    let mut len = Box::pin(store.len());
     match len.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Err(error)) => assert_eq!(error.kind(), StoreErrorKind::Misconfigured),
         other => panic!("{other:?}"),
@@ -288,7 +320,7 @@ async fn on_a_full_disk_nobody_signs_in_and_everybody_can_sign_out() {
     let filler = disk.fill();
 
     let mut joining = update(visitor, [set("owner", "7")]);
-    joining.index = sign_in(visitor, "7", None).index;
+    joining.lists = sign_in(visitor, "7", None).lists;
     for commit in [joining.clone(), sign_in(id(), "7", None)] {
         let error = store.commit(&commit).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Full);
@@ -296,12 +328,13 @@ async fn on_a_full_disk_nobody_signs_in_and_everybody_can_sign_out() {
     assert_eq!(value(&store, &visitor, "owner").await, None);
     assert_eq!(listed_under(&store, "7").await, [leaving].into());
 
-    // The record goes, and where there is no room for a shorter list, its entry is one too many.
+    // Signing out needs no room, neither for the record nor for the list.
     let mut end = destroy(leaving);
-    let principal = PrincipalKey::new("owner", b"7");
-    end.index.push(ListChange::Remove { principal });
+    let (field, principal) = ("owner".into(), PrincipalKey::new("owner", b"7"));
+    end.lists.push(ListChange::Remove { field, principal });
     apply(&store, &end).await;
     assert!(load(&store, &leaving, &[]).await.unwrap().is_none());
+    assert_eq!(listed_under(&store, "7").await, [].into());
 
     fs::remove_file(filler).unwrap();
     apply(&store, &joining).await;

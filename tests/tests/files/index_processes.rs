@@ -1,4 +1,4 @@
-//! The index of `FileStore` in several processes: killed in the middle of sign-ins, and all at once.
+//! Principals' lists of `FileStore` in several processes: killed in the middle of sign-ins, and all at once.
 
 // Also outside the functions that clippy takes for tests.
 #![allow(clippy::unwrap_used)]
@@ -172,18 +172,18 @@ async fn revocations_and_sweeps_race_with_sign_ins_in_other_processes() {
     assert!(holders.values().all(BTreeSet::is_empty), "{holders:?}");
 }
 
-/// As the session layer does it: what is the owner's is ended, and what is stale is forgotten.
+/// As the session layer does it: what is the owner's is ended, and what is stale is removed.
 async fn end_all(store: &FileStore, owner: &'static str) -> usize {
     let principal = PrincipalKey::new("owner", owner.as_bytes());
     let mut ended = 0;
-    for entry in store.index(&principal).await.unwrap().entries {
+    for entry in store.list(&principal).await.unwrap().entries {
         let loaded = load(store, &entry.session, &["owner"]).await.unwrap();
         let holds = loaded.is_some_and(|loaded| {
             let field = loaded.fields[0].as_ref();
             field.is_some_and(|field| field.value == owner)
         });
         if !holds {
-            store.forget(&principal, &entry).await.unwrap();
+            store.remove_stale(&principal, &entry).await.unwrap();
             continue;
         }
         let mut revocation = commit(entry.session, Action::Revoke);
@@ -191,7 +191,10 @@ async fn end_all(store: &FileStore, owner: &'static str) -> usize {
             name: "owner".into(),
             value: Some(owner.into()),
         });
-        revocation.index.push(ListChange::Remove { principal });
+        let field = "owner".into();
+        revocation
+            .lists
+            .push(ListChange::Remove { field, principal });
         let outcome = store.commit(&revocation).await.unwrap();
         ended += usize::from(matches!(outcome, Outcome::Applied(_)));
     }

@@ -1,28 +1,29 @@
 //! Sessions in files, one each, that survive a restart and need no server.
 //!
-//! 1. What a commit means is [`Record`](super::Record)'s business, and how a record is written is
-//!    `format`'s. `records` reads, changes and writes one record; `lists` does the same for the
-//!    lists of principals, written as `list` says; `root` knows the folder as a whole; `folder`
-//!    holds the rules for locks and names; `sweep` removes what has ended.
+//! 1. What a commit means is [`Commit::apply`]'s business, and how a record is written is
+//!    [`Record::to_bytes`](super::Record::to_bytes)'s. `commit` holds locks and orders what is
+//!    written; `records` reads and writes records, `entries` the lists of principals; `sweep`
+//!    removes what has ended; `root` knows the folder as a whole, and `folder` has the rules for
+//!    locks and names.
 //! 2. All of these block. This module hands their work to Tokio's blocking threads, no more than
 //!    the store's concurrency at a time.
-//! 3. Commits of one session wait for each other in `turns` before they get a thread, and between
-//!    processes at the lock of the record's file. The same holds for calls that need the lists of
-//!    one folder. Whoever needs several turns waits for lists, in the order of their folders, then
-//!    for the session, then for a thread; the locks are taken in the same order.
+//! 3. Commits of one session wait for each other in a [`KeyedMutex`] before they get a thread, and
+//!    between processes at the lock of the record's file. The same holds for calls that need the
+//!    lists of one folder. A call that needs several locks waits for lists, in the order of their
+//!    folders, then for the session, then for a thread; the files are locked in the same order.
 //! 4. Once handed over, work runs to its end, even if the future that waits for it is dropped.
 
+mod commit;
+mod durability;
+mod entries;
 mod error;
 mod folder;
-mod format;
-mod list;
-mod lists;
+mod keyed_mutex;
 mod name;
 mod new_file;
 mod records;
 mod root;
 mod sweep;
-mod turns;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -30,17 +31,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_core::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use self::name::ListName;
-use self::records::Records;
+pub use self::durability::Durability;
+use self::keyed_mutex::{KeyedGuard, KeyedMutex};
+use self::name::PrincipalName;
+use self::root::Root;
 use self::sweep::BackgroundSweep;
-use self::turns::{Turn, Turns};
 use super::{
-    Commit, Count, IndexChange, IndexEntries, IndexEntry, Loaded, Outcome, PrincipalKey, Selected,
-    SessionStore, StoreError, StoreErrorKind,
+    Commit, Count, ListEntry, Listing, Loaded, Outcome, PrincipalKey, Selection, SessionStore,
+    StoreError, StoreErrorKind,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::token::SessionId;
@@ -136,25 +137,12 @@ pub struct FileStore {
 }
 
 struct Shared {
-    records: Records,
-    /// At the lists of one folder.
-    list_turns: Turns<String>,
-    session_turns: Turns<SessionId>,
+    root: Root,
+    /// By the folder that the lists are in.
+    lists: KeyedMutex<String>,
+    sessions: KeyedMutex<SessionId>,
     threads: Arc<Semaphore>,
     background: BackgroundSweep,
-}
-
-/// What a commit that was answered survives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Durability {
-    /// The end of the process, however it ends. After a power cut or a crash of the system the last
-    /// seconds may be missing, logouts among them, and a record written in them may be damaged. A
-    /// session whose visitor signed in during them may be there and not be listed.
-    #[default]
-    ProcessCrash,
-    /// A power cut as well. Each commit waits until the disk has the file and its name.
-    PowerLoss,
 }
 
 impl FileStore {
@@ -182,7 +170,7 @@ impl FileStore {
     /// Does work on a blocking thread once one of ours is free.
     async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Records) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&Root) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let runtime = runtime()?;
         let permit = Arc::clone(&self.shared.threads)
@@ -192,7 +180,7 @@ impl FileStore {
         let shared = Arc::clone(&self.shared);
         let work = runtime.spawn_blocking(move || {
             let _permit = permit;
-            work(&shared.records)
+            work(&shared.root)
         });
         work.await.unwrap_or_else(|error| {
             // A runtime that is shutting down does not begin the work. A panic is no source: its
@@ -205,32 +193,29 @@ impl FileStore {
         })
     }
 
-    /// Waits for the lists of these principals.
-    async fn turns_at_lists(
-        &self,
-        principals: impl Iterator<Item = &PrincipalKey>,
-    ) -> Vec<Turn<String>> {
-        let shard = |principal| ListName::of(principal).shard().to_owned();
+    /// Locks the lists of these principals within this process.
+    async fn lock_lists(&self, principals: &[PrincipalKey]) -> Vec<KeyedGuard<String>> {
+        let shard = |principal| PrincipalName::of(principal).shard().to_owned();
         // In order, so that two that wait for the same ones do not wait for each other.
-        let shards: BTreeSet<String> = principals.map(shard).collect();
-        let mut turns = Vec::with_capacity(shards.len());
+        let shards: BTreeSet<String> = principals.iter().map(shard).collect();
+        let mut guards = Vec::with_capacity(shards.len());
         for shard in shards {
-            turns.push(self.shared.list_turns.wait_for(shard).await);
+            guards.push(self.shared.lists.lock(shard).await);
         }
-        turns
+        guards
     }
 
     /// Adds up what `work` answers for each folder that `shards` names.
     async fn sum_over_shards(
         &self,
-        shards: fn(&Records) -> Result<Vec<String>, StoreError>,
-        work: fn(&Records, &str) -> Result<u64, StoreError>,
+        shards: fn(&Root) -> Result<Vec<String>, StoreError>,
+        work: fn(&Root, &str) -> Result<u64, StoreError>,
     ) -> Result<u64, StoreError> {
         let shards = self.blocking(shards).await?;
         let mut sum = 0;
         for some in shards.chunks(SHARDS_PER_CALL) {
             let some = some.to_vec();
-            let add = move |records: &Records| some.iter().map(|shard| work(records, shard)).sum();
+            let add = move |root: &Root| some.iter().map(|shard| work(root, shard)).sum();
             sum += self.blocking::<u64>(add).await?;
         }
         Ok(sum)
@@ -239,107 +224,87 @@ impl FileStore {
     /// Starts a step of the background sweep if one is due, and does not wait for it.
     fn sweep_in_background(&self) {
         let Ok(runtime) = runtime() else { return };
-        let Some(permit) = self.shared.background.due(self.shared.records.now()) else {
+        let Some(permit) = self.shared.background.due(self.shared.root.now()) else {
             return;
         };
         let shared = Arc::clone(&self.shared);
         runtime.spawn_blocking(move || {
             let _permit = permit;
-            shared.background.step(&shared.records);
+            shared.background.step(&shared.root);
         });
     }
 }
 
 impl SessionStore for FileStore {
-    fn load<'a>(
-        &'a self,
-        session: &'a SessionId,
-        fields: &'a [Selected<'a>],
-    ) -> BoxFuture<'a, Result<Option<Loaded>, StoreError>> {
-        let session = *session;
-        Box::pin(async move {
-            let (record, now) = self
-                .blocking(move |records| records.load_in_time(&session))
-                .await?;
-            Ok(record.and_then(|record| record.load(&session, fields, now)))
-        })
+    async fn load(
+        &self,
+        session: &SessionId,
+        selection: &Selection<'_>,
+    ) -> Result<Option<Loaded>, StoreError> {
+        let id = *session;
+        let (record, now) = self.blocking(move |root| records::load(root, &id)).await?;
+        Ok(record.and_then(|record| record.load(selection, now)))
     }
 
-    fn commit<'a>(&'a self, commit: &'a Commit) -> BoxFuture<'a, Result<Outcome, StoreError>> {
-        Box::pin(async move {
-            let principals = commit.index.iter().map(IndexChange::principal);
-            let at_lists = self.turns_at_lists(principals).await;
-            let at_session = self.shared.session_turns.wait_for(commit.session).await;
-            let commit = commit.clone();
-            let outcome = self
-                .blocking(move |records| {
-                    let _turns = (at_lists, at_session);
-                    records.commit(&commit)
-                })
-                .await;
-            self.sweep_in_background();
-            outcome
-        })
-    }
-
-    fn index<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-    ) -> BoxFuture<'a, Result<IndexEntries, StoreError>> {
-        Box::pin(async move {
-            let turns = self.turns_at_lists(std::iter::once(principal)).await;
-            let principal = *principal;
-            self.blocking(move |records| {
-                let _turns = turns;
-                records.index(&principal)
+    async fn commit(&self, commit: &Commit) -> Result<Outcome, StoreError> {
+        let lists = self.lock_lists(&commit.principals()).await;
+        let session = self.shared.sessions.lock(commit.session).await;
+        let commit = commit.clone();
+        let outcome = self
+            .blocking(move |root| {
+                let _guards = (lists, session);
+                commit::commit(root, &commit)
             })
-            .await
-        })
+            .await;
+        self.sweep_in_background();
+        outcome
     }
 
-    fn forget<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-        entry: &'a IndexEntry,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move {
-            let turns = self.turns_at_lists(std::iter::once(principal)).await;
-            let (principal, entry) = (*principal, *entry);
-            self.blocking(move |records| {
-                let _turns = turns;
-                records.forget(&principal, &entry)
-            })
-            .await
+    async fn list(&self, principal: &PrincipalKey) -> Result<Listing, StoreError> {
+        let guards = self.lock_lists(&[*principal]).await;
+        let principal = *principal;
+        self.blocking(move |root| {
+            let _guards = guards;
+            entries::list(root, &principal)
         })
+        .await
     }
 
-    fn len(&self) -> BoxFuture<'_, Result<Count, StoreError>> {
-        Box::pin(async move {
-            let shards = |records: &Records| records.root().shards();
-            let records = self.sum_over_shards(shards, Records::count_shard).await?;
-            Ok(Count::Exact(records))
+    async fn remove_stale(
+        &self,
+        principal: &PrincipalKey,
+        entry: &ListEntry,
+    ) -> Result<(), StoreError> {
+        let guards = self.lock_lists(&[*principal]).await;
+        let (principal, entry) = (*principal, *entry);
+        self.blocking(move |root| {
+            let _guards = guards;
+            entries::remove_stale(root, &principal, &entry)
         })
+        .await
     }
 
-    fn sweep(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
-        Box::pin(async move {
-            self.blocking(Records::sweep_leftovers).await?;
-            let shards = |records: &Records| records.root().shards();
-            let removed = self.sum_over_shards(shards, Records::sweep_shard).await?;
-            // After the records, so that their entries go in the same pass.
-            let shards = |records: &Records| records.root().index_shards();
-            let none = self.sum_over_shards(shards, |records, shard| {
-                records.sweep_lists(shard).map(|()| 0)
-            });
-            Ok(removed + none.await?)
-        })
+    async fn len(&self) -> Result<Count, StoreError> {
+        let records = self.sum_over_shards(Root::shards, sweep::count_records);
+        Ok(Count::Exact(records.await?))
+    }
+
+    async fn sweep(&self) -> Result<u64, StoreError> {
+        self.blocking(sweep::sweep_leftovers).await?;
+        let removed = self.sum_over_shards(Root::shards, sweep::sweep_records);
+        let removed = removed.await?;
+        // After the records, so that their entries go in the same pass.
+        let none = self.sum_over_shards(Root::index_shards, |root, shard| {
+            sweep::sweep_entries(root, shard).map(|()| 0)
+        });
+        Ok(removed + none.await?)
     }
 }
 
 impl fmt::Debug for FileStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileStore")
-            .field("folder", &self.shared.records.root().path())
+            .field("folder", &self.shared.root.path())
             .finish_non_exhaustive()
     }
 }
@@ -405,12 +370,13 @@ impl FileStoreBuilder {
     ///
     /// Fails when the folder cannot be made or used, and when it holds other files.
     pub fn open(self, folder: impl AsRef<Path>) -> Result<FileStore, StoreError> {
-        let records = Records::open(folder.as_ref(), self.durability, self.clock)?;
-        let background = BackgroundSweep::new(self.sweep_interval, records.now());
+        let root = Root::open(folder.as_ref(), self.durability, self.clock)?;
+        sweep::sweep_leftovers(&root)?;
+        let background = BackgroundSweep::new(self.sweep_interval, root.now());
         let shared = Shared {
-            records,
-            list_turns: Turns::default(),
-            session_turns: Turns::default(),
+            root,
+            lists: KeyedMutex::default(),
+            sessions: KeyedMutex::default(),
             threads: Arc::new(Semaphore::new(self.concurrency)),
             background,
         };

@@ -82,21 +82,26 @@ async fn a_file_larger_than_any_record_is_not_read_into_memory() {
 }
 
 #[tokio::test]
-async fn a_record_of_a_later_format_is_an_error_and_stays() {
+async fn a_record_of_another_format_is_an_error_in_words_and_stays() {
     /// With the check that belongs to it.
-    const LATER: &str = "session-record 2\nanything\n@check b7c2a5be539b2c4b\n";
-    let (fixture, session, file) = Fixture::with_session().await;
-    fs::write(&file, LATER).unwrap();
+    const LATER: &str = "session-record 3\nanything\n@check 7c7560b8764970f0\n";
+    let earlier = include_str!("../../corpus/golden/record-1");
+    for (content, format) in [(LATER, "format 3"), (earlier, "format 1")] {
+        let (fixture, session, file) = Fixture::with_session().await;
+        fs::write(&file, content).unwrap();
 
-    let error = load(&fixture.store, &session, &[]).await.unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Corrupt);
-    for commit in [update(session, []), create(session, []), destroy(session)] {
-        let error = fixture.store.commit(&commit).await.unwrap_err();
+        let error = load(&fixture.store, &session, &[]).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+        let words = std::error::Error::source(&error).unwrap().to_string();
+        assert!(words.contains(format), "{words}");
+        for commit in [update(session, []), create(session, []), destroy(session)] {
+            let error = fixture.store.commit(&commit).await.unwrap_err();
+            assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+        }
+        fixture.clock.advance(LIFETIME);
+        assert_eq!(fixture.store.sweep().await.unwrap(), 0);
+        assert_eq!(fs::read_to_string(&file).unwrap(), content);
     }
-    fixture.clock.advance(LIFETIME);
-    assert_eq!(fixture.store.sweep().await.unwrap(), 0);
-    assert_eq!(fs::read_to_string(&file).unwrap(), LATER);
 }
 
 #[tokio::test]
@@ -119,9 +124,13 @@ async fn links_folders_and_pipes_in_a_records_place_are_not_followed_and_stay() 
         fs::create_dir_all(place.parent().unwrap()).unwrap();
         plant(&place);
         assert!(fixture.is_absent(session).await);
-        for commit in [update(session, []), create(session, []), destroy(session)] {
+        for (commit, expected) in [
+            (update(session, []), Outcome::Gone),
+            (create(session, []), Outcome::IdTaken),
+            (destroy(session), Outcome::Gone),
+        ] {
             let outcome = fixture.store.commit(&commit).await.unwrap();
-            assert_eq!(outcome, Outcome::Gone);
+            assert_eq!(outcome, expected);
         }
         fixture.store.sweep().await.unwrap();
         assert!(place.symlink_metadata().is_ok());

@@ -81,10 +81,7 @@ async fn nothing_of_a_destroyed_session_stays() {
     let (fixture, session, file) = Fixture::with_session().await;
     let secret = set("shop.card", "4111-1111");
     apply(&fixture.store, &update(session, [secret])).await;
-    let rotation = Rotation {
-        verifier: verifier(),
-        grace: None,
-    };
+    let rotation = Rotation::new(verifier(), None);
     let rotate = Action::Update {
         verifier: verifier(),
         rotation: Some(rotation),

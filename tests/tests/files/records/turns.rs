@@ -52,7 +52,7 @@ async fn an_abandoned_commit_is_applied_as_a_whole_or_not_at_all() {
             tests::sessions::count("shop.echo"),
         ];
         let commit = update(session, changes);
-        let mut future = fixture.store.commit(&commit);
+        let mut future = Box::pin(fixture.store.commit(&commit));
         for _ in 0..random.usize(1..4) {
             let once = std::future::poll_fn(|context| {
                 Poll::Ready(future.as_mut().poll(context).is_ready())
