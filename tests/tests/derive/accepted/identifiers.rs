@@ -1,5 +1,12 @@
 //! Raw identifiers, and letters beyond ASCII.
 
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "what counts is that it compiles"
+)]
+
 use session_runtime::{Field, Session, SessionSchema};
 
 #[derive(Session)]
@@ -56,7 +63,7 @@ struct Tree<T> {
     value: Option<T>,
 }
 
-fn main() {
+pub(super) fn check() {
     assert_eq!(r#match::NAME, "match");
     assert_eq!(r#match::TYPE.name(), "match.type");
     assert_eq!(r#match::FN.name(), "match.fn");
@@ -64,6 +71,9 @@ fn main() {
     assert_eq!(r#match::_HIDDEN.name(), "match._hidden");
     assert_eq!(FromMacro::VISITS.name(), "from_macro.visits");
     let _: Field<Optional, Option<u8>, u8> = Optional::FIELD;
-    assert_eq!(Options::FIELDS[0].ttl, Some(std::time::Duration::from_secs(300)));
+    assert_eq!(
+        Options::FIELDS[0].ttl,
+        Some(std::time::Duration::from_secs(300))
+    );
     assert_eq!(Tree::<u8>::CHILDREN.name(), "tree.children");
 }

@@ -7,7 +7,6 @@
     unreachable_pub,
     unsafe_code,
     rust_2018_idioms,
-    future_incompatible,
     nonstandard_style,
     let_underscore,
     missing_debug_implementations,
@@ -48,7 +47,9 @@ struct Wrapped<T>(Option<T>);
 impl<T> Shop<T> {
     /// Uses the private fields.
     pub fn total(&self) -> u32 {
-        self.private + self.local.as_ref().map_or(0, |local| local.0) + u32::from(self.wrapped.0.is_some())
+        self.private
+            + self.local.as_ref().map_or(0, |local| local.0)
+            + u32::from(self.wrapped.0.is_some())
     }
 }
 
@@ -72,7 +73,7 @@ fn schema<S: SessionSchema>() -> &'static str {
     S::NAME
 }
 
-fn main() {
+pub(super) fn check() {
     assert_eq!(schema::<Shop<u8>>(), "shop");
     assert_eq!(schema::<private::Schema>(), "schema");
     assert_eq!(schema::<private::Empty>(), "empty");

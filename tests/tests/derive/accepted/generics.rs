@@ -1,5 +1,12 @@
 //! Bounds are asked of parameters that are stored, and of nothing else.
 
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "what counts is that it compiles"
+)]
+
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::marker::PhantomData;
@@ -73,7 +80,7 @@ fn by_bound<T: FieldValue + Default + Send + 'static>() {
     schema::<Wrapped<T>>();
 }
 
-fn main() {
+pub(super) fn check() {
     schema::<Cart<String>>();
     schema::<Bytes<3, u8>>();
     schema::<Counter<i64>>();

@@ -27,7 +27,7 @@ pub struct Shop<T> {
     list: Vec<T>,
 }
 
-fn main() {
+pub(super) fn check() {
     let shop: Option<Shop<u8>> = None;
     assert!(shop.is_none_or(|shop| shop.otp.is_none() && shop.list.is_empty()));
 }

@@ -1,5 +1,11 @@
 //! The expansion names everything in full, and looks nothing up where it stands.
 
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "what counts is that it compiles"
+)]
 #![no_implicit_prelude]
 
 #[derive(::session_runtime::Session)]
@@ -45,7 +51,7 @@ mod shadowed {
     }
 }
 
-fn main() {
+pub(super) fn check() {
     ::std::assert_eq!(Shop::FAILED.name(), "shop.failed");
     ::std::assert_eq!(shadowed::Shop::<u8>::FIELDS.name(), "shop.fields");
 }

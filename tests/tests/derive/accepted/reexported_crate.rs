@@ -1,5 +1,12 @@
 //! `crate = path` names the crate where another one re-exports it.
 
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "what counts is that it compiles"
+)]
+
 mod framework {
     pub mod sessions {
         pub use session_runtime::*;
@@ -7,7 +14,7 @@ mod framework {
 }
 
 #[derive(framework::sessions::Session)]
-#[session(crate = crate::framework::sessions, codec = framework::sessions::Json)]
+#[session(crate = crate::accepted::reexported_crate::framework::sessions, codec = framework::sessions::Json)]
 struct Reexported {
     #[session(ttl = "5m", merge = "add")]
     visits: u32,
@@ -20,7 +27,7 @@ struct Relative {
     visits: u32,
 }
 
-fn main() {
+pub(super) fn check() {
     assert_eq!(Reexported::NOTE.name(), "reexported.note");
     assert_eq!(Relative::VISITS.name(), "relative.visits");
 }

@@ -1,5 +1,12 @@
 //! Every option, alone and with others that it goes with.
 
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "what counts is that it compiles"
+)]
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -34,7 +41,7 @@ struct Shop {
     least: u8,
     #[session(merge = "first")]
     landed_on: Option<String>,
-    #[session(merge = "replace", sensitive,)]
+    #[session(merge = "replace", sensitive)]
     notes: std::option::Option<String>,
     #[session(default = Theme::Light)]
     theme: Theme,
@@ -52,7 +59,7 @@ struct Shop {
 #[derive(Session)]
 struct Empty {}
 
-fn main() {
+pub(super) fn check() {
     let _: Field<Shop, Option<Otp>, Otp> = Shop::OTP;
     let _: Field<Shop, Option<String>, String> = Shop::NOTES;
     let _: Field<Shop, u32> = Shop::FAILED;

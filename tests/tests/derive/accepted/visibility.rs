@@ -1,5 +1,12 @@
 //! A handle can be used where its field can.
 
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "what counts is that it compiles"
+)]
+
 mod shop {
     use session_runtime::Session;
 
@@ -8,7 +15,7 @@ mod shop {
         pub everywhere: u32,
         pub(crate) in_crate: u32,
         pub(super) above: u32,
-        pub(in crate::shop) here: u32,
+        pub(in crate::accepted::visibility::shop) here: u32,
         private: u32,
     }
 
@@ -19,7 +26,7 @@ mod shop {
 
 use shop::Shop;
 
-fn main() {
+pub(super) fn check() {
     let names = [
         Shop::EVERYWHERE.name(),
         Shop::IN_CRATE.name(),
