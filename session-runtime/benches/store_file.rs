@@ -120,7 +120,7 @@ fn set() -> Change {
 }
 
 fn verifier() -> Verifier {
-    Verifier::from_bytes([1; 32])
+    Verifier::from_bytes([1; 16])
 }
 
 criterion_group!(benches, file_store);

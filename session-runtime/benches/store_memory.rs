@@ -33,7 +33,7 @@ fn commit(session: SessionId, action: Action) -> Commit {
 }
 
 fn verifier() -> Verifier {
-    Verifier::from_bytes([1; 32])
+    Verifier::from_bytes([1; 16])
 }
 
 fn creation() -> Commit {

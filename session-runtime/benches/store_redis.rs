@@ -47,7 +47,7 @@ impl Bench {
             store: Arc::new(store.connect().await.unwrap()),
             by_hand: client.get_multiplexed_async_connection().await.unwrap(),
             session: SessionId::generate().unwrap(),
-            verifier: Verifier::from_bytes([7; 32]),
+            verifier: Verifier::from_bytes([7; 16]),
             value: Bytes::from(vec![b'x'; 50]),
         };
         let verifier = bench.verifier;

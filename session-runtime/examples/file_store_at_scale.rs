@@ -84,7 +84,7 @@ async fn create(
 ) -> Result<Vec<SessionId>, Box<dyn Error + Send + Sync>> {
     let mut ids = Vec::with_capacity(sessions);
     for _ in 0..sessions {
-        let (id, verifier) = (SessionId::generate()?, Verifier::from_bytes([7; 32]));
+        let (id, verifier) = (SessionId::generate()?, Verifier::from_bytes([7; 16]));
         let mut commit = Commit::new(id, CommitId::generate()?, Action::Create { verifier });
         commit.timeouts = Some(Timeouts {
             idle: Some(IDLE),

@@ -112,7 +112,7 @@ async fn main() -> Result<(), Failure> {
 
 async fn sign_in(store: &RedisStore, principal: usize, lifetime: Duration) -> Result<(), Failure> {
     let session = SessionId::generate()?;
-    let verifier = Verifier::from_bytes([7; 32]);
+    let verifier = Verifier::from_bytes([7; 16]);
     let mut commit = Commit::new(session, CommitId::generate()?, Action::Create { verifier });
     commit.timeouts = Some(Timeouts {
         idle: None,

@@ -3,7 +3,8 @@
 //! 1. A token is a public id (16 bytes) followed by a secret (16 bytes), both from the operating
 //!    system's generator, written as 43 base64url characters.
 //! 2. The id names the record. It may be logged, listed and revoked; knowing it opens nothing.
-//! 3. The store keeps the SHA-256 of the secret, the verifier, so a copy of the store opens nothing.
+//! 3. The store keeps the verifier, half of the SHA-256 of the secret, so a copy of the store opens
+//!    nothing. Half of it is as hard to turn back as the secret is to guess: both have 128 bits.
 //! 4. Secrets and verifiers are compared in constant time and never appear in `Debug`.
 
 use std::fmt;
@@ -14,6 +15,8 @@ use base64::display::Base64Display;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 #[cfg(not(test))]
 use getrandom::fill;
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -25,14 +28,29 @@ use self::tests::fill;
 const ID_BYTES: usize = 16;
 /// Secret bytes of a token.
 const SECRET_BYTES: usize = 16;
+/// Bytes of a verifier: no more than the secret has, and half of a SHA-256.
+const VERIFIER_BYTES: usize = 16;
 /// Characters of a token as a cookie carries it.
 const TOKEN_CHARACTERS: usize = 43;
 
 /// The public half of a token: the name of a session's record.
 ///
-/// `Display` and `FromStr` use the complete 22 base64url characters, for a form field or a link
-/// that revokes the session. `Debug` shows only the first four, so that logs stay short and a log
-/// line does not list what can be revoked.
+/// The text form is 22 base64url characters: `Display` and `FromStr` use it, and so do
+/// [`Serialize`] and [`Deserialize`], for a form field, a JSON answer or a path that revokes the
+/// session. `Debug` shows only the first four characters, so that logs stay short and a log line
+/// does not list the sessions that can be revoked.
+///
+/// ```
+/// use axum::extract::Path;
+/// use axum::routing::post;
+/// use session_runtime::SessionId;
+///
+/// async fn revoke(Path(session): Path<SessionId>) -> String {
+///     format!("revoking {session}")
+/// }
+///
+/// let app: axum::Router = axum::Router::new().route("/devices/{session}/revoke", post(revoke));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId([u8; ID_BYTES]);
 
@@ -70,6 +88,33 @@ impl fmt::Debug for SessionId {
     }
 }
 
+/// As the 22 characters of its text form, in every format.
+impl Serialize for SessionId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for SessionId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextForm;
+
+        impl Visitor<'_> for TextForm {
+            type Value = SessionId;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a session id of 22 base64url characters")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<SessionId, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(TextForm)
+    }
+}
+
 /// A text that is not a session id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a session id is 22 base64url characters")]
@@ -85,21 +130,23 @@ impl FromStr for SessionId {
     }
 }
 
-/// What a store keeps of a token's secret: its SHA-256.
+/// The part of a token's secret that a store keeps: the first 128 bits of its SHA-256.
 ///
-/// `Display` and `FromStr` are 43 base64url characters, for stores that keep text. Comparing two
+/// `Display` and `FromStr` are 22 base64url characters, for stores that keep text. Comparing two
 /// verifiers takes the same time wherever they differ. `Debug` is redacted.
 #[derive(Clone, Copy)]
-pub struct Verifier([u8; 32]);
+pub struct Verifier([u8; VERIFIER_BYTES]);
 
 impl Verifier {
-    /// The verifier that a store kept as bytes.
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+    /// Makes the verifier that a store kept as bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; VERIFIER_BYTES]) -> Self {
         Self(bytes)
     }
 
-    /// The 32 bytes to keep.
-    pub fn as_bytes(&self) -> &[u8; 32] {
+    /// Returns the 16 bytes to keep.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; VERIFIER_BYTES] {
         &self.0
     }
 }
@@ -126,7 +173,7 @@ impl fmt::Debug for Verifier {
 
 /// A text that is not a verifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a verifier is 43 base64url characters")]
+#[error("a verifier is 22 base64url characters")]
 pub struct ParseVerifierError;
 
 impl FromStr for Verifier {
@@ -234,7 +281,9 @@ impl Token {
     }
 
     pub(crate) fn verifier(&self) -> Verifier {
-        Verifier(Sha256::digest(self.secret).into())
+        let mut verifier = [0; VERIFIER_BYTES];
+        verifier.copy_from_slice(&Sha256::digest(self.secret)[..VERIFIER_BYTES]);
+        Verifier(verifier)
     }
 }
 

@@ -33,7 +33,7 @@ pub fn id() -> SessionId {
 
 /// The verifier of every session in these tests.
 pub fn verifier() -> Verifier {
-    Verifier::from_bytes([7; 32])
+    Verifier::from_bytes([7; 16])
 }
 
 /// A commit that does only this.

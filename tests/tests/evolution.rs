@@ -118,7 +118,7 @@ fn clock() -> ManualClock {
 /// A session with something of everything.
 async fn write(store: &FileStore, clock: &ManualClock) {
     let session: SessionId = SESSION.parse().unwrap();
-    let [first, second] = [1, 2].map(|byte| Verifier::from_bytes([byte; 32]));
+    let [first, second] = [1, 2].map(|byte| Verifier::from_bytes([byte; 16]));
     let set = |name: &'static str, value: &'static [u8], ttl| Change::Set {
         name: name.into(),
         value: Bytes::from_static(value),
@@ -208,8 +208,8 @@ async fn a_file_record_of_the_first_version_is_read() {
     ];
     assert_eq!(values.collect::<Vec<_>>(), expected);
     let header = loaded.header;
-    assert_eq!(header.verifier, Verifier::from_bytes([2; 32]));
-    assert_eq!(header.previous, Some(Verifier::from_bytes([1; 32])));
+    assert_eq!(header.verifier, Verifier::from_bytes([2; 16]));
+    assert_eq!(header.previous, Some(Verifier::from_bytes([1; 16])));
     assert_eq!(header.created.as_millis(), 1_773_480_413_589);
     assert_eq!(header.rotated, loaded.now);
     assert_eq!(header.seen, loaded.now);
@@ -226,7 +226,7 @@ async fn a_file_record_of_the_first_version_is_read() {
 /// The list of `shop.customer` 7, with one entry that ends and one that does not.
 async fn write_list(store: &FileStore) {
     for (number, keep) in [(1, Some(Duration::from_secs(86_400))), (2, None)] {
-        let verifier = Verifier::from_bytes([number; 32]);
+        let verifier = Verifier::from_bytes([number; 16]);
         let id = format!("{number:08}").parse().unwrap();
         let session = SessionId::from_bytes([number; 16]);
         let mut creation = Commit::new(session, id, Action::Create { verifier });

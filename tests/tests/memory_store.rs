@@ -24,7 +24,7 @@ fn with_clock(clock: &ManualClock) -> MemoryStoreBuilder {
 }
 
 fn verifier() -> Verifier {
-    Verifier::from_bytes([1; 32])
+    Verifier::from_bytes([1; 16])
 }
 
 fn commit(session: SessionId, action: Action) -> Commit {

@@ -456,7 +456,7 @@ mod tests {
     }
 
     fn verifier() -> Verifier {
-        Verifier::from_bytes([1; 32])
+        Verifier::from_bytes([1; 16])
     }
 
     fn update(changes: Vec<Change>) -> Commit {
@@ -514,7 +514,7 @@ mod tests {
         rotation.action = Action::Update {
             verifier: verifier(),
             rotation: Some(Rotation::new(
-                Verifier::from_bytes([2; 32]),
+                Verifier::from_bytes([2; 16]),
                 Some(Duration::from_secs(10)),
             )),
         };

@@ -386,7 +386,7 @@ impl Visitor {
 }
 
 fn random_verifier() -> Verifier {
-    let mut bytes = [0; 32];
+    let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).expect("the system has random bytes");
     Verifier::from_bytes(bytes)
 }

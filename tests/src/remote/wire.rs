@@ -35,7 +35,7 @@ pub(super) enum Answer {
     Failed(String),
 }
 
-type Bits = [u8; 32];
+type Bits = [u8; 16];
 type Ttl = Option<(Duration, bool)>;
 
 /// A [`Commit`] that changes no list.

@@ -53,7 +53,7 @@ async fn s09_a_sign_in_rotates_and_the_old_token_is_dead_on_every_node() {
 struct Kept {
     visitor: Visitor,
     id: SessionId,
-    verifier: [u8; 32],
+    verifier: [u8; 16],
     fields: Fields,
     created: Timestamp,
     end: Option<Timestamp>,

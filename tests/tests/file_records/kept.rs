@@ -58,7 +58,7 @@ async fn a_load_and_a_refused_commit_write_nothing() {
     let before = state(&file);
     value(&fixture.store, &session, "shop.cart").await;
     let stranger = Action::Update {
-        verifier: Verifier::from_bytes([8; 32]),
+        verifier: Verifier::from_bytes([8; 16]),
         rotation: None,
     };
     let outcome = fixture

@@ -19,7 +19,7 @@ async fn a_hundred_thousand_sign_ins_leave_no_index() {
     let mut longest = 0;
     for number in 0..100_000_u32 {
         let id = SessionId::generate().unwrap();
-        let verifier = Verifier::from_bytes([1; 32]);
+        let verifier = Verifier::from_bytes([1; 16]);
         let commit = |action, change| {
             let mut commit = Commit::new(id, CommitId::generate().unwrap(), action);
             commit.timeouts = Some(Timeouts {

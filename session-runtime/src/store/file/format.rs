@@ -3,7 +3,7 @@
 //! ```text
 //! session-record 1
 //! @session 3fa85f6457174562b3fc2c963f66afa6
-//! @verifier 47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU
+//! @verifier 47DEQpj8HBSa-_TImW-5JA
 //! @created 2026-03-14T09:26:53.589Z
 //! @rotated 2026-03-14T09:26:53.589Z
 //! @seen 2026-03-14T09:31:02.118Z

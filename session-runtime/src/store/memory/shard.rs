@@ -131,7 +131,7 @@ mod tests {
     const START: Timestamp = Timestamp::from_millis(1_000);
 
     fn verifier() -> Verifier {
-        Verifier::from_bytes([1; 32])
+        Verifier::from_bytes([1; 16])
     }
 
     fn commit(session: SessionId, action: Action) -> Commit {

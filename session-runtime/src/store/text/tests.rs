@@ -29,7 +29,7 @@ fn field(value: &[u8], deadline: Option<u64>) -> StoredField {
 }
 
 fn example() -> Record {
-    let verifier = Verifier::from_bytes([7; 32]);
+    let verifier = Verifier::from_bytes([7; 16]);
     let mut record = Record::new(
         session(),
         Header::new(verifier, Timestamp::from_millis(SECOND)),
@@ -273,7 +273,7 @@ fn arbitrary(random: &mut Rng) -> Record {
 
 fn arbitrary_credential(random: &mut Rng) -> Credential {
     Credential::new(
-        Verifier::from_bytes([random.u8(..); 32]),
+        Verifier::from_bytes([random.u8(..); 16]),
         arbitrary_time(random),
     )
 }

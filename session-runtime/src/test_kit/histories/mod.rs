@@ -240,7 +240,7 @@ impl Laboratory {
 async fn create_clock(store: &Arc<dyn SessionStore>) -> SessionId {
     let random = "the system has random bytes";
     let session = SessionId::generate().expect(random);
-    let verifier = Verifier::from_bytes([0; 32]);
+    let verifier = Verifier::from_bytes([0; 16]);
     let id = CommitId::generate().expect(random);
     let mut creation = Commit::new(
         session,

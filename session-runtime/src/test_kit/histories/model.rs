@@ -35,7 +35,7 @@ pub(super) struct Model {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Session {
-    verifier: [u8; 32],
+    verifier: [u8; 16],
     previous: Kept,
     link: Kept,
     created: Timestamp,
@@ -54,7 +54,7 @@ struct Session {
 }
 
 /// A second credential and when it stops opening the session.
-type Kept = Option<([u8; 32], Timestamp)>;
+type Kept = Option<([u8; 16], Timestamp)>;
 
 fn live(kept: Kept, now: Timestamp) -> Kept {
     kept.filter(|(_, until)| now < *until)
@@ -406,7 +406,7 @@ impl Model {
 }
 
 impl Session {
-    fn new(verifier: [u8; 32], now: Timestamp) -> Self {
+    fn new(verifier: [u8; 16], now: Timestamp) -> Self {
         Self {
             verifier,
             previous: None,

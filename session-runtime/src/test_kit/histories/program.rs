@@ -62,7 +62,7 @@ fn principal(number: u8) -> PrincipalKey {
 }
 
 fn verifier(number: u8) -> Verifier {
-    Verifier::from_bytes([number; 32])
+    Verifier::from_bytes([number; 16])
 }
 
 fn commit_id(number: usize) -> CommitId {
