@@ -80,8 +80,8 @@ async fn main() -> Result<(), Failure> {
         for principal in sampled.clone() {
             let start = Instant::now();
             found += match operation {
-                "list" => operations.list(Shop::CUSTOMER, &principal).await?.len() as u64,
-                _ => operations.revoke_all(Shop::CUSTOMER, &principal).await? as u64,
+                "list" => operations.of(Shop::CUSTOMER, &principal).list().await?.len() as u64,
+                _ => operations.of(Shop::CUSTOMER, &principal).revoke_all().await? as u64,
             };
             times.push(start.elapsed());
         }

@@ -74,7 +74,7 @@ async fn sign_out_everywhere(
     sessions: Sessions,
 ) -> Result<String, SessionError> {
     let ended = match &session.user {
-        Some(user) => sessions.revoke_all(Login::USER, user).await?,
+        Some(user) => sessions.of(Login::USER, user).revoke_all().await?,
         None => 0,
     };
     Ok(format!("ended: {ended}\n"))

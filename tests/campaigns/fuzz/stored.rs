@@ -147,7 +147,7 @@ async fn any_stored_bytes_cost_their_field_only<T: Fuzzed>(write_alive: fn(&mut 
     let token = visitor.cookie("__Host-id").unwrap().to_owned();
 
     let id: SessionId = session_id(&token);
-    let header = store.load(&id, &[]).await.unwrap().unwrap().header;
+    let header = store.load(&id, &Selection::default()).await.unwrap().unwrap().header;
 
     let fitting = T::examples();
     let mut examples = fitting.clone();

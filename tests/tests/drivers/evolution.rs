@@ -188,7 +188,7 @@ async fn a_file_record_of_the_first_version_is_read() {
         deadline: true,
     });
     let session: SessionId = SESSION.parse().unwrap();
-    let loaded = store.load(&session, &selected).await.unwrap().unwrap();
+    let loaded = store.load(&session, &Selection::fields(&selected)).await.unwrap().unwrap();
     let values = loaded.fields.iter().map(|field| {
         let field = field.as_ref()?;
         let left = field

@@ -202,7 +202,7 @@ async fn load_all(store: &RedisStore, session: &SessionId) -> Loaded {
         name,
         deadline: true,
     });
-    store.load(session, &selected).await.unwrap().unwrap()
+    store.load(session, &Selection::fields(&selected)).await.unwrap().unwrap()
 }
 
 #[tokio::test]
@@ -318,11 +318,11 @@ async fn visitors_of_the_first_version_are_still_signed_in() {
         assert_eq!(visitor.token().as_deref(), Some(TOKENS[0]));
 
         let sessions = layer.sessions();
-        let listed = sessions.list(Shop::CUSTOMER, &7).await.unwrap();
+        let listed = sessions.of(Shop::CUSTOMER, &7).list().await.unwrap();
         let labels: Vec<_> = listed.iter().map(|info| info.label.as_deref()).collect();
         assert_eq!(listed.len(), 2);
         assert!(labels.contains(&Some("Firefox on Linux")) && labels.contains(&None));
-        assert_eq!(sessions.revoke_all(Shop::CUSTOMER, &7).await.unwrap(), 2);
+        assert_eq!(sessions.of(Shop::CUSTOMER, &7).revoke_all().await.unwrap(), 2);
         let answer = visitor.visit(show).await;
         assert_eq!(answer.body, "None {} None");
     }

@@ -61,7 +61,7 @@ async fn create(store: &MemoryStore, idle: Option<u64>) -> Result<SessionId, Sto
 }
 
 async fn exists(store: &MemoryStore, session: &SessionId) -> bool {
-    store.load(session, &[]).await.unwrap().is_some()
+    store.load(session, &Selection::default()).await.unwrap().is_some()
 }
 
 async fn len(store: &MemoryStore) -> u64 {

@@ -179,22 +179,22 @@ async fn who_is_signed_in_where_is_known_after_a_restart() {
     drop(layer);
 
     let layer = site();
-    let list = layer.sessions().list(Shop::CUSTOMER, &7).await;
+    let list = layer.sessions().of(Shop::CUSTOMER, &7).list().await;
     assert_eq!(list.unwrap().len(), 2);
     for visitor in &mut visitors {
         visitor.move_to(&layer);
     }
     let page = |sessions: Sessions| async move {
-        let revoked = sessions.revoke_others(Shop::CUSTOMER, &7).await;
+        let revoked = sessions.of(Shop::CUSTOMER, &7).revoke_others().await;
         revoked.map(|revoked| revoked.to_string())
     };
     assert_eq!(visitors[0].visit(page).await.body, "1");
     let whoami = |session: ReadSession<Shop>| async move { format!("{:?}", session.customer) };
     assert_eq!(visitors[0].visit(whoami).await.body, "Some(7)");
     assert_eq!(visitors[1].visit(whoami).await.body, "None");
-    let left = layer.sessions().list(Shop::CUSTOMER, &7).await.unwrap();
+    let left = layer.sessions().of(Shop::CUSTOMER, &7).list().await.unwrap();
     assert_eq!(left.len(), 1);
-    let revoked = layer.sessions().revoke_all(Shop::CUSTOMER, &7).await;
+    let revoked = layer.sessions().of(Shop::CUSTOMER, &7).revoke_all().await;
     assert_eq!(revoked.unwrap(), 1);
     let folders = fs::read_dir(folder.path().join("index")).unwrap();
     let files = folders.flat_map(|shard| fs::read_dir(shard.unwrap().path()).unwrap());

@@ -62,14 +62,14 @@ async fn visit(visitor: &mut Visitor, deed: &str) -> StatusCode {
         "revoke one" => {
             let page = |sessions: Sessions, session: Session<Shop>| async move {
                 let id = session.id().unwrap();
-                let revoked = sessions.revoke(Shop::CUSTOMER, &1, &id).await;
+                let revoked = sessions.of(Shop::CUSTOMER, &1).revoke(&id).await;
                 revoked.map(drop)
             };
             visitor.visit(page).await
         }
         "revoke all" => {
             let page = |sessions: Sessions| async move {
-                sessions.revoke_all(Shop::CUSTOMER, &1).await.map(drop)
+                sessions.of(Shop::CUSTOMER, &1).revoke_all().await.map(drop)
             };
             visitor.visit(page).await
         }
@@ -129,7 +129,7 @@ impl<S: SessionStore + Clone> Scene<S> {
             deadline: false,
         }];
         for session in self.store.sessions() {
-            let loaded = self.store.inner().load(&session, &selected).await.unwrap();
+            let loaded = self.store.inner().load(&session, &Selection::fields(&selected)).await.unwrap();
             let field = loaded.and_then(|loaded| loaded.fields.into_iter().next().flatten());
             if let Some(field) = field {
                 let customer = std::str::from_utf8(&field.value).unwrap();
@@ -169,7 +169,7 @@ impl<S: SessionStore + Clone> Scene<S> {
         for wait in [Duration::ZERO, Duration::from_secs(11)] {
             self.clock.advance(wait);
             for customer in CUSTOMERS {
-                let infos = sessions.list(Shop::CUSTOMER, &customer).await.unwrap();
+                let infos = sessions.of(Shop::CUSTOMER, &customer).list().await.unwrap();
                 let mut listed: Vec<_> = infos.iter().map(|info| info.id).collect();
                 listed.sort();
                 assert_eq!(listed, holders(customer), "{what}: {customer}");

@@ -83,7 +83,7 @@ async fn s25_revoking_the_others_spares_an_entry_of_the_current_session() {
     half_signed_in(&store, &mut Visitor::new(&layer)).await;
 
     let page = |sessions: Sessions, _: Session<Shop>| async move {
-        let ended = sessions.revoke_others(Shop::CUSTOMER, &7).await;
+        let ended = sessions.of(Shop::CUSTOMER, &7).revoke_others().await;
         ended.map(|ended| ended.to_string())
     };
     assert_eq!(visitor.visit(page).await.body, "0");

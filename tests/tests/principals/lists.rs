@@ -73,13 +73,13 @@ async fn s26_the_list_knows_the_current_session() {
     signed_in(&layer, 7).await;
 
     let with_session = |sessions: Sessions, session: Session<Shop>| async move {
-        let infos = sessions.list(Shop::CUSTOMER, &7).await.unwrap();
+        let infos = sessions.of(Shop::CUSTOMER, &7).list().await.unwrap();
         shown(&infos, session.id())
     };
     assert_eq!(visitor.visit(with_session).await.body, "2 true");
 
     let alone = |sessions: Sessions| async move {
-        let infos = sessions.list(Shop::CUSTOMER, &7).await.unwrap();
+        let infos = sessions.of(Shop::CUSTOMER, &7).list().await.unwrap();
         shown(&infos, None)
     };
     let answer = visitor.visit(alone).await;
@@ -89,7 +89,7 @@ async fn s26_the_list_knows_the_current_session() {
     let rotated = |sessions: Sessions, mut session: Session<Shop>| async move {
         session.rotate();
         session.save().await.unwrap();
-        let infos = sessions.list(Shop::CUSTOMER, &7).await.unwrap();
+        let infos = sessions.of(Shop::CUSTOMER, &7).list().await.unwrap();
         shown(&infos, session.id())
     };
     assert_eq!(visitor.visit(rotated).await.body, "2 true");
@@ -97,7 +97,7 @@ async fn s26_the_list_knows_the_current_session() {
     let new = |sessions: Sessions, mut session: Session<Shop>| async move {
         session.customer = Some(7);
         session.save().await.unwrap();
-        let infos = sessions.list(Shop::CUSTOMER, &7).await.unwrap();
+        let infos = sessions.of(Shop::CUSTOMER, &7).list().await.unwrap();
         shown(&infos, session.id())
     };
     assert_eq!(Visitor::new(&layer).visit(new).await.body, "3 true");
@@ -159,8 +159,8 @@ async fn a_longer_life_is_a_longer_listing() {
     clock.advance(9 * day);
     let sessions = layer.sessions();
     let eve = "eve".to_owned();
-    assert_eq!(sessions.list(Staff::CLERK, &eve).await.unwrap().len(), 1);
-    assert_eq!(sessions.revoke_all(Staff::CLERK, &eve).await.unwrap(), 1);
+    assert_eq!(sessions.of(Staff::CLERK, &eve).list().await.unwrap().len(), 1);
+    assert_eq!(sessions.of(Staff::CLERK, &eve).revoke_all().await.unwrap(), 1);
 
     // Set before the sign-in, it holds for the entry as well.
     let mut visitor = Visitor::new(&layer);
@@ -170,7 +170,7 @@ async fn a_longer_life_is_a_longer_listing() {
     };
     visitor.visit(page).await;
     clock.advance(1_000 * day);
-    assert_eq!(sessions.list(Staff::CLERK, &eve).await.unwrap().len(), 1);
+    assert_eq!(sessions.of(Staff::CLERK, &eve).list().await.unwrap().len(), 1);
 }
 
 /// A call costs by the principal's own sessions, however many others there are.
@@ -188,7 +188,7 @@ async fn a_list_costs_by_its_own_sessions() {
     assert_eq!(
         layer
             .sessions()
-            .revoke_all(Shop::CUSTOMER, &7)
+            .of(Shop::CUSTOMER, &7).revoke_all()
             .await
             .unwrap(),
         2

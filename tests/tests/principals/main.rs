@@ -89,7 +89,7 @@ async fn id_of(visitor: &mut Visitor) -> SessionId {
 
 async fn list(layer: &SessionLayer, customer: u32) -> Vec<SessionInfo> {
     let sessions = layer.sessions();
-    sessions.list(Shop::CUSTOMER, &customer).await.unwrap()
+    sessions.of(Shop::CUSTOMER, &customer).list().await.unwrap()
 }
 
 async fn count(layer: &SessionLayer, customer: u32) -> usize {

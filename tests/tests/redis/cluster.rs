@@ -146,13 +146,13 @@ async fn every_operation_works_on_every_node() {
                 deadline: true,
             }];
             let loaded = store
-                .load(&visitor.session, &selected)
+                .load(&visitor.session, &Selection::fields(&selected))
                 .await
                 .unwrap()
                 .unwrap();
             assert!(loaded.fields[0].as_ref().unwrap().deadline.is_some());
             store.commit(&visitor.destruction()).await.unwrap();
-            assert!(visitor.load(&store, &[]).await.unwrap().is_none());
+            assert!(visitor.load(&store, &Selection::default()).await.unwrap().is_none());
         }
         for node in &cluster.nodes {
             let writes: u64 = node

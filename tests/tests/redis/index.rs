@@ -47,7 +47,7 @@ async fn sessions_are_listed_limited_revoked_and_forgotten() {
             match task.await.unwrap() {
                 (visitor, Outcome::Applied(_)) => admitted.push(visitor),
                 (visitor, Outcome::LimitReached { .. }) => {
-                    assert!(visitor.load(&*store, &[]).await.unwrap().is_none());
+                    assert!(visitor.load(&*store, &Selection::default()).await.unwrap().is_none());
                 }
                 (_, other) => panic!("{other:?}"),
             }
@@ -78,7 +78,7 @@ async fn sessions_are_listed_limited_revoked_and_forgotten() {
         revocation.index = vec![ListChange::Remove { principal }];
         let outcome = store.commit(&revocation).await.unwrap();
         assert!(matches!(outcome, Outcome::Applied(_)));
-        assert!(admitted[0].load(&*store, &[]).await.unwrap().is_none());
+        assert!(admitted[0].load(&*store, &Selection::default()).await.unwrap().is_none());
         assert_eq!(store.commit(&revocation).await.unwrap(), Outcome::Gone);
 
         // An entry is forgotten by its mark only.

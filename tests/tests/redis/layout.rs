@@ -88,7 +88,7 @@ async fn the_key_ends_with_the_session() {
         unlimited.timeouts = Some(Timeouts::new(None, None).unwrap());
         store.commit(&unlimited).await.unwrap();
         assert_eq!(server.command::<i64>(&["PTTL", &key]), -1);
-        let loaded = visitor.load(&store, &[]).await.unwrap().unwrap();
+        let loaded = visitor.load(&store, &Selection::default()).await.unwrap().unwrap();
         assert_eq!(loaded.header.deadline(), None);
     }
 }
@@ -142,7 +142,7 @@ async fn a_session_ends_though_its_key_is_kept() {
             let key = visitor.key("session");
             server.command::<()>(&["HSET", &key, "@seen", "1000"]);
             server.command::<()>(&["PERSIST", &key]);
-            assert!(visitor.load(&store, &[]).await.unwrap().is_none());
+            assert!(visitor.load(&store, &Selection::default()).await.unwrap().is_none());
             key
         };
         for destroys in [false, true] {
@@ -242,7 +242,7 @@ async fn deadlines_survive_other_writes_rotation_and_a_crash() {
             deadline: true,
         }];
         let deadline = async |store: &RedisStore| {
-            let loaded = store.load(&visitor.session, &selected).await.unwrap();
+            let loaded = store.load(&visitor.session, &Selection::fields(&selected)).await.unwrap();
             loaded.unwrap().fields[0].as_ref().unwrap().deadline
         };
         let at_first = deadline(&store).await;
@@ -378,7 +378,7 @@ async fn a_key_of_a_foreign_type_is_no_session_and_stays() {
                     name: "a.b",
                     deadline: selected,
                 }];
-                let loaded = store.load(&visitor.session, &selected).await;
+                let loaded = store.load(&visitor.session, &Selection::fields(&selected)).await;
                 assert!(matches!(loaded, Ok(None)), "{content:?}: {loaded:?}");
             }
             for commit in [
@@ -500,7 +500,7 @@ async fn damaged_sessions_are_absent_or_whole() {
                         name: "a.b",
                         deadline,
                     });
-                    let loaded = store.load(&visitor.session, &selected).await;
+                    let loaded = store.load(&visitor.session, &Selection::fields(&selected)).await;
                     assert!(loaded.is_ok(), "{what}: {loaded:?}");
                     for commit in [
                         visitor.update([set_for("a.c", "1", HOUR), add("a.b", 1)]),
@@ -537,7 +537,7 @@ async fn a_session_with_a_ruined_header_is_none() {
                 None => server.command(&["HDEL", &key, field]),
             }
             let what = format!("{field} {ruin:?}");
-            assert!(visitor.load(&store, &[]).await.unwrap().is_none(), "{what}");
+            assert!(visitor.load(&store, &Selection::default()).await.unwrap().is_none(), "{what}");
             let id = CommitId::generate().unwrap();
             for commit in [
                 visitor.update([set("a.b", "2")]),

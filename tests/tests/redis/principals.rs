@@ -273,7 +273,7 @@ async fn a_cut_at_any_step_on_a_cluster_leaves_a_superset() {
                             let page = |session: Session<Shop>| async move { session.destroy() };
                             visitor.visit(page).await;
                         }
-                        _ => drop(layer.sessions().revoke_all(Shop::CUSTOMER, &from).await),
+                        _ => drop(layer.sessions().of(Shop::CUSTOMER, &from).revoke_all().await),
                     }
                     let planned = store.cut.lock().unwrap().take();
                     let was_cut = planned.unwrap().happened;
@@ -303,7 +303,7 @@ async fn a_cut_at_any_step_on_a_cluster_leaves_a_superset() {
         tokio::time::sleep(Duration::from_millis(10_500)).await;
         for (from, to, what) in left {
             for customer in [from, to] {
-                let infos = layer.sessions().list(Shop::CUSTOMER, &customer).await;
+                let infos = layer.sessions().of(Shop::CUSTOMER, &customer).list().await;
                 let infos = infos.unwrap();
                 let text = customer.to_string();
                 let key = PrincipalKey::new("shop.customer", text.as_bytes());
@@ -314,7 +314,7 @@ async fn a_cut_at_any_step_on_a_cluster_leaves_a_superset() {
                         name: "shop.customer",
                         deadline: false,
                     }];
-                    let loaded = place.store.load(&info.id, &selected).await.unwrap();
+                    let loaded = place.store.load(&info.id, &Selection::fields(&selected)).await.unwrap();
                     let field = loaded.unwrap().fields.remove(0).unwrap();
                     assert_eq!(field.value, text.as_bytes(), "{what}");
                 }

@@ -80,11 +80,10 @@ async fn id_of(visitor: &mut Visitor) -> Option<SessionId> {
 }
 
 async fn verifier_of(site: &Site, id: &SessionId) -> session_runtime::Verifier {
-    let nothing: [Selected<'_>; 0] = [];
     let loaded = site
         .store
         .inner()
-        .load(id, &nothing)
+        .load(id, &Selection::default())
         .await
         .expect("the store works");
     loaded.expect("the session lives").header.verifier

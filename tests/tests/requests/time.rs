@@ -419,11 +419,10 @@ async fn elapsed(site: &Site, visitor: &mut Visitor) -> Duration {
         session.id().map(|id| id.to_string()).unwrap_or_default()
     };
     let id: SessionId = visitor.visit(page).await.body.parse().expect("an id");
-    let nothing: [Selected<'_>; 0] = [];
     let loaded = site
         .store
         .inner()
-        .load(&id, &nothing)
+        .load(&id, &Selection::default())
         .await
         .expect("the store works");
     let created = loaded.expect("the session lives").header.created;

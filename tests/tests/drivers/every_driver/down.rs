@@ -255,8 +255,8 @@ async fn s59_the_rights_in_the_readme_are_enough_and_few() {
         }
         put(&mut visitor, 4).await;
         let lists = |sessions: Sessions| async move {
-            let listed = sessions.list(Plain::CUSTOMER, &2).await.unwrap().len();
-            let ended = sessions.revoke_all(Plain::CUSTOMER, &2).await.unwrap();
+            let listed = sessions.of(Plain::CUSTOMER, &2).list().await.unwrap().len();
+            let ended = sessions.of(Plain::CUSTOMER, &2).revoke_all().await.unwrap();
             format!("{listed} {ended}")
         };
         assert_eq!(visitor.visit(lists).await.body, "1 1", "{what}");

@@ -42,7 +42,7 @@ async fn s23_after_destroy_no_value_remains() {
             match way {
                 "destroy" => drop(destroy(&mut visitor).await),
                 "revoke" => {
-                    let revoked = layer.sessions().revoke_all(Shop::CUSTOMER, &7).await;
+                    let revoked = layer.sessions().of(Shop::CUSTOMER, &7).revoke_all().await;
                     assert_eq!(revoked.unwrap(), 1, "{what}");
                 }
                 _ => {
@@ -58,7 +58,7 @@ async fn s23_after_destroy_no_value_remains() {
                 );
             }
             assert!(driver.look(&id.parse().unwrap()).await.is_none(), "{what}");
-            let listed = layer.sessions().list(Shop::CUSTOMER, &7).await.unwrap();
+            let listed = layer.sessions().of(Shop::CUSTOMER, &7).list().await.unwrap();
             assert!(listed.is_empty(), "{what}, {way}");
             if driver.server().is_some() {
                 assert!(after == empty, "{what}, {way}: the server is as before");

@@ -76,7 +76,7 @@ async fn s54_each_thing_that_happens_is_said_once_with_its_reason() {
         recorder.take();
         sign_in(&mut other, 7).await;
         expect(&["destroyed Evicted", "rotated"], "one too many");
-        let revoked = layer.sessions().revoke_all(Plain::CUSTOMER, &7).await;
+        let revoked = layer.sessions().of(Plain::CUSTOMER, &7).revoke_all().await;
         assert_eq!(revoked.unwrap(), 1, "{what}");
         expect(&["destroyed Revoked"], "a revocation");
         let mut visitor = known(&layer).await;

@@ -40,7 +40,7 @@ async fn s26_the_list_shows_each_session_as_it_is() {
         let laptop_made = now(&driver);
 
         let page = |sessions: Sessions, _: Session<Plain>| async move {
-            let infos = sessions.list(Plain::CUSTOMER, &1).await?;
+            let infos = sessions.of(Plain::CUSTOMER, &1).list().await?;
             let current = infos.iter().find(|info| info.current);
             let current = current.map(|info| info.id.to_string());
             Ok::<_, SessionError>(current.unwrap_or_default())
@@ -53,7 +53,7 @@ async fn s26_the_list_shows_each_session_as_it_is() {
             "{what}"
         );
 
-        let infos = layer.sessions().list(Plain::CUSTOMER, &1).await.unwrap();
+        let infos = layer.sessions().of(Plain::CUSTOMER, &1).list().await.unwrap();
         let [first, second] = &infos[..] else {
             panic!("{what}: {infos:?}");
         };
@@ -80,7 +80,7 @@ async fn s26_only_the_owner_revokes_a_session() {
         let (mut foreign, foreign_id) = signed_in(&layer, 2).await;
         let sessions = layer.sessions();
         let revoke = async |customer, id| {
-            let revoked = sessions.revoke(Plain::CUSTOMER, &customer, &id).await;
+            let revoked = sessions.of(Plain::CUSTOMER, &customer).revoke(&id).await;
             revoked.unwrap()
         };
         let unknown = SessionId::generate().unwrap();
@@ -115,11 +115,11 @@ async fn s25_revoking_the_others_leaves_exactly_the_current_one() {
         let (mut own, own_id) = devices.swap_remove(2);
         let page = |session: Session<Plain>, sessions: Sessions| async move {
             let customer = session.customer.unwrap();
-            let ended = sessions.revoke_others(Plain::CUSTOMER, &customer).await?;
+            let ended = sessions.of(Plain::CUSTOMER, &customer).revoke_others().await?;
             Ok::<_, SessionError>(ended.to_string())
         };
         assert_eq!(own.visit(page).await.body, "4", "{what}");
-        let listed = layer.sessions().list(Plain::CUSTOMER, &1).await.unwrap();
+        let listed = layer.sessions().of(Plain::CUSTOMER, &1).list().await.unwrap();
         let listed: BTreeSet<_> = listed.into_iter().map(|info| info.id).collect();
         assert_eq!(listed, BTreeSet::from([own_id]), "{what}");
         assert_eq!(cart(&mut own).await, 1, "{what}");

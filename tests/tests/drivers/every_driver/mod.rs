@@ -106,14 +106,14 @@ fn sealing<const N: usize>(driver: &Driver, bytes: [u8; N]) -> SessionLayer {
 async fn stored(store: &dyn SessionStore, session: &SessionId, name: &str) -> Option<Vec<u8>> {
     let deadline = false;
     let selected = [Selected { name, deadline }];
-    let loaded = store.load(session, &selected).await.unwrap().unwrap();
+    let loaded = store.load(session, &Selection::fields(&selected)).await.unwrap().unwrap();
     let field = loaded.fields.into_iter().next().unwrap();
     field.map(|field| field.value.to_vec())
 }
 
 /// Writes behind the layer's back.
 async fn plant(store: &dyn SessionStore, session: &SessionId, name: &'static str, value: &[u8]) {
-    let header = store.load(session, &[]).await.unwrap().unwrap().header;
+    let header = store.load(session, &Selection::default()).await.unwrap().unwrap().header;
     let action = Action::Update {
         verifier: header.verifier,
         rotation: None,

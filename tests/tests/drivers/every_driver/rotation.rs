@@ -65,7 +65,7 @@ async fn read(store: &dyn SessionStore, session: &SessionId) -> (Header, Fields)
     let names = ["shop.customer", "shop.cart", "shop.note", "shop.otp"];
     let deadline = true;
     let selected = names.map(|name| Selected { name, deadline });
-    let loaded = store.load(session, &selected).await.unwrap().unwrap();
+    let loaded = store.load(session, &Selection::fields(&selected)).await.unwrap().unwrap();
     let fields = names.into_iter().zip(loaded.fields);
     let fields = fields.filter_map(|(name, field)| {
         let field = field?;

@@ -55,7 +55,7 @@ async fn live(layer: &SessionLayer) -> Vec<Secret> {
         keep(&visitor);
     }
     let read = |session: ReadSession<Vault>, sessions: Sessions| async move {
-        sessions.list(Shop::CUSTOMER, &2).await.unwrap();
+        sessions.of(Shop::CUSTOMER, &2).list().await.unwrap();
         session.ttl(Vault::OTP).await.unwrap();
     };
     assert_eq!(visitor.visit(read).await.status, StatusCode::OK);
@@ -208,7 +208,7 @@ impl Walk {
         }
         // All that a handler can show.
         let debug = |mut session: Session<Vault>, sessions: Sessions| async move {
-            let infos = sessions.list(Vault::CUSTOMER, &2).await?;
+            let infos = sessions.of(Vault::CUSTOMER, &2).list().await?;
             session.add(Vault::CART, 1).await?;
             let taken = session.take(Vault::OTP).await?.is_some();
             let ttl = session.ttl(Vault::OTP).await?;

@@ -30,7 +30,7 @@ async fn s02_the_store_decides_on_every_request() {
                 _ => {
                     let revoked = layer
                         .sessions()
-                        .revoke_all(Plain::CUSTOMER, &customer)
+                        .of(Plain::CUSTOMER, &customer).revoke_all()
                         .await;
                     assert_eq!(revoked.unwrap(), 1, "{what}");
                 }

@@ -193,8 +193,7 @@ async fn s05_neither_the_id_nor_the_verifier_opens_a_session() {
     let (layer, store) = counted();
     let (mut visitor, token) = signed_in(&layer).await;
     let id = id_of(&mut visitor).await;
-    let fields: [Selected<'_>; 0] = [];
-    let record = store.load(&id, &fields).await.unwrap().unwrap();
+    let record = store.load(&id, &Selection::default()).await.unwrap().unwrap();
     let verifier = record.header.verifier.to_string();
     let id = id.to_string();
     assert_eq!(id[..21], token[..21], "the token begins with the id");

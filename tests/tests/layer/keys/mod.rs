@@ -88,14 +88,14 @@ fn moved(visitor: &mut Visitor, layer: &SessionLayer) -> Visitor {
 async fn stored(store: &Store, session: &SessionId, name: &'static str) -> Option<Bytes> {
     let deadline = false;
     let selected = [Selected { name, deadline }];
-    let loaded = store.inner().load(session, &selected).await.unwrap();
+    let loaded = store.inner().load(session, &Selection::fields(&selected)).await.unwrap();
     let [field] = loaded.unwrap().fields.try_into().unwrap();
     field.map(|field| field.value)
 }
 
 /// Writes behind the layer's back.
 async fn put(store: &Store, session: &SessionId, name: &'static str, value: Bytes) {
-    let loaded = store.inner().load(session, &[]).await.unwrap().unwrap();
+    let loaded = store.inner().load(session, &Selection::default()).await.unwrap().unwrap();
     let verifier = loaded.header.verifier;
     let rotation = None;
     let action = Action::Update { verifier, rotation };

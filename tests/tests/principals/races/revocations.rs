@@ -48,7 +48,7 @@ async fn s24_revoking_all_races_with_sign_ins() {
             }
             barrier.wait().await;
             let sessions = layer.sessions();
-            sessions.revoke_all(Shop::CUSTOMER, &7).await.unwrap();
+            sessions.of(Shop::CUSTOMER, &7).revoke_all().await.unwrap();
             for visitor in &mut before {
                 assert!(!is_signed_in(visitor).await, "{what}");
             }
@@ -57,7 +57,7 @@ async fn s24_revoking_all_races_with_sign_ins() {
                 live += usize::from(is_signed_in(&mut task.await.unwrap()).await);
             }
             assert_eq!(count(&layer, 7).await, live, "{what}: all are listed");
-            sessions.revoke_all(Shop::CUSTOMER, &7).await.unwrap();
+            sessions.of(Shop::CUSTOMER, &7).revoke_all().await.unwrap();
             assert_eq!(count(&layer, 7).await, 0, "{what}");
         }
     }
@@ -78,7 +78,7 @@ async fn s24_a_sign_in_during_a_revocation_is_ended_too() {
     store.on_commit(Fault::WaitBefore(gate.clone()));
     let sessions = layer.sessions();
     let revocation =
-        tokio::spawn(async move { sessions.revoke_all(Shop::CUSTOMER, &7).await.unwrap() });
+        tokio::spawn(async move { sessions.of(Shop::CUSTOMER, &7).revoke_all().await.unwrap() });
     // It has listed the first session and is about to end it.
     gate.arrivals(1).await;
     store.on_commit(Fault::None);
@@ -121,7 +121,7 @@ async fn s24_no_order_of_steps_hides_a_session() {
             let sessions = layer.sessions();
             tokio::spawn(async move {
                 wait(delay).await;
-                sessions.revoke_all(Shop::CUSTOMER, &7).await.unwrap();
+                sessions.of(Shop::CUSTOMER, &7).revoke_all().await.unwrap();
             })
         });
         let revocations: Vec<_> = revocations.collect();
@@ -144,7 +144,7 @@ async fn s24_no_order_of_steps_hides_a_session() {
         outcomes.insert(live);
         layer
             .sessions()
-            .revoke_all(Shop::CUSTOMER, &7)
+            .of(Shop::CUSTOMER, &7).revoke_all()
             .await
             .unwrap();
         assert_eq!(count(&layer, 7).await, 0, "round {round}");

@@ -64,7 +64,7 @@ async fn stored(store: &Store, session: &SessionId, names: &[&str]) -> Vec<Optio
         .collect();
     let loaded = store
         .inner()
-        .load(session, &selected)
+        .load(session, &Selection::fields(&selected))
         .await
         .expect("the store works");
     let text = |field: StoredField| String::from_utf8_lossy(&field.value).into_owned();
@@ -74,10 +74,9 @@ async fn stored(store: &Store, session: &SessionId, names: &[&str]) -> Vec<Optio
 
 /// Changes the record past the layer, as another version of the program would.
 async fn plant(store: &Store, session: &SessionId, changes: Vec<Change>) {
-    let nothing: [Selected<'_>; 0] = [];
     let loaded = store
         .inner()
-        .load(session, &nothing)
+        .load(session, &Selection::default())
         .await
         .expect("the store works");
     let verifier = loaded.expect("the session lives").header.verifier;

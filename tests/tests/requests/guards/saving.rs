@@ -254,8 +254,7 @@ async fn labels_are_cut_at_a_character_and_survive_rotation() {
         session.id().map(|id| id.to_string()).unwrap_or_default()
     };
     let id = visitor.visit(page).await.body.parse().unwrap();
-    let nothing: [Selected<'_>; 0] = [];
-    let loaded = store.load(&id, &nothing).await.unwrap().unwrap();
+    let loaded = store.load(&id, &Selection::default()).await.unwrap().unwrap();
     assert_eq!(
         loaded.header.label.as_deref(),
         Some("é".repeat(64).as_str())
@@ -264,6 +263,6 @@ async fn labels_are_cut_at_a_character_and_survive_rotation() {
         session.set_label("x".to_owned() + &"é".repeat(64));
     };
     visitor.visit(page).await;
-    let loaded = store.load(&id, &nothing).await.unwrap().unwrap();
+    let loaded = store.load(&id, &Selection::default()).await.unwrap().unwrap();
     assert_eq!(loaded.header.label.map(|label| label.len()), Some(127));
 }

@@ -1,8 +1,9 @@
 -- Reads a principal's list of sessions, or takes one step of a commit that changes it.
 --
 -- KEYS[1] is the list. ARGV is the operation, the session, the mark, and for 'add' how long the entry
--- is kept and the limit, '' for none; for 'forget' whether the entry was arriving, '' for no. 'list'
--- answers the time and for each entry its session, mark, time, and state; the others a word.
+-- is kept and the limit, '' for none; for 'remove stale' whether the entry was arriving, '' for no. 'list'
+-- answers the time and for each entry its session, mark, when it was added, when it ends, '' for never,
+-- and its state; the others a word.
 
 local operation, session, mark = unpack(ARGV, 1, 3)
 
@@ -10,7 +11,7 @@ if operation == 'list' then
   local answer = { time }
   local entries = read_list(key)
   for id, entry in pairs(entries) do
-    answer[#answer + 1] = { id, entry.mark, entry.added, entry.state }
+    answer[#answer + 1] = { id, entry.mark, entry.added, entry.ends and text(entry.ends) or '', entry.state }
   end
   return answer
 end
@@ -30,7 +31,7 @@ elseif operation == 'confirm' then
   return 'listed'
 elseif operation == 'remove' then
   drop_entry(key, session)
-elseif operation == 'forget' then
+elseif operation == 'remove stale' then
   local is_same = entry and entry.mark == mark and (entry.state ~= 'listed') == (ARGV[4] ~= '')
   if is_same then drop_entry(key, session) end
 end
