@@ -397,7 +397,7 @@ impl<T: SessionSchema> fmt::Debug for ReadSession<T> {
     }
 }
 
-/// How long a field still lives.
+/// The time that a field still lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ttl {
     /// The store does not hold it.
