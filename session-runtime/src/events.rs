@@ -112,6 +112,11 @@ pub(crate) fn insecure(cookie: &str) {
     );
 }
 
+/// A handler extracts a session, and its router has no layer.
+pub(crate) fn layer_missing(advice: &str) {
+    error!(target: TARGET, event = "layer-missing", "{advice}");
+}
+
 /// Two layers, one round the other, use one cookie.
 pub(crate) fn two_layers(cookie: &str) {
     error!(

@@ -1,4 +1,4 @@
-//! The axum extractors.
+//! The axum extractors, and their rejection.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use http::StatusCode;
 use http::request::Parts;
 
 use crate::error::{OnError, SessionError};
+use crate::events;
 use crate::request::{Loan, RequestSession};
 use crate::schema::SessionSchema;
 use crate::session::{ReadSession, Session};
@@ -41,7 +42,7 @@ async fn extract<T: SessionSchema>(
     }
 }
 
-/// What the layer put into the request.
+/// Returns the state that the layer put into the request.
 pub(crate) fn request_session(parts: &Parts) -> Result<Arc<RequestSession>, SessionRejection> {
     let request = parts.extensions.get::<Arc<RequestSession>>();
     request.cloned().ok_or_else(SessionRejection::layer_missing)
@@ -82,7 +83,7 @@ enum Reason {
 
 impl SessionRejection {
     fn layer_missing() -> Self {
-        tracing::error!(target: "session_runtime", event = "layer-missing", "{LAYER_MISSING}");
+        events::layer_missing(LAYER_MISSING);
         Self {
             reason: Reason::LayerMissing,
         }

@@ -54,7 +54,7 @@ const KEY_BYTES: usize = 32;
 ///     .build()?;
 /// # Ok::<(), session_runtime::ConfigError>(())
 /// ```
-// Boxed, so that a move leaves no copy behind that nobody overwrites.
+// Boxed, so that moving a key leaves no copy of the bytes behind.
 #[derive(Clone)]
 pub struct Key(Box<Zeroizing<[u8; KEY_BYTES]>>);
 
@@ -207,7 +207,7 @@ pub enum KeyError {
         found: usize,
     },
     /// The passphrase is empty, so everybody could guess it.
-    #[error("the passphrase is empty, expected a long one that nobody can guess")]
+    #[error("the passphrase is empty, expected one that is too long to guess")]
     EmptyPassphrase,
     /// The salt is so short that another application could use the same one.
     #[error("the salt has {found} bytes, expected at least 8, such as a domain name")]
@@ -273,8 +273,8 @@ mod tests {
         assert_eq!(derive("long", "shop"), KeyError::SaltTooShort { found });
     }
 
-    /// What other implementations of Argon2id answer to the documented parameters. A change of
-    /// them would log everybody out.
+    /// The key comes from another implementation of Argon2id with the documented parameters. Other
+    /// parameters would sign out every visitor.
     #[cfg(feature = "passphrase")]
     #[test]
     fn a_passphrase_gives_the_same_key_for_ever() {

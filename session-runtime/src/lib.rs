@@ -3,6 +3,7 @@
 #![cfg_attr(doc, doc = include_str!("links.md"))]
 #![cfg_attr(doc, doc = include_str!("screenshots.md"))]
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod clock;
@@ -15,6 +16,8 @@ mod events;
 mod extract;
 #[cfg(doc)]
 pub mod guide;
+#[cfg(test)]
+mod imports;
 mod keys;
 mod layer;
 mod principals;
