@@ -1,5 +1,6 @@
-//! Any bytes in the files of a `FileStore`: no panic, bounded memory, what is damaged is set aside
-//! and not deleted, a later format is left alone, and the next visitor is served.
+//! Any bytes in the files of a `FileStore`: no panic, bounded memory, a damaged record is set aside
+//! and not deleted, one of another format is left alone, an entry lists its session whatever is in
+//! it, and the next visitor is served.
 //!
 //! `SESSION_FUZZ_INPUTS` says how many (twenty inputs are one file), `SESSION_FUZZ_SEED` which.
 
@@ -10,12 +11,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use fastrand::Rng;
-use session_runtime::store::{Action, Outcome, PrincipalKey, StoreErrorKind};
+use session_runtime::store::{
+    Action, ListChange, Outcome, PrincipalKey, PrincipalList, StoreErrorKind,
+};
 use session_runtime::test_kit::ManualClock;
 use session_runtime::{FileStore, SessionId, SessionStore, StoreError, Timestamp};
 use sha2::{Digest, Sha256};
-use tests::fuzz::{self, Memory};
-use tests::sessions::{apply, commit, create, listed_under, load, set, sign_in, value};
+use tests::fuzz;
+use tests::sessions::{apply, commit, create, listed_under, load, set, sign_in, update, value};
 
 /// A moment at which the session of the golden record lives.
 const NOW: Timestamp = Timestamp::from_millis(1_773_480_420_000);
@@ -67,15 +70,15 @@ fn check(body: &[u8]) -> Vec<u8> {
     format!("@check {}\n", hex.concat()).into_bytes()
 }
 
-/// Whether the file says that it is whole and of a later version.
-fn is_newer(bytes: &[u8], format: &str) -> bool {
+/// Whether the file says that it is whole and of another version.
+fn is_of_another_version(bytes: &[u8], format: &str) -> bool {
     let text = std::str::from_utf8(bytes).unwrap_or_default();
     let version = text
         .lines()
         .next()
         .and_then(|line| line.strip_prefix(format));
     let version: Option<u64> = version.and_then(|version| version.parse().ok());
-    version.is_some_and(|version| version > 1) && is_whole(bytes)
+    version.is_some_and(|version| version != 2) && is_whole(bytes)
 }
 
 fn is_whole(bytes: &[u8]) -> bool {
@@ -107,10 +110,10 @@ fn forget_damaged(folder: &Path) {
 }
 
 /// A panic in the store would be [`StoreErrorKind::OutcomeUnknown`].
-fn expect_newer(error: &StoreError, bytes: &[u8], format: &str) {
+fn expect_another_version(error: &StoreError, bytes: &[u8], format: &str) {
     let shown = bytes.escape_ascii();
     assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error:?}: {shown}");
-    assert!(is_newer(bytes, format), "{error:?}: {shown}");
+    assert!(is_of_another_version(bytes, format), "{error:?}: {shown}");
 }
 
 #[tokio::test]
@@ -121,12 +124,12 @@ async fn any_bytes_in_a_records_place() {
     let session = SessionId::from_bytes(std::array::from_fn(|index| index as u8));
     let file = folder.path().join("000").join(hex(session.as_bytes()));
     fs::create_dir_all(file.parent().unwrap()).unwrap();
-    let whole = include_bytes!("../corpus/golden/record-1").to_vec();
+    let whole = include_bytes!("../corpus/golden/record-2").to_vec();
 
-    let memory = Memory::watch();
+    let before = fuzz::peak_memory();
     let mut random = fuzz::random();
     let inputs = fuzz::inputs(4_000) / 20;
-    let (mut living, mut set_aside, mut ended, mut newer) = (0, 0, 0, 0);
+    let (mut living, mut set_aside, mut ended, mut other) = (0, 0, 0, 0);
     for _ in 0..inputs {
         let bytes = bytes(&mut random, &whole);
         let shown = bytes.escape_ascii();
@@ -162,83 +165,99 @@ async fn any_bytes_in_a_records_place() {
                 forget_damaged(folder.path());
             }
             Err(error) => {
-                expect_newer(&error, &bytes, FORMAT);
+                expect_another_version(&error, &bytes, FORMAT);
                 let error = store.commit(&create(session, [])).await.unwrap_err();
-                expect_newer(&error, &bytes, FORMAT);
+                expect_another_version(&error, &bytes, FORMAT);
                 assert_eq!(store.sweep().await.unwrap(), 0);
                 assert_eq!(fs::read(&file).unwrap(), bytes, "{shown}");
-                newer += 1;
+                other += 1;
             }
         }
         assert!(damaged(folder.path()).is_empty());
     }
     println!(
-        "{inputs} files: {living} living, {ended} ended, {set_aside} set aside, {newer} newer"
+        "{inputs} files: {living} living, {ended} ended, {set_aside} set aside, {other} of another version"
     );
     assert!(living > inputs / 20 && set_aside > inputs / 4);
-    memory.expect_bounded();
+    if let (Some(before), Some(after)) = (before, fuzz::peak_memory()) {
+        assert!(
+            after - before < 64 * 1024,
+            "{before} KiB became {after} KiB"
+        );
+    }
 }
 
 #[tokio::test]
-async fn any_bytes_in_a_lists_place() {
-    const FORMAT: &str = "session-index ";
+async fn any_bytes_in_an_entrys_place() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     let principal = PrincipalKey::new("owner", b"7");
-    let name = hex(principal.as_bytes());
-    let file: PathBuf = folder.path().join("index").join(&name[..3]).join(&name);
-    let mut signed_in = BTreeSet::new();
-    for number in 1..=2 {
-        let session = SessionId::from_bytes([number; 16]);
+    let [first, second, third] = [1, 2, 3].map(|number| SessionId::from_bytes([number; 16]));
+    for session in [first, second] {
         apply(&store, &sign_in(session, "7", None)).await;
-        signed_in.insert(session);
     }
+    let signed_in = BTreeSet::from([first, second]);
+    let list = hex(principal.as_bytes());
+    let list: PathBuf = folder.path().join("index").join(&list[..3]).join(&list);
+    let file = list.join(hex(first.as_bytes()));
     let whole = fs::read(&file).unwrap();
-    let third = SessionId::from_bytes([3; 16]);
 
-    let memory = Memory::watch();
+    let before = fuzz::peak_memory();
     let mut random = fuzz::random();
     let inputs = fuzz::inputs(4_000) / 20;
-    let (mut believed, mut made_anew, mut newer) = (0, 0, 0);
+    let (mut read, mut over, mut unreadable) = (0, 0, 0);
     for _ in 0..inputs {
         let bytes = bytes(&mut random, &whole);
         let shown = bytes.escape_ascii();
         fs::write(&file, &bytes).unwrap();
-        match store.index(&principal).await {
-            Ok(list) => {
-                match damaged(folder.path()).as_slice() {
-                    [aside] => {
-                        assert_eq!(*aside, bytes, "{shown}");
-                        let listed = listed_under(&store, "7").await;
-                        assert_eq!(listed, signed_in, "{shown}");
-                        made_anew += 1;
-                    }
-                    aside => {
-                        assert!(aside.is_empty(), "{aside:?}");
-                        believed += 1;
-                    }
-                }
-                if let Some(entry) = list.entries.first() {
-                    store.forget(&principal, entry).await.unwrap();
-                    assert!(!listed_under(&store, "7").await.contains(&entry.session));
-                }
-                apply(&store, &sign_in(third, "7", None)).await;
-                assert!(listed_under(&store, "7").await.contains(&third));
-                let outcome = store.commit(&commit(third, Action::Revoke)).await;
-                assert!(matches!(outcome, Ok(Outcome::Applied(_))), "{outcome:?}");
-                forget_damaged(folder.path());
+        let listed = store.list(&principal).await.unwrap();
+        let entry = listed.entries.iter().find(|entry| entry.session == first);
+        let content = PrincipalList::from_bytes(&bytes)
+            .ok()
+            .filter(|content| content.principal == principal && content.entries.len() == 1);
+        match (content.as_ref().and_then(|list| list.get(&first)), entry) {
+            (Some(content), Some(entry)) => {
+                assert_eq!(entry, content, "{shown}");
+                read += 1;
             }
-            Err(error) => {
-                expect_newer(&error, &bytes, FORMAT);
-                let error = store.commit(&sign_in(third, "7", None)).await.unwrap_err();
-                expect_newer(&error, &bytes, FORMAT);
-                assert_eq!(fs::read(&file).unwrap(), bytes, "{shown}");
-                assert!(load(&store, &third, &[]).await.unwrap().is_none());
-                newer += 1;
+            (Some(content), None) => {
+                assert!(content.until.is_some_and(|until| until <= NOW), "{shown}");
+                over += 1;
             }
+            (None, Some(_)) => unreadable += 1,
+            (None, None) => panic!("not listed: {shown}"),
         }
+        // It is an entry like any other, for limits, sweeps, marks and changes.
+        let others = listed.entries.len() as u32;
+        let refused = store.commit(&sign_in(third, "7", Some(others))).await;
+        assert!(
+            matches!(refused, Ok(Outcome::LimitReached { .. })),
+            "{shown}"
+        );
+        assert_eq!(store.sweep().await.unwrap(), 0);
+        assert_eq!(fs::read(&file).unwrap(), bytes, "{shown}");
+        if let Some(entry) = entry {
+            store.remove_stale(&principal, entry).await.unwrap();
+            assert!(!file.exists(), "{shown}");
+            fs::write(&file, &bytes).unwrap();
+        }
+        let mut again = update(first, []);
+        again.lists.push(ListChange::Add {
+            field: "owner".into(),
+            principal,
+            keep: None,
+            limit: None,
+        });
+        apply(&store, &again).await;
+        assert_eq!(listed_under(&store, "7").await, signed_in, "{shown}");
+        assert!(damaged(folder.path()).is_empty());
     }
-    println!("{inputs} files: {believed} believed, {made_anew} made anew, {newer} newer");
-    assert!(believed > inputs / 20 && made_anew > inputs / 4);
-    memory.expect_bounded();
+    println!("{inputs} files: {read} read, {over} over, {unreadable} unreadable");
+    assert!(read > inputs / 20 && unreadable > inputs / 4);
+    if let (Some(before), Some(after)) = (before, fuzz::peak_memory()) {
+        assert!(
+            after - before < 64 * 1024,
+            "{before} KiB became {after} KiB"
+        );
+    }
 }

@@ -1,22 +1,25 @@
-//! Programs change, and sessions outlive the change: what the first version of the formats made of
-//! values, records and lists is read by all later ones. Never change a line: add one.
+//! Programs change, and sessions outlive the change: values of the first version of the formats, and
+//! records and lists of the second, are read by all later ones. Never change a line: add one. Records
+//! and lists of the first version are refused in words.
 //!
 //! What is in Redis is in `evolution_redis`, an old and a new program at once in `rollout`.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use session_runtime::store::{
-    Action, Change, Commit, FieldTtl, ListChange, PrincipalKey, Rotation, Selected, SessionStore,
-    Timeouts,
+    Action, Change, Commit, FieldTtl, Link, ListChange, ListEntry, Principal, PrincipalKey,
+    PrincipalList, Record, Rotation, Selected, Selection, SessionStore, TextError, Timeouts,
 };
 use session_runtime::test_kit::ManualClock;
-use session_runtime::{Codec, FileStore, Json, Postcard, SessionId, Timestamp, Verifier};
+use session_runtime::{
+    Clock as _, Codec, FileStore, Json, Postcard, SessionId, Timestamp, Verifier,
+};
 
 #[derive(Serialize, Deserialize, Debug, PartialEq)]
 enum Shape {
@@ -92,7 +95,7 @@ fn postcard() {
 const SESSION: &str = "AAECAwQFBgcICQoLDA0ODw";
 
 fn record() -> &'static [u8] {
-    include_bytes!("../../campaigns/corpus/golden/record-1")
+    include_bytes!("../corpus/golden/record-2")
 }
 
 /// The folder of a store, and where the record stands in it.
@@ -118,7 +121,7 @@ fn clock() -> ManualClock {
 /// A session with something of everything.
 async fn write(store: &FileStore, clock: &ManualClock) {
     let session: SessionId = SESSION.parse().unwrap();
-    let [first, second] = [1, 2].map(|byte| Verifier::from_bytes([byte; 16]));
+    let [first, second, linked] = [1, 2, 3].map(|byte| Verifier::from_bytes([byte; 16]));
     let set = |name: &'static str, value: &'static [u8], ttl| Change::Set {
         name: name.into(),
         value: Bytes::from_static(value),
@@ -127,7 +130,10 @@ async fn write(store: &FileStore, clock: &ManualClock) {
     };
     let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
 
-    let create = Action::Create { verifier: first };
+    let create = Action::Create {
+        verifier: first,
+        link: Some(Link::new(linked, minutes(60))),
+    };
     let mut creation = Commit::new(session, "AAAAAAAA".parse().unwrap(), create);
     creation.timeouts = Some(Timeouts::new(minutes(30), minutes(24 * 60)).unwrap());
     let otp_ttl = Some(FieldTtl::restarting(minutes(5)));
@@ -140,15 +146,18 @@ async fn write(store: &FileStore, clock: &ManualClock) {
     ];
     creation.label = Some("Firefox on Linux".into());
     creation.persistent = Some(true);
+    creation.lists = vec![ListChange::Add {
+        field: "shop.customer".into(),
+        principal: customer(),
+        keep: None,
+        limit: None,
+    }];
     store.commit(&creation).await.unwrap();
 
     clock.advance(Duration::from_millis(1_411));
     let update = Action::Update {
         verifier: first,
-        rotation: Some(Rotation {
-            verifier: second,
-            grace: Some(minutes(1)),
-        }),
+        rotation: Some(Rotation::new(second, Some(minutes(1)))),
     };
     let mut rotation = Commit::new(session, "BBBBBBBB".parse().unwrap(), update);
     let name = "shop.state".into();
@@ -167,7 +176,7 @@ async fn a_file_record_is_written_as_before() {
 }
 
 #[tokio::test]
-async fn a_file_record_of_the_first_version_is_read() {
+async fn a_file_record_of_the_second_version_is_read() {
     let (_folder, path) = folder();
     let clock = clock();
     drop(open(&path, &clock));
@@ -183,12 +192,10 @@ async fn a_file_record_of_the_first_version_is_read() {
         "shop.größe %\n",
         "shop.state",
     ];
-    let selected = names.map(|name| Selected {
-        name,
-        deadline: true,
-    });
+    let selected = names.map(Selected::with_deadline);
+    let selection = Selection::fields(&selected);
     let session: SessionId = SESSION.parse().unwrap();
-    let loaded = store.load(&session, &Selection::fields(&selected)).await.unwrap().unwrap();
+    let loaded = store.load(&session, &selection).await.unwrap().unwrap();
     let values = loaded.fields.iter().map(|field| {
         let field = field.as_ref()?;
         let left = field
@@ -206,7 +213,12 @@ async fn a_file_record_of_the_first_version_is_read() {
     assert_eq!(values.collect::<Vec<_>>(), expected);
     let header = loaded.header;
     assert_eq!(header.verifier, Verifier::from_bytes([2; 16]));
-    assert_eq!(header.previous, Some(Verifier::from_bytes([1; 16])));
+    let previous = header.previous.unwrap();
+    assert_eq!(previous.verifier, Verifier::from_bytes([1; 16]));
+    assert_eq!(previous.until, loaded.now + Duration::from_secs(60));
+    let link = header.link.unwrap();
+    assert_eq!(link.verifier, Verifier::from_bytes([3; 16]));
+    assert_eq!(link.until, header.created + Duration::from_secs(3_600));
     assert_eq!(header.created.as_millis(), 1_773_480_413_589);
     assert_eq!(header.rotated, loaded.now);
     assert_eq!(header.seen, loaded.now);
@@ -218,75 +230,89 @@ async fn a_file_record_of_the_first_version_is_read() {
     assert_eq!(header.persistent, Some(true));
     assert_eq!(header.label.as_deref(), Some("Firefox on Linux"));
     assert_eq!(header.last_commit, "BBBBBBBB".parse().ok());
+    let customer = Principal::new("shop.customer", customer());
+    assert_eq!(header.principals, [customer]);
 }
 
 /// The list of `shop.customer` 7, with one entry that ends and one that does not.
-async fn write_list(store: &FileStore) {
-    for (number, keep) in [(1, Some(Duration::from_secs(86_400))), (2, None)] {
-        let verifier = Verifier::from_bytes([number; 16]);
-        let id = format!("{number:08}").parse().unwrap();
+fn a_list() -> PrincipalList {
+    let mut list = PrincipalList::new(customer());
+    let added = clock().now();
+    for (number, until) in [(1, Some(added + Duration::from_secs(86_400))), (2, None)] {
         let session = SessionId::from_bytes([number; 16]);
-        let mut creation = Commit::new(session, id, Action::Create { verifier });
-        creation.timeouts = Some(Timeouts::new(None, None).unwrap());
-        creation.index.push(ListChange::Add {
-            principal: customer(),
-            keep,
-            limit: None,
-        });
-        store.commit(&creation).await.unwrap();
+        let mark = format!("{number:08}").parse().unwrap();
+        list.insert(ListEntry::new(session, mark, added).until(until));
     }
+    list
 }
 
 fn customer() -> PrincipalKey {
     PrincipalKey::new("shop.customer", b"7")
 }
 
-fn list() -> &'static [u8] {
-    include_bytes!("../../campaigns/corpus/golden/list-1")
+#[test]
+fn a_list_is_written_as_before() {
+    let expected = include_str!("../corpus/golden/list-2");
+    assert_eq!(String::from_utf8_lossy(&a_list().to_bytes()), expected);
 }
 
-/// Where the list stands in the folder of a store.
-fn list_in(folder: &Path) -> PathBuf {
-    let hex: Vec<_> = customer()
-        .as_bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let name = hex.concat();
-    folder.join("index").join(&name[..3]).join(&name)
+#[test]
+fn a_list_of_the_second_version_is_read() {
+    let list = include_bytes!("../corpus/golden/list-2");
+    assert_eq!(PrincipalList::from_bytes(list), Ok(a_list()));
 }
 
+/// An entry's file is a list with this entry.
 #[tokio::test]
-async fn a_file_of_a_list_is_written_as_before() {
-    let (folder, path) = folder();
-    write_list(&open(&path, &clock())).await;
-    let written = std::fs::read(list_in(&folder.path().join("sessions"))).unwrap();
-    let [written, expected] = [&written, list()].map(String::from_utf8_lossy);
-    assert_eq!(written, expected);
-}
-
-#[tokio::test]
-async fn a_file_of_a_list_of_the_first_version_is_read() {
+async fn a_file_of_an_entry_is_written_as_before() {
     let (folder, path) = folder();
     let clock = clock();
     let store = open(&path, &clock);
-    let file = list_in(&folder.path().join("sessions"));
-    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-    std::fs::write(&file, list()).unwrap();
-    clock.advance(Duration::from_secs(1));
+    let [with_end, without_end] = [1, 2].map(|number| SessionId::from_bytes([number; 16]));
+    let keeps = [Some(Duration::from_secs(86_400)), None];
+    for ((session, keep), number) in [with_end, without_end].into_iter().zip(keeps).zip(1..) {
+        let verifier = Verifier::from_bytes([7; 16]);
+        let create = Action::Create {
+            verifier,
+            link: None,
+        };
+        let id = format!("{number:08}").parse().unwrap();
+        let mut creation = Commit::new(session, id, create);
+        creation.timeouts = Some(Timeouts::new(None, None).unwrap());
+        creation.lists = vec![ListChange::Add {
+            field: "shop.customer".into(),
+            principal: customer(),
+            keep,
+            limit: None,
+        }];
+        store.commit(&creation).await.unwrap();
 
-    let listed = store.index(&customer()).await.unwrap();
-    let entries = listed.entries.iter().map(|entry| {
-        assert!(!entry.arriving);
-        let added = entry.added.as_millis();
-        (entry.session, entry.mark.to_string(), added)
-    });
-    let expected = [1, 2].map(|number| {
-        let session = SessionId::from_bytes([number; 16]);
-        (session, format!("{number:08}"), 1_773_480_413_589)
-    });
-    assert_eq!(entries.collect::<Vec<_>>(), expected);
-    clock.advance(Duration::from_secs(86_400));
-    let later = store.index(&customer()).await.unwrap().entries;
-    assert_eq!(later.len(), 1, "the first one has ended");
+        let hex = |bytes: &[u8]| -> String {
+            let bytes = bytes.iter().map(|byte| format!("{byte:02x}"));
+            bytes.collect()
+        };
+        let list = hex(customer().as_bytes());
+        let index = folder.path().join("sessions").join("index");
+        let entry = index.join(&list[..3]).join(&list);
+        let written = std::fs::read(entry.join(hex(session.as_bytes()))).unwrap();
+        let mut expected = a_list();
+        expected.entries.retain(|entry| entry.session == session);
+        let expected = String::from_utf8(expected.to_bytes()).unwrap();
+        assert_eq!(String::from_utf8_lossy(&written), expected);
+    }
+    let mut listed = store.list(&customer()).await.unwrap().entries;
+    listed.sort_by_key(|entry| entry.session);
+    assert_eq!(listed, a_list().entries);
+}
+
+#[test]
+fn records_and_lists_of_the_first_version_are_refused_in_words() {
+    let record = Record::from_bytes(include_bytes!("../corpus/golden/record-1")).unwrap_err();
+    assert_eq!(record, TextError::OtherVersion(1));
+    assert_eq!(
+        record.to_string(),
+        "the data has format 1, and this version of `session-runtime` reads format 2"
+    );
+    let list = PrincipalList::from_bytes(include_bytes!("../corpus/golden/list-1")).unwrap_err();
+    assert_eq!(list.to_string(), "the first line names no known form");
 }

@@ -11,6 +11,7 @@
 //! 4. The truth is in the records: which principals a session has. A sweep makes the lists agree
 //!    with them.
 
+use std::fs::File;
 use std::io::Read;
 use std::rc::Rc;
 
@@ -51,7 +52,7 @@ pub(super) fn remove_stale(
         && let Some(entry) = list.read_entry(&stale.session)?
         && entry.is_same(stale)
     {
-        list.remove(root, &stale.session)?;
+        list.remove(&stale.session)?;
     }
     Ok(())
 }
@@ -138,7 +139,7 @@ impl<'a> CommitLists<'a> {
         for ((list, before), after) in self.lists.iter().zip(before).zip(after) {
             if before.is_some() && after.is_none() {
                 // The commit is done, so this cannot fail any more: the entry is one too many.
-                let _ = list.remove(self.root, &self.session);
+                let _ = list.remove(&self.session);
             }
         }
     }
@@ -156,7 +157,6 @@ impl<'a> StagedEntries<'a> {
     /// From now on the session is listed. A failure leaves the lists as they were.
     pub(super) fn publish(self) -> Result<PublishedEntries<'a>, StoreError> {
         let mut published = PublishedEntries {
-            root: self.root,
             session: self.session,
             added: Vec::new(),
         };
@@ -175,7 +175,6 @@ impl<'a> StagedEntries<'a> {
 
 /// Entries that have their names, of a session whose record does not say so yet.
 pub(super) struct PublishedEntries<'a> {
-    root: &'a Root,
     session: SessionId,
     added: Vec<&'a List>,
 }
@@ -185,7 +184,7 @@ impl PublishedEntries<'_> {
     pub(super) fn undo(self) {
         for list in self.added {
             // What cannot be removed is an entry too many.
-            let _ = list.remove(self.root, &self.session);
+            let _ = list.remove(&self.session);
         }
     }
 }
@@ -292,7 +291,7 @@ fn sweep_list(
     let list = List { name, shard };
     for session in suspects {
         if !justified(list.name.principal(), &session)? {
-            list.remove(root, &session)?;
+            list.remove(&session)?;
         }
     }
     list.remove_folder_if_empty()
@@ -307,7 +306,7 @@ struct List {
 struct LockedShard {
     folder: Folder,
     /// The lock is held as long as this is open.
-    _lock: std::fs::File,
+    _lock: File,
 }
 
 impl LockedShard {
@@ -401,13 +400,13 @@ impl List {
         root.sync_names(&folder)
     }
 
-    /// Removes an entry, and the folder with the last one.
-    fn remove(&self, root: &Root, session: &SessionId) -> Result<(), StoreError> {
+    /// Removes an entry, and the folder with the last one. The disk need not have it: an entry that
+    /// comes back after a power cut is one too many.
+    fn remove(&self, session: &SessionId) -> Result<(), StoreError> {
         let Some(folder) = self.folder()? else {
             return Ok(());
         };
         folder.remove_if_there(RecordName::of(session).as_str())?;
-        root.sync_names(&folder)?;
         self.remove_folder_if_empty()
     }
 
