@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use session_runtime::store::{Action, Change, Commit, Outcome};
+use session_runtime::store::{Action, Change, Commit, Outcome, Selection};
 use session_runtime::{
     Codec, CommitId, Json, MemoryStore, Postcard, ReadSession, Session, SessionId, SessionLayer,
     SessionSchema, SessionStore,
@@ -147,7 +147,12 @@ async fn any_stored_bytes_cost_their_field_only<T: Fuzzed>(write_alive: fn(&mut 
     let token = visitor.cookie("__Host-id").unwrap().to_owned();
 
     let id: SessionId = session_id(&token);
-    let header = store.load(&id, &Selection::default()).await.unwrap().unwrap().header;
+    let header = store
+        .load(&id, &Selection::default())
+        .await
+        .unwrap()
+        .unwrap()
+        .header;
 
     let fitting = T::examples();
     let mut examples = fitting.clone();

@@ -13,7 +13,7 @@ use std::time::Duration;
 use redis::Connection;
 use session_runtime::store::{
     Action, Applied, Change, Commit, FieldTtl, ListChange, Loaded, Outcome, PrincipalKey, Rotation,
-    Selected, SessionStore, Timeouts,
+    Selected, Selection, SessionStore, Timeouts,
 };
 use session_runtime::{
     ReadSession, RedisStore, Session, SessionId, SessionLayer, Tier, Timestamp, Verifier,
@@ -158,7 +158,10 @@ fn rotation() -> Commit {
 
 fn creations() -> [Commit; 2] {
     let [first, second] = Sessions::new().0;
-    let create = |verifier| Action::Create { verifier };
+    let create = |verifier| Action::Create {
+        verifier,
+        link: None,
+    };
     let listed = |keep| ListChange::Add {
         principal: customer(),
         keep,
@@ -181,12 +184,12 @@ fn creations() -> [Commit; 2] {
             only_if_absent: false,
         },
     ];
-    rich.index.push(listed(Some(24 * 60 * MINUTE)));
+    rich.lists.push(listed(Some(24 * 60 * MINUTE)));
 
     let mut plain = commit(second.session, "CCCCCCCC", create(second.verifier));
     plain.timeouts = Some(Timeouts::new(None, None).unwrap());
     plain.changes.push(set("shop.customer", "7"));
-    plain.index.push(listed(None));
+    plain.lists.push(listed(None));
     [rich, plain]
 }
 
@@ -198,11 +201,12 @@ async fn load_all(store: &RedisStore, session: &SessionId) -> Loaded {
         "shop.at",
         "shop.state",
     ];
-    let selected = names.map(|name| Selected {
-        name,
-        deadline: true,
-    });
-    store.load(session, &Selection::fields(&selected)).await.unwrap().unwrap()
+    let selected = names.map(|name| Selected::with_deadline(name));
+    store
+        .load(session, &Selection::fields(&selected))
+        .await
+        .unwrap()
+        .unwrap()
 }
 
 #[tokio::test]
@@ -268,7 +272,7 @@ async fn lists_of_the_first_version_are_read() {
         let now = put(&server, tier);
         let store = open(&server, None).await;
         let entries = async |principal| {
-            let listed = store.index(&principal).await.unwrap();
+            let listed = store.list(&principal).await.unwrap();
             let entries = listed.entries.iter().map(|entry| {
                 let age = now - entry.added.as_millis();
                 (entry.session, (entry.mark.to_string(), age, entry.arriving))
@@ -322,7 +326,10 @@ async fn visitors_of_the_first_version_are_still_signed_in() {
         let labels: Vec<_> = listed.iter().map(|info| info.label.as_deref()).collect();
         assert_eq!(listed.len(), 2);
         assert!(labels.contains(&Some("Firefox on Linux")) && labels.contains(&None));
-        assert_eq!(sessions.of(Shop::CUSTOMER, &7).revoke_all().await.unwrap(), 2);
+        assert_eq!(
+            sessions.of(Shop::CUSTOMER, &7).revoke_all().await.unwrap(),
+            2
+        );
         let answer = visitor.visit(show).await;
         assert_eq!(answer.body, "None {} None");
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use session_runtime::store::{
     Action, CapacityPolicy, Change, Commit, Count, ListChange, MemoryStoreBuilder, Outcome,
-    PrincipalKey, StoreError, StoreErrorKind, Timeouts,
+    PrincipalKey, Selection, StoreError, StoreErrorKind, Timeouts,
 };
 use session_runtime::test_kit::ManualClock;
 use session_runtime::{CommitId, MemoryStore, SessionId, SessionStore, Verifier};
@@ -35,7 +35,13 @@ fn commit(session: SessionId, action: Action) -> Commit {
 fn creation(idle: Option<u64>) -> Commit {
     let session = SessionId::generate().unwrap();
     let verifier = verifier();
-    let mut creation = commit(session, Action::Create { verifier });
+    let mut creation = commit(
+        session,
+        Action::Create {
+            verifier,
+            link: None,
+        },
+    );
     creation.timeouts = Some(Timeouts::new(idle.map(Duration::from_secs), None).unwrap());
     creation
 }
@@ -61,7 +67,11 @@ async fn create(store: &MemoryStore, idle: Option<u64>) -> Result<SessionId, Sto
 }
 
 async fn exists(store: &MemoryStore, session: &SessionId) -> bool {
-    store.load(session, &Selection::default()).await.unwrap().is_some()
+    store
+        .load(session, &Selection::default())
+        .await
+        .unwrap()
+        .is_some()
 }
 
 async fn len(store: &MemoryStore) -> u64 {
@@ -306,7 +316,7 @@ async fn ended_entries_of_the_index_leave_without_being_asked_for() {
     };
     for _ in 0..300 {
         let mut creation = creation(Some(60));
-        creation.index = vec![ListChange::Add {
+        creation.lists = vec![ListChange::Add {
             principal: PrincipalKey::new("shop.customer", b"7"),
             keep: Some(Duration::from_secs(60)),
             limit: None,

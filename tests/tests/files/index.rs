@@ -192,7 +192,12 @@ async fn who_is_signed_in_where_is_known_after_a_restart() {
     let whoami = |session: ReadSession<Shop>| async move { format!("{:?}", session.customer) };
     assert_eq!(visitors[0].visit(whoami).await.body, "Some(7)");
     assert_eq!(visitors[1].visit(whoami).await.body, "None");
-    let left = layer.sessions().of(Shop::CUSTOMER, &7).list().await.unwrap();
+    let left = layer
+        .sessions()
+        .of(Shop::CUSTOMER, &7)
+        .list()
+        .await
+        .unwrap();
     assert_eq!(left.len(), 1);
     let revoked = layer.sessions().of(Shop::CUSTOMER, &7).revoke_all().await;
     assert_eq!(revoked.unwrap(), 1);

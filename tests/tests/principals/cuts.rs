@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::StatusCode;
-use session_runtime::store::{PrincipalKey, Selected};
+use session_runtime::store::{PrincipalKey, Selected, Selection};
 use session_runtime::test_kit::ManualClock;
 use session_runtime::{
     MemoryStore, Session, SessionId, SessionLayer, SessionStore, Sessions, WhenFull,
@@ -124,12 +124,14 @@ impl<S: SessionStore + Clone> Scene<S> {
     /// Who is signed in as whom, by the sessions themselves.
     async fn truth(&self) -> BTreeMap<SessionId, u32> {
         let mut truth = BTreeMap::new();
-        let selected = [Selected {
-            name: "shop.customer",
-            deadline: false,
-        }];
+        let selected = [Selected::value("shop.customer")];
         for session in self.store.sessions() {
-            let loaded = self.store.inner().load(&session, &Selection::fields(&selected)).await.unwrap();
+            let loaded = self
+                .store
+                .inner()
+                .load(&session, &Selection::fields(&selected))
+                .await
+                .unwrap();
             let field = loaded.and_then(|loaded| loaded.fields.into_iter().next().flatten());
             if let Some(field) = field {
                 let customer = std::str::from_utf8(&field.value).unwrap();
@@ -142,7 +144,7 @@ impl<S: SessionStore + Clone> Scene<S> {
     /// Whom the index lists for a customer, looked through or not.
     async fn indexed(&self, customer: u32) -> Vec<SessionId> {
         let key = PrincipalKey::new("shop.customer", customer.to_string().as_bytes());
-        let index = self.store.inner().index(&key).await.unwrap();
+        let index = self.store.inner().list(&key).await.unwrap();
         let mut sessions: Vec<_> = index.entries.iter().map(|entry| entry.session).collect();
         sessions.sort();
         sessions

@@ -159,8 +159,14 @@ async fn a_longer_life_is_a_longer_listing() {
     clock.advance(9 * day);
     let sessions = layer.sessions();
     let eve = "eve".to_owned();
-    assert_eq!(sessions.of(Staff::CLERK, &eve).list().await.unwrap().len(), 1);
-    assert_eq!(sessions.of(Staff::CLERK, &eve).revoke_all().await.unwrap(), 1);
+    assert_eq!(
+        sessions.of(Staff::CLERK, &eve).list().await.unwrap().len(),
+        1
+    );
+    assert_eq!(
+        sessions.of(Staff::CLERK, &eve).revoke_all().await.unwrap(),
+        1
+    );
 
     // Set before the sign-in, it holds for the entry as well.
     let mut visitor = Visitor::new(&layer);
@@ -170,7 +176,10 @@ async fn a_longer_life_is_a_longer_listing() {
     };
     visitor.visit(page).await;
     clock.advance(1_000 * day);
-    assert_eq!(sessions.of(Staff::CLERK, &eve).list().await.unwrap().len(), 1);
+    assert_eq!(
+        sessions.of(Staff::CLERK, &eve).list().await.unwrap().len(),
+        1
+    );
 }
 
 /// A call costs by the principal's own sessions, however many others there are.
@@ -182,16 +191,17 @@ async fn a_list_costs_by_its_own_sessions() {
     }
     signed_in(&layer, 7).await;
     store.take_counts();
-    store.take_index_count();
+    store.take_list_count();
     assert_eq!(count(&layer, 7).await, 2);
-    assert_eq!((store.take_counts(), store.take_index_count()), ((2, 0), 1));
+    assert_eq!((store.take_counts(), store.take_list_count()), ((2, 0), 1));
     assert_eq!(
         layer
             .sessions()
-            .of(Shop::CUSTOMER, &7).revoke_all()
+            .of(Shop::CUSTOMER, &7)
+            .revoke_all()
             .await
             .unwrap(),
         2
     );
-    assert_eq!((store.take_counts(), store.take_index_count()), ((2, 2), 2));
+    assert_eq!((store.take_counts(), store.take_list_count()), ((2, 2), 2));
 }

@@ -23,12 +23,24 @@ async fn s26_only_the_owner_revokes_a_session() {
     let page = move |sessions: Sessions| page(sessions, Path(()));
     assert_eq!(seven.visit(page).await.body, "false");
     for other in [7, 0, 88, 80] {
-        assert!(!sessions.of(Shop::CUSTOMER, &other).revoke(&id).await.unwrap());
+        assert!(
+            !sessions
+                .of(Shop::CUSTOMER, &other)
+                .revoke(&id)
+                .await
+                .unwrap()
+        );
     }
     let clerk = "8".to_owned();
     assert!(!sessions.of(Staff::CLERK, &clerk).revoke(&id).await.unwrap());
     let unknown = SessionId::generate().unwrap();
-    assert!(!sessions.of(Shop::CUSTOMER, &8).revoke(&unknown).await.unwrap());
+    assert!(
+        !sessions
+            .of(Shop::CUSTOMER, &8)
+            .revoke(&unknown)
+            .await
+            .unwrap()
+    );
     assert_eq!(whoami(&mut eight).await, "8");
 
     assert!(sessions.of(Shop::CUSTOMER, &8).revoke(&id).await.unwrap());
@@ -72,7 +84,11 @@ async fn s25_revoking_the_others_leaves_exactly_the_current_one() {
     }
     // Outside a request nothing is current.
     signed_in(&layer, 9).await;
-    let revoked = layer.sessions().of(Shop::CUSTOMER, &9).revoke_others().await;
+    let revoked = layer
+        .sessions()
+        .of(Shop::CUSTOMER, &9)
+        .revoke_others()
+        .await;
     assert_eq!(revoked.unwrap(), 1);
 }
 
@@ -104,7 +120,8 @@ async fn s24_revoking_all_ends_the_session_of_the_request_too() {
     assert_eq!(
         layer
             .sessions()
-            .of(Shop::CUSTOMER, &7).revoke_all()
+            .of(Shop::CUSTOMER, &7)
+            .revoke_all()
             .await
             .unwrap(),
         0

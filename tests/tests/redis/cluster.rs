@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use session_runtime::store::{Outcome, RedisConnectError, StoreErrorKind};
+use session_runtime::store::{Outcome, RedisConnectError, Selection, StoreErrorKind};
 use session_runtime::{RedisStore, SessionStore, Tier};
 use tests::servers::{Cluster, available};
 use tests::store_visitor::{Visitor, add, set, set_for, take};
@@ -141,10 +141,7 @@ async fn every_operation_works_on_every_node() {
                 visitor.values(&store, &["a.b", "a.c", "a.t"]).await.len(),
                 2
             );
-            let selected = [session_runtime::store::Selected {
-                name: "a.c",
-                deadline: true,
-            }];
+            let selected = [session_runtime::store::Selected::with_deadline("a.c")];
             let loaded = store
                 .load(&visitor.session, &Selection::fields(&selected))
                 .await
@@ -152,7 +149,13 @@ async fn every_operation_works_on_every_node() {
                 .unwrap();
             assert!(loaded.fields[0].as_ref().unwrap().deadline.is_some());
             store.commit(&visitor.destruction()).await.unwrap();
-            assert!(visitor.load(&store, &Selection::default()).await.unwrap().is_none());
+            assert!(
+                visitor
+                    .load(&store, &Selection::default())
+                    .await
+                    .unwrap()
+                    .is_none()
+            );
         }
         for node in &cluster.nodes {
             let writes: u64 = node

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_runtime::store::{
-    Action, Commit, ListChange, Outcome, PrincipalKey, SteppedStore, StoreErrorKind,
+    Action, Commit, ListChange, Outcome, PrincipalKey, Selection, SteppedStore, StoreErrorKind,
 };
 use session_runtime::{CommitId, RedisStore, SessionStore, Tier};
 use tests::servers::{Options, Server, available};
@@ -15,7 +15,7 @@ use tests::store_visitor::{Visitor, set};
 /// A creation that signs in.
 fn sign_in(visitor: &Visitor, principal: PrincipalKey, limit: Option<u32>) -> Commit {
     let mut commit = visitor.creation([]);
-    commit.index = vec![ListChange::Add {
+    commit.lists = vec![ListChange::Add {
         principal,
         keep: Some(Duration::from_secs(3600)),
         limit,
@@ -47,13 +47,19 @@ async fn sessions_are_listed_limited_revoked_and_forgotten() {
             match task.await.unwrap() {
                 (visitor, Outcome::Applied(_)) => admitted.push(visitor),
                 (visitor, Outcome::LimitReached { .. }) => {
-                    assert!(visitor.load(&*store, &Selection::default()).await.unwrap().is_none());
+                    assert!(
+                        visitor
+                            .load(&*store, &Selection::default())
+                            .await
+                            .unwrap()
+                            .is_none()
+                    );
                 }
                 (_, other) => panic!("{other:?}"),
             }
         }
         assert_eq!(admitted.len(), 3);
-        let listed = store.index(&principal).await.unwrap();
+        let listed = store.list(&principal).await.unwrap();
         let mut sessions: Vec<_> = listed.entries.iter().map(|entry| entry.session).collect();
         sessions.sort_unstable();
         admitted.sort_unstable_by_key(|visitor| visitor.session);
@@ -78,18 +84,24 @@ async fn sessions_are_listed_limited_revoked_and_forgotten() {
         revocation.index = vec![ListChange::Remove { principal }];
         let outcome = store.commit(&revocation).await.unwrap();
         assert!(matches!(outcome, Outcome::Applied(_)));
-        assert!(admitted[0].load(&*store, &Selection::default()).await.unwrap().is_none());
+        assert!(
+            admitted[0]
+                .load(&*store, &Selection::default())
+                .await
+                .unwrap()
+                .is_none()
+        );
         assert_eq!(store.commit(&revocation).await.unwrap(), Outcome::Gone);
 
         // An entry is forgotten by its mark only.
-        let entries = store.index(&principal).await.unwrap().entries;
+        let entries = store.list(&principal).await.unwrap().entries;
         assert_eq!(entries.len(), 2);
         let mut other = entries[0];
         other.mark = CommitId::generate().unwrap();
         store.forget(&principal, &other).await.unwrap();
-        assert_eq!(store.index(&principal).await.unwrap().entries.len(), 2);
+        assert_eq!(store.list(&principal).await.unwrap().entries.len(), 2);
         store.forget(&principal, &entries[0]).await.unwrap();
-        assert_eq!(store.index(&principal).await.unwrap().entries.len(), 1);
+        assert_eq!(store.list(&principal).await.unwrap().entries.len(), 1);
 
         // There is room again, and a commit that arrives twice is listed once.
         let visitor = Visitor::new();
@@ -98,21 +110,21 @@ async fn sessions_are_listed_limited_revoked_and_forgotten() {
             let outcome = store.commit(&commit).await.unwrap();
             assert!(matches!(outcome, Outcome::Applied(_)));
         }
-        assert_eq!(store.index(&principal).await.unwrap().entries.len(), 2);
+        assert_eq!(store.list(&principal).await.unwrap().entries.len(), 2);
 
         // Entries go by themselves.
         let short = PrincipalKey::new("shop.customer", b"8");
         let mut commit = sign_in(&Visitor::new(), short, None);
-        if let ListChange::Add { keep, .. } = &mut commit.index[0] {
+        if let ListChange::Add { keep, .. } = &mut commit.lists[0] {
             *keep = Some(Duration::from_millis(50));
         }
         store.commit(&commit).await.unwrap();
         tokio::time::sleep(Duration::from_millis(100)).await;
-        assert!(store.index(&short).await.unwrap().entries.is_empty());
+        assert!(store.list(&short).await.unwrap().entries.is_empty());
 
         // A list that is none is an error, not an empty list.
         let _: String = server.command(&["SET", &key, "precious"]);
-        let error = store.index(&principal).await.unwrap_err();
+        let error = store.list(&principal).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Corrupt);
 
         // A commit finds it before it has written anything.
@@ -139,7 +151,7 @@ async fn each_change_tidies_a_list_without_deadlines_of_its_own() {
         let mut ends = Vec::new();
         for (visitor, hours) in visitors.iter().zip([1, 2]) {
             let mut commit = sign_in(visitor, principal, None);
-            if let ListChange::Add { keep, .. } = &mut commit.index[0] {
+            if let ListChange::Add { keep, .. } = &mut commit.lists[0] {
                 *keep = Some(hours * Duration::from_secs(3600));
             }
             store.commit(&commit).await.unwrap();
@@ -168,7 +180,7 @@ async fn only_what_is_listed_can_be_confirmed() {
         let visitor = Visitor::new();
         let mark = CommitId::generate().unwrap();
         let confirm = || store.confirm_entry(&principal, &visitor.session, &mark);
-        let listed = async || store.index(&principal).await.unwrap().entries;
+        let listed = async || store.list(&principal).await.unwrap().entries;
 
         assert!(!confirm().await.unwrap(), "somebody has forgotten it");
         assert!(listed().await.is_empty());

@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use session_runtime::store::{Action, Change, Commit, Outcome, RedisConnectError, Selected};
+use session_runtime::store::{
+    Action, Change, Commit, Outcome, RedisConnectError, Selected, Selection,
+};
 use session_runtime::{CommitId, RedisStore, SessionStore, Tier, Timeouts};
 use tests::events::{Line, Recorder};
 use tests::servers::{Generation, Options, Server, available};
@@ -88,7 +90,11 @@ async fn the_key_ends_with_the_session() {
         unlimited.timeouts = Some(Timeouts::new(None, None).unwrap());
         store.commit(&unlimited).await.unwrap();
         assert_eq!(server.command::<i64>(&["PTTL", &key]), -1);
-        let loaded = visitor.load(&store, &Selection::default()).await.unwrap().unwrap();
+        let loaded = visitor
+            .load(&store, &Selection::default())
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(loaded.header.deadline(), None);
     }
 }
@@ -142,7 +148,13 @@ async fn a_session_ends_though_its_key_is_kept() {
             let key = visitor.key("session");
             server.command::<()>(&["HSET", &key, "@seen", "1000"]);
             server.command::<()>(&["PERSIST", &key]);
-            assert!(visitor.load(&store, &Selection::default()).await.unwrap().is_none());
+            assert!(
+                visitor
+                    .load(&store, &Selection::default())
+                    .await
+                    .unwrap()
+                    .is_none()
+            );
             key
         };
         for destroys in [false, true] {
@@ -237,12 +249,12 @@ async fn deadlines_survive_other_writes_rotation_and_a_crash() {
         );
         let store = connect(&server).await;
         let visitor = Visitor::create(&store, [set_for("a.b", "1", HOUR), set("a.c", "2")]).await;
-        let selected = [Selected {
-            name: "a.b",
-            deadline: true,
-        }];
+        let selected = [Selected::with_deadline("a.b")];
         let deadline = async |store: &RedisStore| {
-            let loaded = store.load(&visitor.session, &Selection::fields(&selected)).await.unwrap();
+            let loaded = store
+                .load(&visitor.session, &Selection::fields(&selected))
+                .await
+                .unwrap();
             loaded.unwrap().fields[0].as_ref().unwrap().deadline
         };
         let at_first = deadline(&store).await;
@@ -378,7 +390,9 @@ async fn a_key_of_a_foreign_type_is_no_session_and_stays() {
                     name: "a.b",
                     deadline: selected,
                 }];
-                let loaded = store.load(&visitor.session, &Selection::fields(&selected)).await;
+                let loaded = store
+                    .load(&visitor.session, &Selection::fields(&selected))
+                    .await;
                 assert!(matches!(loaded, Ok(None)), "{content:?}: {loaded:?}");
             }
             for commit in [
@@ -500,7 +514,9 @@ async fn damaged_sessions_are_absent_or_whole() {
                         name: "a.b",
                         deadline,
                     });
-                    let loaded = store.load(&visitor.session, &Selection::fields(&selected)).await;
+                    let loaded = store
+                        .load(&visitor.session, &Selection::fields(&selected))
+                        .await;
                     assert!(loaded.is_ok(), "{what}: {loaded:?}");
                     for commit in [
                         visitor.update([set_for("a.c", "1", HOUR), add("a.b", 1)]),
@@ -537,7 +553,14 @@ async fn a_session_with_a_ruined_header_is_none() {
                 None => server.command(&["HDEL", &key, field]),
             }
             let what = format!("{field} {ruin:?}");
-            assert!(visitor.load(&store, &Selection::default()).await.unwrap().is_none(), "{what}");
+            assert!(
+                visitor
+                    .load(&store, &Selection::default())
+                    .await
+                    .unwrap()
+                    .is_none(),
+                "{what}"
+            );
             let id = CommitId::generate().unwrap();
             for commit in [
                 visitor.update([set("a.b", "2")]),
@@ -765,10 +788,7 @@ async fn each_call_takes_one_trip_and_these_commands() {
         let native = store.tier() == Tier::Native;
         let visitor = Visitor::create(&store, [set_for("a.b", "1", HOUR)]).await;
         // Both scripts are known from here on.
-        let with_deadline = [Selected {
-            name: "a.b",
-            deadline: true,
-        }];
+        let with_deadline = [Selected::with_deadline("a.b")];
         store.load(&visitor.session, &with_deadline).await.unwrap();
 
         let measure = |what: &'static str, expected: &'static str| {

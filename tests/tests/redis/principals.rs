@@ -10,7 +10,7 @@ use futures_core::future::BoxFuture;
 use http::StatusCode;
 use session_runtime::store::{
     AddStep, Commit, Count, ListEntry, Listing, Loaded, NewEntry, Outcome, PrincipalKey, Selected,
-    SessionStep, SteppedStore, StoreErrorKind, commit_in_steps,
+    Selection, SessionStep, SteppedStore, StoreErrorKind, commit_in_steps,
 };
 use session_runtime::{
     CommitId, ReadSession, RedisStore, Session, SessionId, SessionLayer, SessionStore, StoreError,
@@ -202,7 +202,7 @@ impl SessionStore for CutCluster {
     }
 
     async fn list(&self, principal: &PrincipalKey) -> Result<Listing, StoreError> {
-        Box::pin(self.step(self.store.index(principal)))
+        Box::pin(self.step(self.store.list(principal)))
     }
 
     async fn remove_stale(
@@ -273,7 +273,13 @@ async fn a_cut_at_any_step_on_a_cluster_leaves_a_superset() {
                             let page = |session: Session<Shop>| async move { session.destroy() };
                             visitor.visit(page).await;
                         }
-                        _ => drop(layer.sessions().of(Shop::CUSTOMER, &from).revoke_all().await),
+                        _ => drop(
+                            layer
+                                .sessions()
+                                .of(Shop::CUSTOMER, &from)
+                                .revoke_all()
+                                .await,
+                        ),
                     }
                     let planned = store.cut.lock().unwrap().take();
                     let was_cut = planned.unwrap().happened;
@@ -288,7 +294,7 @@ async fn a_cut_at_any_step_on_a_cluster_leaves_a_superset() {
                             continue;
                         }
                         let key = PrincipalKey::new("shop.customer", shown.as_bytes());
-                        let listed = place.store.index(&key).await.unwrap().entries;
+                        let listed = place.store.list(&key).await.unwrap().entries;
                         assert_eq!(listed.len(), 1, "{what}: {shown} is listed");
                     }
                     left.push((from, to, what));
@@ -307,14 +313,15 @@ async fn a_cut_at_any_step_on_a_cluster_leaves_a_superset() {
                 let infos = infos.unwrap();
                 let text = customer.to_string();
                 let key = PrincipalKey::new("shop.customer", text.as_bytes());
-                let indexed = place.store.index(&key).await.unwrap().entries;
+                let indexed = place.store.list(&key).await.unwrap().entries;
                 assert_eq!(indexed.len(), infos.len(), "{what}: {customer} is repaired");
                 for info in infos {
-                    let selected = [Selected {
-                        name: "shop.customer",
-                        deadline: false,
-                    }];
-                    let loaded = place.store.load(&info.id, &Selection::fields(&selected)).await.unwrap();
+                    let selected = [Selected::value("shop.customer")];
+                    let loaded = place
+                        .store
+                        .load(&info.id, &Selection::fields(&selected))
+                        .await
+                        .unwrap();
                     let field = loaded.unwrap().fields.remove(0).unwrap();
                     assert_eq!(field.value, text.as_bytes(), "{what}");
                 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use session_runtime::store::{Action, Change, Commit, Selected, StoreErrorKind};
+use session_runtime::store::{Action, Change, Commit, Selection, StoreErrorKind};
 use session_runtime::{
     CommitId, MemoryStore, ReadSession, Session, SessionError, SessionId, SessionLayer,
     SessionStore,

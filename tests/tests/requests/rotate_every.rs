@@ -216,7 +216,15 @@ async fn s12_an_old_token_cannot_sign_in() {
     let answer = old.visit(page).await;
     assert_eq!(answer.status, StatusCode::CONFLICT);
     assert_eq!(answer.set_cookies(), [""; 0]);
-    assert_eq!(layer.sessions().of(Shop::CUSTOMER, &7).list().await.unwrap(), []);
+    assert_eq!(
+        layer
+            .sessions()
+            .of(Shop::CUSTOMER, &7)
+            .list()
+            .await
+            .unwrap(),
+        []
+    );
     assert_eq!(cart(&mut visitor).await, "1");
 }
 

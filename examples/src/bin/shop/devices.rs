@@ -67,6 +67,9 @@ pub(crate) async fn revoke_others(
     let Some(customer) = session.customer else {
         return Ok(Redirect::to("/sign-in"));
     };
-    sessions.of(Shop::CUSTOMER, &customer).revoke_others().await?;
+    sessions
+        .of(Shop::CUSTOMER, &customer)
+        .revoke_others()
+        .await?;
     Ok(Redirect::to("/devices"))
 }

@@ -58,7 +58,12 @@ async fn s23_after_destroy_no_value_remains() {
                 );
             }
             assert!(driver.look(&id.parse().unwrap()).await.is_none(), "{what}");
-            let listed = layer.sessions().of(Shop::CUSTOMER, &7).list().await.unwrap();
+            let listed = layer
+                .sessions()
+                .of(Shop::CUSTOMER, &7)
+                .list()
+                .await
+                .unwrap();
             assert!(listed.is_empty(), "{what}, {way}");
             if driver.server().is_some() {
                 assert!(after == empty, "{what}, {way}: the server is as before");

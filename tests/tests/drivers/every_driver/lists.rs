@@ -53,7 +53,12 @@ async fn s26_the_list_shows_each_session_as_it_is() {
             "{what}"
         );
 
-        let infos = layer.sessions().of(Plain::CUSTOMER, &1).list().await.unwrap();
+        let infos = layer
+            .sessions()
+            .of(Plain::CUSTOMER, &1)
+            .list()
+            .await
+            .unwrap();
         let [first, second] = &infos[..] else {
             panic!("{what}: {infos:?}");
         };
@@ -115,11 +120,19 @@ async fn s25_revoking_the_others_leaves_exactly_the_current_one() {
         let (mut own, own_id) = devices.swap_remove(2);
         let page = |session: Session<Plain>, sessions: Sessions| async move {
             let customer = session.customer.unwrap();
-            let ended = sessions.of(Plain::CUSTOMER, &customer).revoke_others().await?;
+            let ended = sessions
+                .of(Plain::CUSTOMER, &customer)
+                .revoke_others()
+                .await?;
             Ok::<_, SessionError>(ended.to_string())
         };
         assert_eq!(own.visit(page).await.body, "4", "{what}");
-        let listed = layer.sessions().of(Plain::CUSTOMER, &1).list().await.unwrap();
+        let listed = layer
+            .sessions()
+            .of(Plain::CUSTOMER, &1)
+            .list()
+            .await
+            .unwrap();
         let listed: BTreeSet<_> = listed.into_iter().map(|info| info.id).collect();
         assert_eq!(listed, BTreeSet::from([own_id]), "{what}");
         assert_eq!(cart(&mut own).await, 1, "{what}");

@@ -17,7 +17,7 @@ mod time;
 mod tokens;
 
 use http::StatusCode;
-use session_runtime::store::{Action, Change, Commit, Outcome, Selected};
+use session_runtime::store::{Action, Change, Commit, Outcome, Selected, Selection};
 use session_runtime::{CommitId, Key, ReadSession, Session, SessionId, SessionLayer, SessionStore};
 use tests::browser::Answer;
 use tests::drivers::Driver;
@@ -104,16 +104,24 @@ fn sealing<const N: usize>(driver: &Driver, bytes: [u8; N]) -> SessionLayer {
 
 /// What the store has under a name.
 async fn stored(store: &dyn SessionStore, session: &SessionId, name: &str) -> Option<Vec<u8>> {
-    let deadline = false;
-    let selected = [Selected { name, deadline }];
-    let loaded = store.load(session, &Selection::fields(&selected)).await.unwrap().unwrap();
+    let selected = [Selected::value(name)];
+    let loaded = store
+        .load(session, &Selection::fields(&selected))
+        .await
+        .unwrap()
+        .unwrap();
     let field = loaded.fields.into_iter().next().unwrap();
     field.map(|field| field.value.to_vec())
 }
 
 /// Writes behind the layer's back.
 async fn plant(store: &dyn SessionStore, session: &SessionId, name: &'static str, value: &[u8]) {
-    let header = store.load(session, &Selection::default()).await.unwrap().unwrap().header;
+    let header = store
+        .load(session, &Selection::default())
+        .await
+        .unwrap()
+        .unwrap()
+        .header;
     let action = Action::Update {
         verifier: header.verifier,
         rotation: None,

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use http::StatusCode;
-use session_runtime::store::{Header, Selected};
+use session_runtime::store::{Header, Selected, Selection};
 use session_runtime::{Session, SessionError, SessionId, SessionLayer, SessionStore, Timestamp};
 use tests::cutting::{self, CuttingStore};
 use tests::drivers::{drivers, patient};
@@ -64,8 +64,12 @@ type Fields = BTreeMap<&'static str, (Vec<u8>, Option<Timestamp>)>;
 async fn read(store: &dyn SessionStore, session: &SessionId) -> (Header, Fields) {
     let names = ["shop.customer", "shop.cart", "shop.note", "shop.otp"];
     let deadline = true;
-    let selected = names.map(|name| Selected { name, deadline });
-    let loaded = store.load(session, &Selection::fields(&selected)).await.unwrap().unwrap();
+    let selected = names.map(|name| Selected::with_deadline(name));
+    let loaded = store
+        .load(session, &Selection::fields(&selected))
+        .await
+        .unwrap()
+        .unwrap();
     let fields = names.into_iter().zip(loaded.fields);
     let fields = fields.filter_map(|(name, field)| {
         let field = field?;

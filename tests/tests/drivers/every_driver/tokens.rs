@@ -30,7 +30,8 @@ async fn s02_the_store_decides_on_every_request() {
                 _ => {
                     let revoked = layer
                         .sessions()
-                        .of(Plain::CUSTOMER, &customer).revoke_all()
+                        .of(Plain::CUSTOMER, &customer)
+                        .revoke_all()
                         .await;
                     assert_eq!(revoked.unwrap(), 1, "{what}");
                 }

@@ -7,7 +7,7 @@ use http::header::COOKIE;
 use http::{HeaderValue, Request, StatusCode};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use session_runtime::store::Selected;
+use session_runtime::store::Selection;
 use session_runtime::{MemoryStore, ReadSession, Session, SessionId, SessionLayer, SessionStore};
 use tests::browser::{Answer, send};
 use tests::clock::ManualClock;
@@ -193,7 +193,11 @@ async fn s05_neither_the_id_nor_the_verifier_opens_a_session() {
     let (layer, store) = counted();
     let (mut visitor, token) = signed_in(&layer).await;
     let id = id_of(&mut visitor).await;
-    let record = store.load(&id, &Selection::default()).await.unwrap().unwrap();
+    let record = store
+        .load(&id, &Selection::default())
+        .await
+        .unwrap()
+        .unwrap();
     let verifier = record.header.verifier.to_string();
     let id = id.to_string();
     assert_eq!(id[..21], token[..21], "the token begins with the id");

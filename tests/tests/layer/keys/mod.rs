@@ -8,7 +8,7 @@ mod signed;
 
 use bytes::Bytes;
 use http::StatusCode;
-use session_runtime::store::{Action, Change, Commit, Outcome, Selected};
+use session_runtime::store::{Action, Change, Commit, Outcome, Selected, Selection};
 use session_runtime::{
     CommitId, ConfigError, Key, MemoryStore, Session, SessionError, SessionId, SessionLayer,
     SessionLayerBuilder, SessionStore,
@@ -86,16 +86,24 @@ fn moved(visitor: &mut Visitor, layer: &SessionLayer) -> Visitor {
 }
 
 async fn stored(store: &Store, session: &SessionId, name: &'static str) -> Option<Bytes> {
-    let deadline = false;
-    let selected = [Selected { name, deadline }];
-    let loaded = store.inner().load(session, &Selection::fields(&selected)).await.unwrap();
+    let selected = [Selected::value(name)];
+    let loaded = store
+        .inner()
+        .load(session, &Selection::fields(&selected))
+        .await
+        .unwrap();
     let [field] = loaded.unwrap().fields.try_into().unwrap();
     field.map(|field| field.value)
 }
 
 /// Writes behind the layer's back.
 async fn put(store: &Store, session: &SessionId, name: &'static str, value: Bytes) {
-    let loaded = store.inner().load(session, &Selection::default()).await.unwrap().unwrap();
+    let loaded = store
+        .inner()
+        .load(session, &Selection::default())
+        .await
+        .unwrap()
+        .unwrap();
     let verifier = loaded.header.verifier;
     let rotation = None;
     let action = Action::Update { verifier, rotation };

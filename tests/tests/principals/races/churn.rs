@@ -23,7 +23,7 @@ async fn a_hundred_thousand_sign_ins_leave_no_index() {
         let commit = |action, change| {
             let mut commit = Commit::new(id, CommitId::generate().unwrap(), action);
             commit.timeouts = Some(Timeouts::new(30 * minute, day).unwrap());
-            commit.index = vec![change];
+            commit.lists = vec![change];
             commit
         };
         let principal = PrincipalKey::new("owner", &(number % 1000).to_be_bytes());
@@ -32,7 +32,13 @@ async fn a_hundred_thousand_sign_ins_leave_no_index() {
             keep: Some(day),
             limit: None,
         };
-        let creation = commit(Action::Create { verifier }, add);
+        let creation = commit(
+            Action::Create {
+                verifier,
+                link: None,
+            },
+            add,
+        );
         store.commit(&creation).await.unwrap();
         let end = match number % 4 {
             0 => Some(Action::Destroy { verifier }),

@@ -40,7 +40,8 @@ async fn is_signed_in(visitor: &mut Visitor) -> bool {
 async fn count(layer: &SessionLayer, customer: u32) -> usize {
     let sessions = layer.sessions();
     sessions
-        .of(Shop::CUSTOMER, &customer).list()
+        .of(Shop::CUSTOMER, &customer)
+        .list()
         .await
         .unwrap()
         .len()

@@ -144,7 +144,8 @@ async fn s24_no_order_of_steps_hides_a_session() {
         outcomes.insert(live);
         layer
             .sessions()
-            .of(Shop::CUSTOMER, &7).revoke_all()
+            .of(Shop::CUSTOMER, &7)
+            .revoke_all()
             .await
             .unwrap();
         assert_eq!(count(&layer, 7).await, 0, "round {round}");

@@ -8,7 +8,7 @@ mod stored_by_others;
 mod sums;
 
 use http::StatusCode;
-use session_runtime::store::{Action, Change, Commit, Selected, StoredField};
+use session_runtime::store::{Action, Change, Commit, Selected, Selection, StoredField};
 use session_runtime::{
     CommitId, MemoryStore, ReadSession, Session, SessionId, SessionLayer, SessionStore,
 };
@@ -57,11 +57,7 @@ async fn id_of(visitor: &mut Visitor) -> SessionId {
 
 /// What the store holds under these names.
 async fn stored(store: &Store, session: &SessionId, names: &[&str]) -> Vec<Option<String>> {
-    let deadline = false;
-    let selected: Vec<_> = names
-        .iter()
-        .map(|name| Selected { name, deadline })
-        .collect();
+    let selected: Vec<_> = names.iter().map(|name| Selected::value(name)).collect();
     let loaded = store
         .inner()
         .load(session, &Selection::fields(&selected))

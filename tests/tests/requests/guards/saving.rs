@@ -241,7 +241,7 @@ async fn s07_debug_hides_what_is_sensitive() {
 
 #[tokio::test]
 async fn labels_are_cut_at_a_character_and_survive_rotation() {
-    use session_runtime::store::Selected;
+    use session_runtime::store::Selection;
     let (layer, store) = site();
     let mut visitor = Visitor::new(&layer);
     let page = |mut session: Session<Shop>| async move {
@@ -254,7 +254,11 @@ async fn labels_are_cut_at_a_character_and_survive_rotation() {
         session.id().map(|id| id.to_string()).unwrap_or_default()
     };
     let id = visitor.visit(page).await.body.parse().unwrap();
-    let loaded = store.load(&id, &Selection::default()).await.unwrap().unwrap();
+    let loaded = store
+        .load(&id, &Selection::default())
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(
         loaded.header.label.as_deref(),
         Some("é".repeat(64).as_str())
@@ -263,6 +267,10 @@ async fn labels_are_cut_at_a_character_and_survive_rotation() {
         session.set_label("x".to_owned() + &"é".repeat(64));
     };
     visitor.visit(page).await;
-    let loaded = store.load(&id, &Selection::default()).await.unwrap().unwrap();
+    let loaded = store
+        .load(&id, &Selection::default())
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(loaded.header.label.map(|label| label.len()), Some(127));
 }
