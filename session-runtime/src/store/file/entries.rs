@@ -4,8 +4,8 @@
 //!    until when: the byte form of a [`PrincipalList`] with this one entry. A session whose file
 //!    cannot be read is listed all the same, without an end.
 //! 2. The lists in one folder share one lock. It is held while one of them is read or changed, by a
-//!    commit until its record is written. So a commit that changes lists and a record is one step
-//!    for everybody but a crash.
+//!    commit until its record is written. So nothing but a crash comes between a commit's changes
+//!    of lists and of its record.
 //! 3. A session is listed before its record changes and taken off afterwards. So a crash or a full
 //!    disk leaves an entry too many, and never one too few.
 //! 4. The truth is in the records: which principals a session has. A sweep makes the lists agree
@@ -72,16 +72,24 @@ impl<'a> CommitLists<'a> {
         let mut lists: Vec<List> = Vec::new();
         let mut is_limited = Vec::new();
         for principal in commit.principals() {
+            let changes = commit.lists.iter();
+            let additions = changes.filter_map(|change| match change {
+                ListChange::Add { limit, .. } if *change.principal() == principal => Some(limit),
+                _ => None,
+            });
+            let additions: Vec<_> = additions.collect();
             let name = PrincipalName::of(&principal);
             let shard = match lists.last() {
                 Some(last) if last.name.shard() == name.shard() => Rc::clone(&last.shard),
+                _ if additions.is_empty() => match root.index_shard(name.shard())? {
+                    Some(folder) => Rc::new(LockedShard::new(folder)?),
+                    // There is no entry to remove, and a logout needs no room on the disk.
+                    None => continue,
+                },
                 _ => Rc::new(LockedShard::new(root.make_index_shard(&name)?)?),
             };
+            is_limited.push(additions.iter().any(|limit| limit.is_some()));
             lists.push(List { name, shard });
-            is_limited.push(commit.lists.iter().any(|change| {
-                matches!(change, ListChange::Add { limit: Some(_), .. })
-                    && *change.principal() == principal
-            }));
         }
         Ok(Self {
             root,
@@ -91,7 +99,7 @@ impl<'a> CommitLists<'a> {
         })
     }
 
-    /// What the commit needs of the lists: where it has no limit, the session's own entry.
+    /// The lists as far as the commit needs them: without a limit, the session's own entry.
     pub(super) fn read(&self) -> Result<Vec<PrincipalList>, StoreError> {
         let lists = self.lists.iter().zip(&self.is_limited);
         let read = lists.map(|(list, is_limited)| {

@@ -23,7 +23,7 @@ use crate::token::SessionId;
 /// No file larger than this is read or written: many times what the layer lets a session grow to.
 const LARGEST_FILE: u64 = 16 << 20;
 
-/// What the time of modification has below the millisecond when it is a record's `seen`.
+/// The part of a modification time below the millisecond when it is a record's `seen`.
 ///
 /// Any other time (of a copy, of a restored backup, of `touch`) practically never has it, and is
 /// not believed; then the record's own `seen` counts, which is never later than the true one.
