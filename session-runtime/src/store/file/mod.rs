@@ -2,9 +2,9 @@
 //!
 //! 1. What a commit means is [`Commit::apply`]'s business, and how a record is written is
 //!    [`Record::to_bytes`](super::Record::to_bytes)'s. `commit` holds locks and orders what is
-//!    written; `records` reads and writes records, `entries` the lists of principals; `sweep`
-//!    removes what has ended; `root` knows the folder as a whole, and `folder` has the rules for
-//!    locks and names.
+//!    written; `records` reads and writes records, `entries` the entries on principals' lists, each
+//!    `list` a folder; `sweep` removes what has ended; `root` knows the folder as a whole, and
+//!    `folder` has the rules for locks and names.
 //! 2. All of these block. This module hands their work to Tokio's blocking threads, no more than
 //!    the store's concurrency at a time.
 //! 3. Commits of one session wait for each other in a [`KeyedMutex`] before they get a thread, and
@@ -19,6 +19,7 @@ mod entries;
 mod error;
 mod folder;
 mod keyed_mutex;
+mod list;
 mod name;
 mod new_file;
 mod records;
@@ -124,9 +125,12 @@ const SHARDS_PER_CALL: usize = 16;
 ///
 /// A session that is not listed cannot be revoked by its principal. So a sweep lists the sessions
 /// again whose entries are lost, as their records say, and reports that by an event; until then they
-/// are missing. It also moves the modification times of entries to the present, so that a program
-/// that removes old files spares them. Something that is no folder in a list's place is left alone
-/// and is an error ([`StoreErrorKind::Corrupt`]).
+/// are missing. Something that is no folder in a list's place is left alone and is an error
+/// ([`StoreErrorKind::Corrupt`]).
+///
+/// Programs that remove old files spare the entries, whose modification times a sweep moves to the
+/// present. A record has the time of its session's last visit: such a program must leave it for as
+/// long as the session may live.
 ///
 /// # Counting
 ///
