@@ -314,8 +314,14 @@ async fn on_a_full_disk_nobody_signs_in_and_everybody_can_sign_out() {
         return;
     };
     let store = FileStore::open(disk.path().join("sessions")).unwrap();
-    let (leaving, visitor) = (id(), id());
+    let (leaving, unlisted, visitor) = (id(), id(), id());
     apply(&store, &sign_in(leaving, "7", None)).await;
+    apply(&store, &sign_in(unlisted, "8", None)).await;
+    // As after a careless hand: to sign out, the folder need not be made again.
+    let index = disk.path().join("sessions").join("index");
+    let list = PrincipalKey::new("owner", b"8").as_bytes()[..2].to_vec();
+    let shard = format!("{:02x}{:x}", list[0], list[1] >> 4);
+    fs::remove_dir_all(index.join(shard)).unwrap();
     apply(&store, &create(visitor, [])).await;
     let filler = disk.fill();
 
@@ -335,6 +341,10 @@ async fn on_a_full_disk_nobody_signs_in_and_everybody_can_sign_out() {
     apply(&store, &end).await;
     assert!(load(&store, &leaving, &[]).await.unwrap().is_none());
     assert_eq!(listed_under(&store, "7").await, [].into());
+    let mut end = destroy(unlisted);
+    let (field, principal) = ("owner".into(), PrincipalKey::new("owner", b"8"));
+    end.lists.push(ListChange::Remove { field, principal });
+    apply(&store, &end).await;
 
     fs::remove_file(filler).unwrap();
     apply(&store, &joining).await;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use session_runtime::store::{Action, Condition, ListChange, Outcome, PrincipalKey};
 use session_runtime::{FileStore, SessionId, SessionStore};
-use tests::sessions::{commit, listed_under, load, random};
+use tests::sessions::{commit, id, listed_under, load, random};
 
 const OWNERS: [&str; 2] = ["7", "8"];
 
@@ -103,6 +103,91 @@ async fn killed_at_any_moment_who_is_signed_in_is_listed() {
         "{rounds} rounds, {signed_in} signed in, {too_many} entries too many, {leftovers} leftovers"
     );
     assert!(rounds < 60 || signed_in > 0);
+}
+
+/// The files of one session, as a process that is about to be killed has left them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Files {
+    record: bool,
+    listed_under: [bool; 2],
+}
+
+/// In the order in which the process makes and removes them.
+const STEPS: [Files; 6] = {
+    const fn files(record: bool, seven: bool, eight: bool) -> Files {
+        Files {
+            record,
+            listed_under: [seven, eight],
+        }
+    }
+    [
+        files(false, true, false),
+        files(true, true, false),
+        files(true, true, true),
+        files(true, false, true),
+        files(false, false, true),
+        files(false, false, false),
+    ]
+};
+
+/// The process is killed as soon as its files are as after one of the steps of a sign-in, a move to
+/// another principal, and a logout.
+#[tokio::test]
+async fn killed_after_any_step_who_is_signed_in_is_listed() {
+    let mut left = BTreeMap::new();
+    for round in 0..5 {
+        for step in STEPS {
+            let folder = tempfile::tempdir().unwrap();
+            let session = id();
+            let name = hex(session.as_bytes());
+            let record = folder.path().join(&name[..3]).join(&name);
+            let entries = OWNERS.map(|owner| {
+                let list = hex(PrincipalKey::new("owner", owner.as_bytes()).as_bytes());
+                let index = folder.path().join("index");
+                index.join(&list[..3]).join(list).join(&name)
+            });
+            let files = || Files {
+                record: record.exists(),
+                listed_under: entries.each_ref().map(|entry| entry.exists()),
+            };
+            let mut child = process(&["once", &session.to_string()], folder.path());
+            let mut has_begun = false;
+            loop {
+                let now = files();
+                has_begun |= now != STEPS[5];
+                let is_there = now == step && (has_begun || step != STEPS[5]);
+                if is_there || child.try_wait().unwrap().is_some() {
+                    break;
+                }
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+            *left.entry(files()).or_insert(0) += 1;
+
+            let store = FileStore::open(folder.path()).unwrap();
+            for is_swept in [false, true] {
+                for (owner, holders) in holders(&store, &[session]).await {
+                    let listed = listed_under(&store, owner).await;
+                    let missing: Vec<_> = holders.difference(&listed).collect();
+                    assert!(
+                        missing.is_empty(),
+                        "round {round}: {step:?}: not under {owner}"
+                    );
+                    if is_swept {
+                        assert_eq!(listed, holders, "round {round}: {step:?}: under {owner}");
+                    }
+                }
+                store.sweep().await.unwrap();
+            }
+            assert_eq!(names(&folder.path().join("tmp")), 0);
+            assert!(!folder.path().join("damaged").exists());
+        }
+    }
+    println!("killed with these files: {left:#?}");
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// How many files there are.

@@ -1,6 +1,6 @@
 //! How much a commit that was answered survives.
 
-/// What a commit that was answered survives.
+/// How much a commit that was answered survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Durability {

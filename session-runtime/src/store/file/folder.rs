@@ -39,7 +39,7 @@ pub(super) struct Folder {
     path: PathBuf,
 }
 
-/// What is found under a name.
+/// The thing that has a file's name.
 pub(super) enum Entry {
     /// Nothing.
     Absent,
@@ -49,7 +49,7 @@ pub(super) enum Entry {
     NotAFile,
 }
 
-/// What is found under the name of a folder.
+/// The thing that has a folder's name.
 pub(super) enum Subfolder {
     /// Nothing.
     Absent,

@@ -2,9 +2,9 @@
 //!
 //! 1. What a commit means is [`Commit::apply`]'s business, and how a record is written is
 //!    [`Record::to_bytes`](super::Record::to_bytes)'s. `commit` holds locks and orders what is
-//!    written; `records` reads and writes records, `entries` the lists of principals; `sweep`
-//!    removes what has ended; `root` knows the folder as a whole, and `folder` has the rules for
-//!    locks and names.
+//!    written; `records` reads and writes records, `entries` the entries on principals' lists, each
+//!    `list` a folder; `sweep` removes what has ended; `root` knows the folder as a whole, and
+//!    `folder` has the rules for locks and names.
 //! 2. All of these block. This module hands their work to Tokio's blocking threads, no more than
 //!    the store's concurrency at a time.
 //! 3. Commits of one session wait for each other in a [`KeyedMutex`] before they get a thread, and
@@ -19,6 +19,7 @@ mod entries;
 mod error;
 mod folder;
 mod keyed_mutex;
+mod list;
 mod name;
 mod new_file;
 mod records;
@@ -75,12 +76,13 @@ const SHARDS_PER_CALL: usize = 16;
 /// processes of this machine may use it at the same time. It must be on a file system with `flock`
 /// and hard links, as local ones have; network file systems are not supported.
 ///
-/// A record is text: `cat` shows names, values and deadlines. Whoever changes one by hand breaks
-/// the check at its end. A file that is empty, cut short or otherwise damaged counts as absent, is
-/// reported by an event, and is moved to `damaged/` below the folder by the next commit or sweep;
-/// nothing is ever removed from there. Symbolic links, folders and the like in a record's place
-/// count as absent too, are reported, and are left alone. A record that a later version of the
-/// format wrote is left alone and is an error ([`StoreErrorKind::Corrupt`]).
+/// A record is text: `cat` shows names, values and deadlines. Changing one by hand breaks the check
+/// at its end. A file that is empty, cut short or otherwise damaged counts as absent, is reported by
+/// an event, and is moved to `damaged/` below the folder by the next commit or sweep; nothing is ever
+/// removed from there. Symbolic links, folders and the like in a record's place count as absent too,
+/// are reported, and are left alone. A record that another version of the format wrote is left alone
+/// and is an error ([`StoreErrorKind::Corrupt`]). A folder that another version of the layout laid
+/// out is refused by [`open`](Self::open).
 ///
 /// If the folder vanishes or its volume is unmounted, every call fails
 /// ([`StoreErrorKind::Unavailable`]): a missing record then says nothing about its session. The
@@ -89,8 +91,8 @@ const SHARDS_PER_CALL: usize = 16;
 /// # What survives
 ///
 /// A commit that was answered survives the death of the process, and, at a price, of the machine;
-/// see [`Durability`]. Whatever dies when: a record is the one before a commit or the one after
-/// it. Where a disk is full, a commit fails ([`StoreErrorKind::Full`]), the record stays as it was
+/// see [`Durability`]. At any moment a record is the one before a commit or the one after it. Where
+/// a disk is full, a commit fails ([`StoreErrorKind::Full`]), the record stays as it was
 /// and no part of the new one remains. Destroying a session and touching one need no room.
 ///
 /// # Time
@@ -100,32 +102,35 @@ const SHARDS_PER_CALL: usize = 16;
 /// modification times loses touches, so sessions in it end earlier, never later.
 ///
 /// A commit reads the clock, writes, and is seen when it has written; the time in it is a moment
-/// earlier. Whoever loads a session in between sees it as it was before.
+/// earlier. A load in between sees the session as it was before.
 ///
 /// # Reclaiming
 ///
-/// Sessions and fields that have ended are absent at once. Their data, and their entries in the
-/// index, are removed from the disk afterwards by a sweep in the background: a pass over the folder takes ten minutes unless
-/// [`sweep_every`](FileStoreBuilder::sweep_every) says otherwise, and is cut into 256 steps, which
-/// commits start when they are due. [`sweep`](SessionStore::sweep) makes a whole pass at once.
+/// Sessions and fields that have ended are absent at once. Their data, and their entries on lists,
+/// are removed from the disk afterwards by a sweep in the background: a pass over the folder takes
+/// ten minutes unless [`sweep_every`](FileStoreBuilder::sweep_every) says otherwise, and is cut into
+/// 256 steps, which commits start when they are due. [`sweep`](SessionStore::sweep) makes a whole pass at once.
 /// Leftovers of processes that were killed are removed when the store is opened and in each step.
 ///
 /// # Principals
 ///
-/// The sessions of a principal are a text file as well, with one line for each, below `index/`. A
-/// sign-in writes this file again, so it costs in proportion to the principal's own sessions.
-/// Sign-ins and lists of one principal wait for each other; those of two principals do so only if
-/// both are in the same one of 4,096 folders.
+/// A principal's list is a folder below `index/`, with a small text file for each session. A
+/// sign-in writes one of them; where there is a limit it reads the others. Sign-ins and lists of one
+/// principal wait for each other; those of two principals do so only if both are in the same one of
+/// 4,096 folders.
 ///
-/// Whatever dies when, every session that should be listed is. There may be an entry too many,
-/// which goes when the layer reads the list, or by a sweep.
+/// The name of such a file lists the session, whatever is in the file: damage hides nothing. Crashes
+/// hide nothing either. They may leave an entry too many, which goes when the layer reads the list,
+/// or by a sweep.
 ///
-/// A session that is not listed cannot be revoked by its principal, so no list is taken for empty
-/// because it is damaged: the first call that needs it moves it to `damaged/`, makes it anew from
-/// all records and reports that by an event. This reads every record once, which may take longer
-/// than the layer waits; it goes on nevertheless, and later calls find it done. A list that a later
-/// version of the format wrote, and anything in a list's place that is no regular file, is left
-/// alone and is an error ([`StoreErrorKind::Corrupt`]). Nobody should remove a file below `index/`.
+/// A session that is not listed cannot be revoked by its principal. So a sweep lists the sessions
+/// again whose entries are lost, as their records say, and reports that by an event; until then they
+/// are missing. Something that is no folder in a list's place is left alone and is an error
+/// ([`StoreErrorKind::Corrupt`]).
+///
+/// Programs that remove old files spare the entries, whose modification times a sweep moves to the
+/// present. A record has the time of its session's last visit: such a program must leave it for as
+/// long as the session may live.
 ///
 /// # Counting
 ///
@@ -152,7 +157,8 @@ impl FileStore {
     ///
     /// # Errors
     ///
-    /// Fails when the folder cannot be made or used, and when it holds other files.
+    /// Fails when the folder cannot be made or used, and when it holds other files or the sessions
+    /// of another version of the layout.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::builder().open(folder)
     }
@@ -324,7 +330,7 @@ pub struct FileStoreBuilder {
 }
 
 impl FileStoreBuilder {
-    /// What a commit that was answered survives. Default: the end of the process.
+    /// How much a commit that was answered survives. Default: the end of the process.
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
@@ -368,7 +374,8 @@ impl FileStoreBuilder {
     ///
     /// # Errors
     ///
-    /// Fails when the folder cannot be made or used, and when it holds other files.
+    /// Fails when the folder cannot be made or used, and when it holds other files or the sessions
+    /// of another version of the layout.
     pub fn open(self, folder: impl AsRef<Path>) -> Result<FileStore, StoreError> {
         let root = Root::open(folder.as_ref(), self.durability, self.clock)?;
         sweep::sweep_leftovers(&root)?;

@@ -74,7 +74,7 @@ pub(super) fn sweep_records(root: &Root, shard: &str) -> Result<u64, StoreError>
     Ok(removed)
 }
 
-/// What became of a record.
+/// The end of one record's sweep.
 enum Swept {
     Lives(Box<Record>),
     Removed,
@@ -115,7 +115,7 @@ fn sweep_record(root: &Root, shard: &Folder, name: &RecordName) -> Result<Swept,
     }
 }
 
-/// What a sweep finds in a record's place.
+/// The state of a file in a record's place.
 enum Verdict {
     Lives(Box<Record>),
     /// The session lives; this is its record without the fields that have ended.
@@ -222,7 +222,7 @@ enum Shard {
 
 struct Pass {
     next_step: Timestamp,
-    /// What is left of the present pass.
+    /// The rest of the present pass.
     shards: VecDeque<Shard>,
     shards_per_step: usize,
 }
