@@ -225,9 +225,9 @@ impl Fixture {
                 self.heard("applied");
             }
             Called::Commit(..) => self.heard("not applied"),
-            Called::Index(_) => self.heard("a list"),
+            Called::List(_) => self.heard("a list"),
             Called::Len(_) => self.heard("a number"),
-            Called::Forget | Called::Sweep => self.heard("done"),
+            Called::RemoveStale | Called::Sweep => self.heard("done"),
         }
     }
 
@@ -360,7 +360,7 @@ async fn the_recorded_answers_are_those_of_a_working_server() {
                         loaded.header.verifier == visitor.verifier && loaded.fields[0].is_some()
                     }),
                     Called::Commit(_, outcome) => matches!(outcome, Outcome::Applied(_)),
-                    Called::Index(list) => list.entries.len() == 2,
+                    Called::List(list) => list.entries.len() == 2,
                     _ => true,
                 };
                 assert!(is_as_expected, "call {number} in {dialect:?}");

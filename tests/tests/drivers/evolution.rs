@@ -95,7 +95,7 @@ fn postcard() {
 const SESSION: &str = "AAECAwQFBgcICQoLDA0ODw";
 
 fn record() -> &'static [u8] {
-    include_bytes!("../corpus/golden/record-2")
+    include_bytes!("../../campaigns/corpus/golden/record-2")
 }
 
 /// The folder of a store, and where the record stands in it.
@@ -252,13 +252,13 @@ fn customer() -> PrincipalKey {
 
 #[test]
 fn a_list_is_written_as_before() {
-    let expected = include_str!("../corpus/golden/list-2");
+    let expected = include_str!("../../campaigns/corpus/golden/list-2");
     assert_eq!(String::from_utf8_lossy(&a_list().to_bytes()), expected);
 }
 
 #[test]
 fn a_list_of_the_second_version_is_read() {
-    let list = include_bytes!("../corpus/golden/list-2");
+    let list = include_bytes!("../../campaigns/corpus/golden/list-2");
     assert_eq!(PrincipalList::from_bytes(list), Ok(a_list()));
 }
 
@@ -307,12 +307,14 @@ async fn a_file_of_an_entry_is_written_as_before() {
 
 #[test]
 fn records_and_lists_of_the_first_version_are_refused_in_words() {
-    let record = Record::from_bytes(include_bytes!("../corpus/golden/record-1")).unwrap_err();
+    let record =
+        Record::from_bytes(include_bytes!("../../campaigns/corpus/golden/record-1")).unwrap_err();
     assert_eq!(record, TextError::OtherVersion(1));
     assert_eq!(
         record.to_string(),
         "the data has format 1, and this version of `session-runtime` reads format 2"
     );
-    let list = PrincipalList::from_bytes(include_bytes!("../corpus/golden/list-1")).unwrap_err();
+    let list = PrincipalList::from_bytes(include_bytes!("../../campaigns/corpus/golden/list-1"))
+        .unwrap_err();
     assert_eq!(list.to_string(), "the first line names no known form");
 }

@@ -145,10 +145,7 @@ fn rotation() -> Commit {
     let visitor = Sessions::new().0[0];
     let update = Action::Update {
         verifier: previous(),
-        rotation: Some(Rotation {
-            verifier: visitor.verifier,
-            grace: Some(MINUTE),
-        }),
+        rotation: Some(Rotation::new(visitor.verifier, Some(MINUTE))),
     };
     let mut rotation = commit(visitor.session, "BBBBBBBB", update);
     let name = "shop.state".into();
@@ -163,6 +160,7 @@ fn creations() -> [Commit; 2] {
         link: None,
     };
     let listed = |keep| ListChange::Add {
+        field: "shop.customer".into(),
         principal: customer(),
         keep,
         limit: None,
@@ -234,7 +232,10 @@ async fn sessions_of_the_first_version_are_read() {
         assert_eq!(values.collect::<Vec<_>>(), expected);
         let header = loaded.header;
         assert_eq!(header.verifier, first.verifier);
-        assert_eq!(header.previous, Some(previous()));
+        assert_eq!(
+            header.previous.map(|previous| previous.verifier),
+            Some(previous())
+        );
         assert_eq!(header.created, moment(-3_600_000));
         assert_eq!(header.rotated, moment(-1_000));
         assert_eq!(header.seen, moment(-1_000));

@@ -67,7 +67,11 @@ fn a_folder_of_the_first_layout_is_refused_and_the_error_says_what_to_do() {
     let shard = folder.path().join("000");
     let record = shard.join("000102030405060708090a0b0c0d0e0f");
     fs::create_dir(&shard).unwrap();
-    fs::write(&record, include_bytes!("../corpus/golden/record-1")).unwrap();
+    fs::write(
+        &record,
+        include_bytes!("../../campaigns/corpus/golden/record-1"),
+    )
+    .unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
 
     let error = FileStore::open(folder.path()).unwrap_err();

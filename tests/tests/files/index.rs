@@ -309,7 +309,11 @@ async fn what_is_no_folder_in_a_lists_place_is_an_error_and_is_left_alone() {
         let list = fixture.list_of("7");
         fs::remove_dir_all(&list).unwrap();
         match kind {
-            "earlier" => fs::write(&list, include_bytes!("../corpus/golden/list-1")).unwrap(),
+            "earlier" => fs::write(
+                &list,
+                include_bytes!("../../campaigns/corpus/golden/list-1"),
+            )
+            .unwrap(),
             "file" => fs::write(&list, "").unwrap(),
             _ => symlink("/etc", &list).unwrap(),
         }

@@ -1,7 +1,7 @@
 //! What is left of a session that somebody ended: nothing.
 
 use session_runtime::store::Count;
-use session_runtime::{Session, SessionError};
+use session_runtime::{Session, SessionError, SessionStore};
 use tests::drivers::drivers;
 use tests::secrets::contains;
 use tests::visitor::Visitor;

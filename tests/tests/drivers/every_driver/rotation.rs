@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -61,10 +62,9 @@ struct Kept {
 
 type Fields = BTreeMap<&'static str, (Vec<u8>, Option<Timestamp>)>;
 
-async fn read(store: &dyn SessionStore, session: &SessionId) -> (Header, Fields) {
+async fn read(store: &Arc<dyn SessionStore>, session: &SessionId) -> (Header, Fields) {
     let names = ["shop.customer", "shop.cart", "shop.note", "shop.otp"];
-    let deadline = true;
-    let selected = names.map(|name| Selected::with_deadline(name));
+    let selected = names.map(Selected::with_deadline);
     let loaded = store
         .load(session, &Selection::fields(&selected))
         .await

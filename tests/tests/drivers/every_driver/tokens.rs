@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use session_runtime::store::Count;
-use session_runtime::{MemoryStore, SessionLayer};
+use session_runtime::{MemoryStore, SessionLayer, SessionStore};
 use tests::drivers::{Driver, drivers, patient};
 use tests::events::Recorder;
 use tests::visitor::Visitor;

@@ -85,7 +85,7 @@ async fn a_file_larger_than_any_record_is_not_read_into_memory() {
 async fn a_record_of_another_format_is_an_error_in_words_and_stays() {
     /// With the check that belongs to it.
     const LATER: &str = "session-record 3\nanything\n@check 7c7560b8764970f0\n";
-    let earlier = include_str!("../../corpus/golden/record-1");
+    let earlier = include_str!("../../../campaigns/corpus/golden/record-1");
     for (content, format) in [(LATER, "format 3"), (earlier, "format 1")] {
         let (fixture, session, file) = Fixture::with_session().await;
         fs::write(&file, content).unwrap();
