@@ -115,12 +115,7 @@ async fn stored(store: &impl SessionStore, session: &SessionId, name: &str) -> O
 }
 
 /// Writes behind the layer's back.
-async fn plant(
-    store: &impl SessionStore,
-    session: &SessionId,
-    name: &'static str,
-    value: &[u8],
-) {
+async fn plant(store: &impl SessionStore, session: &SessionId, name: &'static str, value: &[u8]) {
     let header = store
         .load(session, &Selection::default())
         .await

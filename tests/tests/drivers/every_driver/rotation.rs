@@ -1,9 +1,9 @@
 //! A new token in place of the old one: at once, once, and never without its session.
 
-use std::sync::Arc;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
