@@ -147,7 +147,7 @@ async fn s10_a_connection_that_is_cut_leaves_the_old_token_or_the_new_one() {
         ] {
             for call in 0..3 {
                 let what = format!("{}: {cut:?} at call {call}", driver.name());
-                let kept = Kept::new(&layer, &*store).await;
+                let kept = Kept::new(&layer, &store).await;
                 let cutting = CuttingStore::new(driver.store());
                 let deadline = Duration::from_millis(300);
                 let cut_off = SessionLayer::builder(cutting.clone()).store_deadline(deadline);
@@ -191,7 +191,7 @@ async fn s10_a_wire_that_is_cut_leaves_the_old_token_or_the_new_one() {
             for command in 0..3 {
                 for again in [true, false] {
                     let what = format!("{}: {at:?} {command} {again}", driver.name());
-                    let kept = Kept::new(&layer, &*store).await;
+                    let kept = Kept::new(&layer, &store).await;
                     let proxy = Proxy::start(server.port());
                     let through = driver.through(proxy.port()).await.unwrap();
                     let mut visitor = kept.visitor.clone();
@@ -238,7 +238,7 @@ async fn s10_a_process_that_is_killed_leaves_the_old_token_or_the_new_one() {
         let mut unheard = 0;
         for round in 0..30 {
             let what = format!("{}, round {round}", driver.name());
-            let mut kept = Kept::new(&layer, &*store).await;
+            let mut kept = Kept::new(&layer, &store).await;
             let mut process = Command::new(env!("CARGO_BIN_EXE_rotating_process"))
                 .args(&place)
                 .arg(kept.visitor.token().unwrap())
