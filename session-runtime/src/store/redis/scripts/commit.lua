@@ -1,3 +1,4 @@
+
 -- Applies a commit to one session, or does nothing at all. It does what `Commit::apply` does.
 --
 -- Everything that can be refused is decided before the first write: what a script has written stays
@@ -215,7 +216,7 @@ end
 
 if action ~= 'destroy' then
   for i, condition in ipairs(conditions) do
-    local value
+    local value, _
     if condition.kind == 'field' then
       value = fetch(condition.name)
     elseif condition.kind == 'last' then
