@@ -1,4 +1,4 @@
-//! The two halves of what a cookie carries, and what the store keeps of them.
+//! Tokens: the two halves that a cookie carries, and the part of them that a store keeps.
 //!
 //! 1. A token is a public id (16 bytes) followed by a secret (16 bytes), both from the operating
 //!    system's generator, written as 43 base64url characters.
@@ -55,7 +55,7 @@ const TOKEN_CHARACTERS: usize = 43;
 pub struct SessionId([u8; ID_BYTES]);
 
 impl SessionId {
-    /// A new id from the operating system's generator.
+    /// Makes a new id with the operating system's generator.
     ///
     /// # Errors
     ///
@@ -64,12 +64,14 @@ impl SessionId {
         random_bytes().map(Self)
     }
 
-    /// The 16 bytes, for a store that names its records by something else than the text form.
+    /// Returns the 16 bytes, for a store that does not name its records by the text form.
+    #[must_use]
     pub fn as_bytes(&self) -> &[u8; ID_BYTES] {
         &self.0
     }
 
-    /// The id that a store kept as bytes.
+    /// Makes the id that a store kept as bytes.
+    #[must_use]
     pub fn from_bytes(bytes: [u8; ID_BYTES]) -> Self {
         Self(bytes)
     }
@@ -115,8 +117,9 @@ impl<'de> Deserialize<'de> for SessionId {
     }
 }
 
-/// A text that is not a session id.
+/// The text is not a session id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 #[error("a session id is 22 base64url characters")]
 pub struct ParseSessionIdError;
 
@@ -171,8 +174,9 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// A text that is not a verifier.
+/// The text is not a verifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 #[error("a verifier is 22 base64url characters")]
 pub struct ParseVerifierError;
 
@@ -186,15 +190,15 @@ impl FromStr for Verifier {
     }
 }
 
-/// Names one commit, so that a store which receives it twice applies it once.
+/// The name of one commit, so that a store which receives it twice applies it once.
 ///
-/// Six random bytes: it has to differ only from the few commits that a record remembers.
+/// It has six random bytes, enough to differ from the few commits that a record remembers.
 /// `Display` and `FromStr` are 8 base64url characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CommitId([u8; 6]);
 
 impl CommitId {
-    /// A new id from the operating system's generator.
+    /// Makes a new id with the operating system's generator.
     ///
     /// # Errors
     ///
@@ -210,8 +214,9 @@ impl fmt::Display for CommitId {
     }
 }
 
-/// A text that is not a commit id.
+/// The text is not a commit id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 #[error("a commit id is 8 base64url characters")]
 pub struct ParseCommitIdError;
 
@@ -232,9 +237,9 @@ impl FromStr for CommitId {
 #[error("the operating system's random number generator failed")]
 pub struct RandomError(#[source] getrandom::Error);
 
-/// What the cookie carries: the id and the secret of one session.
+/// The text of a cookie, parsed: the id and the secret of one session.
 ///
-/// It exists only inside this crate: an application never holds one.
+/// Tokens exist only inside this crate: an application never holds one.
 #[derive(Clone, Copy)]
 pub(crate) struct Token {
     id: SessionId,
@@ -242,12 +247,12 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    /// A token for a session that does not exist yet.
+    /// Makes a token for a session that does not exist yet.
     pub(crate) fn generate() -> Result<Self, RandomError> {
         Self::generate_for(SessionId::generate()?)
     }
 
-    /// A token with a new secret for an existing session.
+    /// Makes a token with a new secret for an existing session.
     pub(crate) fn generate_for(id: SessionId) -> Result<Self, RandomError> {
         Ok(Self {
             id,
@@ -255,8 +260,8 @@ impl Token {
         })
     }
 
-    /// Reads what a client sent. Anything but the exact canonical form is `None`, so that no other
-    /// spelling of a token exists.
+    /// Parses the text that a client sent. Anything but the exact canonical form is `None`, so no
+    /// other spelling of a token exists.
     pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let bytes: [u8; ID_BYTES + SECRET_BYTES] = decode_base64(text)?;
         let (id, secret) = bytes.split_at(ID_BYTES);
@@ -266,7 +271,7 @@ impl Token {
         })
     }
 
-    /// The text for the cookie.
+    /// Returns the text for the cookie.
     pub(crate) fn expose(&self) -> String {
         let mut bytes = [0; ID_BYTES + SECRET_BYTES];
         bytes[..ID_BYTES].copy_from_slice(&self.id.0);
@@ -309,7 +314,7 @@ pub(crate) fn write_base64(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Res
     fmt::Display::fmt(&Base64Display::new(bytes, &URL_SAFE_NO_PAD), f)
 }
 
-/// Exactly `N` bytes in canonical base64url without padding, or nothing.
+/// Decodes exactly `N` bytes in canonical base64url without padding.
 pub(crate) fn decode_base64<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     // The length is checked first: the decoder must never see an input longer than its answer.

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use futures_core::future::BoxFuture;
 use session_runtime::store::{
-    Commit, Count, ListEntry, Listing, Loaded, Outcome, PrincipalKey, Selected,
+    Commit, Count, ListEntry, Listing, Loaded, Outcome, PrincipalKey, Selection,
 };
 use session_runtime::{SessionId, SessionStore, StoreError};
 
@@ -56,8 +55,8 @@ impl<S> CountingStore<S> {
 }
 
 impl<S> CountingStore<S> {
-    /// Calls of the index since the last time that somebody asked.
-    pub fn take_index_count(&self) -> usize {
+    /// Calls about lists since the last time that somebody asked.
+    pub fn take_list_count(&self) -> usize {
         self.calls.others.swap(0, Ordering::SeqCst)
     }
 }
@@ -67,48 +66,45 @@ impl<S: SessionStore> CountingStore<S> {
     pub async fn sessions(&self) -> u64 {
         match self.inner.len().await {
             Ok(Count::Exact(count) | Count::Estimated(count)) => count,
-            Err(error) => panic!("the store cannot count: {error}"),
+            other => panic!("the store cannot count: {other:?}"),
         }
     }
 }
 
 impl<S: SessionStore> SessionStore for CountingStore<S> {
-    fn load<'a>(
-        &'a self,
-        session: &'a SessionId,
-        fields: &'a [Selected<'a>],
-    ) -> BoxFuture<'a, Result<Option<Loaded>, StoreError>> {
+    async fn load(
+        &self,
+        session: &SessionId,
+        selection: &Selection<'_>,
+    ) -> Result<Option<Loaded>, StoreError> {
         self.calls.loads.fetch_add(1, Ordering::SeqCst);
-        self.inner.load(session, fields)
+        self.inner.load(session, selection).await
     }
 
-    fn commit<'a>(&'a self, commit: &'a Commit) -> BoxFuture<'a, Result<Outcome, StoreError>> {
+    async fn commit(&self, commit: &Commit) -> Result<Outcome, StoreError> {
         self.calls.commits.fetch_add(1, Ordering::SeqCst);
-        self.inner.commit(commit)
+        self.inner.commit(commit).await
     }
 
-    fn index<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-    ) -> BoxFuture<'a, Result<Listing, StoreError>> {
+    async fn list(&self, principal: &PrincipalKey) -> Result<Listing, StoreError> {
         self.calls.others.fetch_add(1, Ordering::SeqCst);
-        self.inner.index(principal)
+        self.inner.list(principal).await
     }
 
-    fn forget<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-        entry: &'a ListEntry,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
+    async fn remove_stale(
+        &self,
+        principal: &PrincipalKey,
+        entry: &ListEntry,
+    ) -> Result<(), StoreError> {
         self.calls.others.fetch_add(1, Ordering::SeqCst);
-        self.inner.forget(principal, entry)
+        self.inner.remove_stale(principal, entry).await
     }
 
-    fn len(&self) -> BoxFuture<'_, Result<Count, StoreError>> {
-        self.inner.len()
+    async fn len(&self) -> Result<Count, StoreError> {
+        self.inner.len().await
     }
 
-    fn sweep(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
-        self.inner.sweep()
+    async fn sweep(&self) -> Result<u64, StoreError> {
+        self.inner.sweep().await
     }
 }

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_core::future::BoxFuture;
 use session_runtime::store::{
-    Commit, Count, ListEntry, Listing, Loaded, Outcome, PrincipalKey, Selected, StoreErrorKind,
+    Commit, Count, ListEntry, Listing, Loaded, Outcome, PrincipalKey, Selection, StoreErrorKind,
 };
 use session_runtime::{SessionId, SessionStore, StoreError};
 
@@ -99,39 +98,36 @@ impl<S> CuttingStore<S> {
 }
 
 impl<S: SessionStore> SessionStore for CuttingStore<S> {
-    fn load<'a>(
-        &'a self,
-        session: &'a SessionId,
-        fields: &'a [Selected<'a>],
-    ) -> BoxFuture<'a, Result<Option<Loaded>, StoreError>> {
-        Box::pin(self.pass(self.inner.load(session, fields)))
+    async fn load(
+        &self,
+        session: &SessionId,
+        selection: &Selection<'_>,
+    ) -> Result<Option<Loaded>, StoreError> {
+        self.pass(self.inner.load(session, selection)).await
     }
 
-    fn commit<'a>(&'a self, commit: &'a Commit) -> BoxFuture<'a, Result<Outcome, StoreError>> {
+    async fn commit(&self, commit: &Commit) -> Result<Outcome, StoreError> {
         self.state().sessions.insert(commit.session);
-        Box::pin(self.pass(self.inner.commit(commit)))
+        self.pass(self.inner.commit(commit)).await
     }
 
-    fn index<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-    ) -> BoxFuture<'a, Result<Listing, StoreError>> {
-        Box::pin(self.pass(self.inner.index(principal)))
+    async fn list(&self, principal: &PrincipalKey) -> Result<Listing, StoreError> {
+        self.pass(self.inner.list(principal)).await
     }
 
-    fn forget<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-        entry: &'a ListEntry,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(self.pass(self.inner.forget(principal, entry)))
+    async fn remove_stale(
+        &self,
+        principal: &PrincipalKey,
+        entry: &ListEntry,
+    ) -> Result<(), StoreError> {
+        self.pass(self.inner.remove_stale(principal, entry)).await
     }
 
-    fn len(&self) -> BoxFuture<'_, Result<Count, StoreError>> {
-        self.inner.len()
+    async fn len(&self) -> Result<Count, StoreError> {
+        self.inner.len().await
     }
 
-    fn sweep(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
-        self.inner.sweep()
+    async fn sweep(&self) -> Result<u64, StoreError> {
+        self.inner.sweep().await
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use session_runtime::store::{Count, Durability, Loaded};
+use session_runtime::store::{Count, Durability, Loaded, Selection};
 use session_runtime::{
     Clock, FileStore, MemoryStore, RedisStore, SessionId, SessionLayer, SessionLayerBuilder,
     SessionStore, Timestamp,
@@ -239,7 +239,7 @@ impl Driver {
 
     /// The session without its fields, as the store has it. Nothing is touched.
     pub async fn look(&self, session: &SessionId) -> Option<Loaded> {
-        let loaded = self.store.load(session, &[]).await;
+        let loaded = self.store.load(session, &Selection::default()).await;
         loaded.unwrap_or_else(|error| panic!("{}: {error:?}", self.name))
     }
 

@@ -2,9 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_core::future::BoxFuture;
 use session_runtime::store::{
-    Commit, Count, ListEntry, Listing, Loaded, Outcome, PrincipalKey, Selected, StoreErrorKind,
+    Commit, Count, ListEntry, Listing, Loaded, Outcome, PrincipalKey, Selection, StoreErrorKind,
 };
 use session_runtime::{SessionId, SessionStore, StoreError};
 
@@ -88,7 +87,10 @@ impl Fault {
         fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn befall<T>(self, call: BoxFuture<'_, Result<T, StoreError>>) -> Result<T, StoreError> {
+    async fn befall<T>(
+        self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
         match self {
             Self::None => call.await,
             Self::Fail(kind) => Err(StoreError::new(kind)),
@@ -111,40 +113,37 @@ impl Fault {
 }
 
 impl<S: SessionStore> SessionStore for FaultyStore<S> {
-    fn load<'a>(
-        &'a self,
-        session: &'a SessionId,
-        fields: &'a [Selected<'a>],
-    ) -> BoxFuture<'a, Result<Option<Loaded>, StoreError>> {
+    async fn load(
+        &self,
+        session: &SessionId,
+        selection: &Selection<'_>,
+    ) -> Result<Option<Loaded>, StoreError> {
         let fault = Fault::now(&self.faults.load);
-        Box::pin(async move { fault.befall(self.inner.load(session, fields)).await })
+        fault.befall(self.inner.load(session, selection)).await
     }
 
-    fn commit<'a>(&'a self, commit: &'a Commit) -> BoxFuture<'a, Result<Outcome, StoreError>> {
+    async fn commit(&self, commit: &Commit) -> Result<Outcome, StoreError> {
         let fault = Fault::now(&self.faults.commit);
-        Box::pin(async move { fault.befall(self.inner.commit(commit)).await })
+        fault.befall(self.inner.commit(commit)).await
     }
 
-    fn index<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-    ) -> BoxFuture<'a, Result<Listing, StoreError>> {
-        self.inner.index(principal)
+    async fn list(&self, principal: &PrincipalKey) -> Result<Listing, StoreError> {
+        self.inner.list(principal).await
     }
 
-    fn forget<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-        entry: &'a ListEntry,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.inner.forget(principal, entry)
+    async fn remove_stale(
+        &self,
+        principal: &PrincipalKey,
+        entry: &ListEntry,
+    ) -> Result<(), StoreError> {
+        self.inner.remove_stale(principal, entry).await
     }
 
-    fn len(&self) -> BoxFuture<'_, Result<Count, StoreError>> {
-        self.inner.len()
+    async fn len(&self) -> Result<Count, StoreError> {
+        self.inner.len().await
     }
 
-    fn sweep(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
-        self.inner.sweep()
+    async fn sweep(&self) -> Result<u64, StoreError> {
+        self.inner.sweep().await
     }
 }

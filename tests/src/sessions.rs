@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use session_runtime::store::{
     Action, Change, Commit, IntegerRange, ListChange, Loaded, MergeOperation, Outcome,
-    PrincipalKey, Selected, StoreError, Timeouts,
+    PrincipalKey, Selected, Selection, StoreError, Timeouts,
 };
 use session_runtime::{CommitId, SessionId, SessionStore, Verifier};
 
@@ -44,11 +44,8 @@ pub fn commit(session: SessionId, action: Action) -> Commit {
 /// A creation with these changes.
 pub fn create(session: SessionId, changes: impl IntoIterator<Item = Change>) -> Commit {
     let verifier = verifier();
-    let mut commit = commit(session, Action::Create { verifier });
-    commit.timeouts = Some(Timeouts {
-        idle: Some(IDLE),
-        lifetime: Some(LIFETIME),
-    });
+    let mut commit = commit(session, creation(verifier));
+    commit.timeouts = Some(Timeouts::new(IDLE, LIFETIME).unwrap());
     commit.changes.extend(changes);
     commit
 }
@@ -56,7 +53,8 @@ pub fn create(session: SessionId, changes: impl IntoIterator<Item = Change>) -> 
 /// A creation of a session whose field `owner` is this, listed under it for as long as it lives.
 pub fn sign_in(session: SessionId, owner: &'static str, limit: Option<u32>) -> Commit {
     let mut commit = create(session, [set("owner", owner)]);
-    commit.index.push(ListChange::Add {
+    commit.lists.push(ListChange::Add {
+        field: "owner".into(),
         principal: PrincipalKey::new("owner", owner.as_bytes()),
         keep: Some(LIFETIME),
         limit,
@@ -67,8 +65,8 @@ pub fn sign_in(session: SessionId, owner: &'static str, limit: Option<u32>) -> C
 /// The sessions that are listed under the owner.
 pub async fn listed_under(store: &dyn SessionStore, owner: &str) -> BTreeSet<SessionId> {
     let principal = PrincipalKey::new("owner", owner.as_bytes());
-    let index = store.index(&principal).await.expect("a list");
-    index.entries.iter().map(|entry| entry.session).collect()
+    let listed = store.list_boxed(&principal).await.expect("a list");
+    listed.entries.iter().map(|entry| entry.session).collect()
 }
 
 /// An update with these changes; a touch if there are none.
@@ -80,6 +78,13 @@ pub fn update(session: SessionId, changes: impl IntoIterator<Item = Change>) -> 
     let mut commit = commit(session, action);
     commit.changes.extend(changes);
     commit
+}
+
+fn creation(verifier: Verifier) -> Action {
+    Action::Create {
+        verifier,
+        link: None,
+    }
 }
 
 /// A destruction.
@@ -121,7 +126,7 @@ pub fn count(name: &'static str) -> Change {
 
 /// Sends a commit that must be applied.
 pub async fn apply(store: &dyn SessionStore, commit: &Commit) {
-    let outcome = store.commit(commit).await.expect("a commit");
+    let outcome = store.commit_boxed(commit).await.expect("a commit");
     assert!(matches!(outcome, Outcome::Applied(_)), "{outcome:?}");
 }
 
@@ -131,12 +136,10 @@ pub async fn load(
     session: &SessionId,
     fields: &[&str],
 ) -> Result<Option<Loaded>, StoreError> {
-    let select = |name| Selected {
-        name,
-        deadline: true,
-    };
-    let selected: Vec<_> = fields.iter().copied().map(select).collect();
-    store.load(session, &selected).await
+    let selected = fields.iter().copied().map(Selected::with_deadline);
+    let selected: Vec<_> = selected.collect();
+    let selection = Selection::fields(&selected);
+    store.load_boxed(session, &selection).await
 }
 
 /// The value of a field of a session that must exist.

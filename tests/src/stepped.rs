@@ -1,39 +1,27 @@
-//! A store in memory that changes index and sessions in steps, as a cluster of servers must.
+//! A store in memory that changes lists and sessions in steps, as a cluster of servers must.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_core::future::BoxFuture;
 use session_runtime::store::{
-    AddStep, Commit, Count, ListEntry, Listing, Loaded, NewEntry, Outcome, PrincipalKey, Record,
-    Selected, SessionStep, SteppedStore, StoreErrorKind, commit_in_steps,
+    AddStep, Commit, Count, ListEntry, Listing, Loaded, NewEntry, Outcome, PrincipalKey,
+    PrincipalList, Record, Selection, SessionStep, SteppedStore, StoreErrorKind, Touched,
+    commit_in_steps,
 };
-use session_runtime::{Clock, CommitId, SessionId, SessionStore, StoreError, Timestamp};
+use session_runtime::{Clock, CommitId, SessionId, SessionStore, StoreError};
 
-/// Sessions, and an index beside them. Between two steps other tasks run. Clones are the same store.
+/// Sessions, and lists beside them. Between two steps other tasks run. Clones are the same store.
 #[derive(Clone)]
 pub struct SteppedMemory {
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    sessions: Mutex<BTreeMap<SessionId, Option<Record>>>,
-    lists: Mutex<BTreeMap<PrincipalKey, BTreeMap<SessionId, Listed>>>,
+    sessions: Mutex<BTreeMap<SessionId, Record>>,
+    lists: Mutex<BTreeMap<PrincipalKey, PrincipalList>>,
     clock: Box<dyn Clock>,
     /// How many more steps work.
     steps_left: Mutex<Option<usize>>,
-}
-
-#[derive(Clone, Copy)]
-struct Listed {
-    entry: ListEntry,
-    until: Option<Timestamp>,
-}
-
-impl Listed {
-    fn counts(&self, now: Timestamp) -> bool {
-        self.until.is_none_or(|until| now < until)
-    }
 }
 
 impl SteppedMemory {
@@ -64,12 +52,12 @@ impl SteppedMemory {
         left.unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lists(&self) -> MutexGuard<'_, BTreeMap<PrincipalKey, BTreeMap<SessionId, Listed>>> {
+    fn lists(&self) -> MutexGuard<'_, BTreeMap<PrincipalKey, PrincipalList>> {
         let lists = self.shared.lists.lock();
         lists.unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn sessions(&self) -> MutexGuard<'_, BTreeMap<SessionId, Option<Record>>> {
+    fn sessions(&self) -> MutexGuard<'_, BTreeMap<SessionId, Record>> {
         let sessions = self.shared.sessions.lock();
         sessions.unwrap_or_else(PoisonError::into_inner)
     }
@@ -89,161 +77,130 @@ impl SteppedMemory {
 }
 
 impl SteppedStore for SteppedMemory {
-    fn commit_session<'a>(
-        &'a self,
-        commit: &'a Commit,
-    ) -> BoxFuture<'a, Result<SessionStep, StoreError>> {
-        Box::pin(async {
-            self.step().await?;
-            let mut sessions = self.sessions();
-            let now = self.shared.clock.now();
-            let record = sessions.entry(commit.session).or_default();
-            let before = Record::precheck(record.as_ref(), commit, now);
-            let repeated = matches!(before, Some(Outcome::Applied(_)));
-            let outcome = Record::commit(record, commit, now);
-            Ok(SessionStep { outcome, repeated })
-        })
+    async fn commit_session(&self, commit: &Commit) -> Result<SessionStep, StoreError> {
+        self.step().await?;
+        let mut sessions = self.sessions();
+        let now = self.shared.clock.now();
+        let record = sessions.remove(&commit.session);
+        let repeated = record
+            .as_ref()
+            .is_some_and(|record| !record.is_expired(now) && record.remembers(&commit.id));
+        let mut touched = Touched::new(record, Vec::new());
+        let outcome = commit.apply(&mut touched, now);
+        sessions.extend(touched.record.map(|record| (commit.session, record)));
+        Ok(SessionStep::new(outcome, repeated))
     }
 
-    fn add_entry<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-        entry: &'a NewEntry,
-    ) -> BoxFuture<'a, Result<AddStep, StoreError>> {
-        Box::pin(async {
-            self.step().await?;
-            let mut lists = self.lists();
-            let now = self.shared.clock.now();
-            let list = lists.entry(*principal).or_default();
-            list.retain(|_, listed| listed.counts(now));
-            let others = list.keys().filter(|session| **session != entry.session);
-            if entry
-                .limit
-                .is_some_and(|limit| others.count() >= limit as usize)
-            {
-                return Ok(AddStep::LimitReached);
-            }
-            let listed = Listed {
-                entry: ListEntry::new(entry.session, entry.mark, now).arriving(),
-                until: entry.keep.map(|keep| now + keep),
-            };
-            Ok(match list.insert(entry.session, listed) {
-                None => AddStep::Added,
-                Some(_) => AddStep::Replaced,
-            })
-        })
+    async fn add_entry(
+        &self,
+        principal: &PrincipalKey,
+        entry: &NewEntry,
+    ) -> Result<AddStep, StoreError> {
+        self.step().await?;
+        let mut lists = self.lists();
+        let now = self.shared.clock.now();
+        let list = lists
+            .entry(*principal)
+            .or_insert_with(|| PrincipalList::new(*principal));
+        list.reclaim(now);
+        if entry
+            .limit
+            .is_some_and(|limit| list.is_full(&entry.session, limit, now))
+        {
+            return Ok(AddStep::LimitReached);
+        }
+        let step = match list.get(&entry.session) {
+            None => AddStep::Added,
+            Some(_) => AddStep::Replaced,
+        };
+        let until = entry.keep.map(|keep| now + keep);
+        let added = ListEntry::new(entry.session, entry.mark, now).until(until);
+        list.insert(added.arriving());
+        Ok(step)
     }
 
-    fn confirm_entry<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-        session: &'a SessionId,
-        mark: &'a CommitId,
-    ) -> BoxFuture<'a, Result<bool, StoreError>> {
-        Box::pin(async {
-            self.step().await?;
-            let mut lists = self.lists();
-            let listed = lists
-                .get_mut(principal)
-                .and_then(|list| list.get_mut(session));
-            if let Some(Listed { entry, .. }) = listed {
-                *entry = ListEntry::new(entry.session, *mark, entry.added);
-                return Ok(true);
-            }
-            Ok(false)
-        })
+    async fn confirm_entry(
+        &self,
+        principal: &PrincipalKey,
+        session: &SessionId,
+        mark: &CommitId,
+    ) -> Result<bool, StoreError> {
+        self.step().await?;
+        let mut lists = self.lists();
+        if let Some(list) = lists.get_mut(principal)
+            && let Some(entry) = list.get(session).copied()
+        {
+            list.insert(ListEntry::new(*session, *mark, entry.added).until(entry.until));
+            return Ok(true);
+        }
+        Ok(false)
     }
 
-    fn remove_entry<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-        session: &'a SessionId,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async {
-            self.step().await?;
-            if let Some(list) = self.lists().get_mut(principal) {
-                list.remove(session);
-            }
-            Ok(())
-        })
+    async fn remove_entry(
+        &self,
+        principal: &PrincipalKey,
+        session: &SessionId,
+    ) -> Result<(), StoreError> {
+        self.step().await?;
+        if let Some(list) = self.lists().get_mut(principal) {
+            list.remove(session);
+        }
+        Ok(())
     }
 }
 
 impl SessionStore for SteppedMemory {
-    fn load<'a>(
-        &'a self,
-        session: &'a SessionId,
-        fields: &'a [Selected<'a>],
-    ) -> BoxFuture<'a, Result<Option<Loaded>, StoreError>> {
-        Box::pin(async {
-            self.step().await?;
-            let sessions = self.sessions();
-            let now = self.shared.clock.now();
-            let record = sessions.get(session).and_then(Option::as_ref);
-            Ok(record.and_then(|record| record.load(session, fields, now)))
-        })
+    async fn load(
+        &self,
+        session: &SessionId,
+        selection: &Selection<'_>,
+    ) -> Result<Option<Loaded>, StoreError> {
+        self.step().await?;
+        let sessions = self.sessions();
+        let now = self.shared.clock.now();
+        let record = sessions.get(session);
+        Ok(record.and_then(|record| record.load(selection, now)))
     }
 
-    fn commit<'a>(&'a self, commit: &'a Commit) -> BoxFuture<'a, Result<Outcome, StoreError>> {
-        Box::pin(commit_in_steps(self, commit))
+    async fn commit(&self, commit: &Commit) -> Result<Outcome, StoreError> {
+        commit_in_steps(self, commit).await
     }
 
-    fn index<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-    ) -> BoxFuture<'a, Result<Listing, StoreError>> {
-        Box::pin(async {
-            self.step().await?;
-            let lists = self.lists();
-            let now = self.shared.clock.now();
-            let listed = lists.get(principal).into_iter().flat_map(BTreeMap::values);
-            let counting = listed.filter(|listed| listed.counts(now));
-            let entries = counting.map(|listed| listed.entry).collect();
-            Ok(Listing::new(entries, now))
-        })
+    async fn list(&self, principal: &PrincipalKey) -> Result<Listing, StoreError> {
+        self.step().await?;
+        let lists = self.lists();
+        let now = self.shared.clock.now();
+        let listing = lists.get(principal).map(|list| list.listing(now));
+        Ok(listing.unwrap_or(Listing::new(Vec::new(), now)))
     }
 
-    fn forget<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-        entry: &'a ListEntry,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async {
-            self.step().await?;
-            if let Some(list) = self.lists().get_mut(principal)
-                && let Some(listed) = list.get(&entry.session)
-                && listed.entry.is_same(entry)
-            {
-                list.remove(&entry.session);
-            }
-            Ok(())
-        })
+    async fn remove_stale(
+        &self,
+        principal: &PrincipalKey,
+        entry: &ListEntry,
+    ) -> Result<(), StoreError> {
+        self.step().await?;
+        if let Some(list) = self.lists().get_mut(principal) {
+            list.remove_stale(entry);
+        }
+        Ok(())
     }
 
-    fn len(&self) -> BoxFuture<'_, Result<Count, StoreError>> {
-        Box::pin(async {
-            let held = self.sessions().values().flatten().count();
-            Ok(Count::Exact(held as u64))
-        })
+    async fn len(&self) -> Result<Count, StoreError> {
+        Ok(Count::Exact(self.sessions().len() as u64))
     }
 
-    fn sweep(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
-        Box::pin(async {
-            let now = self.shared.clock.now();
-            let mut lists = self.lists();
-            for list in lists.values_mut() {
-                list.retain(|_, listed| listed.counts(now));
-            }
-            lists.retain(|_, list| !list.is_empty());
-            let mut sessions = self.sessions();
-            let expired = |record: &Option<Record>| {
-                let record = record.as_ref();
-                record.is_some_and(|record| record.is_expired(now))
-            };
-            let swept = sessions.values().filter(|record| expired(record)).count();
-            sessions.retain(|_, record| record.is_some() && !expired(record));
-            Ok(swept as u64)
-        })
+    async fn sweep(&self) -> Result<u64, StoreError> {
+        let now = self.shared.clock.now();
+        let mut lists = self.lists();
+        for list in lists.values_mut() {
+            list.reclaim(now);
+        }
+        lists.retain(|_, list| !list.is_empty());
+        let mut sessions = self.sessions();
+        let before = sessions.len();
+        sessions.retain(|_, record| !record.is_expired(now));
+        Ok((before - sessions.len()) as u64)
     }
 }
 

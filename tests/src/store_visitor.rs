@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use session_runtime::store::{
     Action, Change, Commit, FieldTtl, IntegerRange, Loaded, MergeOperation, Outcome, Rotation,
-    Selected, StoreError, Timeouts,
+    Selected, Selection, StoreError, Timeouts,
 };
 use session_runtime::{CommitId, SessionId, SessionStore, Verifier};
 
@@ -42,11 +42,15 @@ impl Visitor {
     /// The commit that creates the session.
     pub fn creation(&self, changes: impl IntoIterator<Item = Change>) -> Commit {
         let verifier = self.verifier;
-        let mut commit = self.commit(Action::Create { verifier }, changes);
-        commit.timeouts = Some(Timeouts {
-            idle: Some(Duration::from_secs(1800)),
-            lifetime: Some(Duration::from_secs(3600)),
-        });
+        let mut commit = self.commit(
+            Action::Create {
+                verifier,
+                link: None,
+            },
+            changes,
+        );
+        commit.timeouts =
+            Some(Timeouts::new(Duration::from_secs(1800), Duration::from_secs(3600)).unwrap());
         commit
     }
 
@@ -62,10 +66,7 @@ impl Visitor {
             session: self.session,
             verifier: verifier(),
         };
-        let rotation = Some(Rotation {
-            verifier: rotated.verifier,
-            grace,
-        });
+        let rotation = Some(Rotation::new(rotated.verifier, grace));
         let verifier = self.verifier;
         (
             self.commit(Action::Update { verifier, rotation }, []),
@@ -92,14 +93,9 @@ impl Visitor {
         store: &impl SessionStore,
         names: &[&str],
     ) -> Result<Option<Loaded>, StoreError> {
-        let selected: Vec<_> = names
-            .iter()
-            .map(|&name| Selected {
-                name,
-                deadline: false,
-            })
-            .collect();
-        store.load(&self.session, &selected).await
+        let selected: Vec<_> = names.iter().copied().map(Selected::value).collect();
+        let selection = Selection::fields(&selected);
+        store.load(&self.session, &selection).await
     }
 
     /// The values of these fields in a session that exists.

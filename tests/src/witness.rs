@@ -3,10 +3,9 @@
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_core::future::BoxFuture;
 use session_runtime::store::{
     Action, Change, Commit, Condition, Count, ListChange, ListEntry, Listing, Loaded, Outcome,
-    PrincipalKey, Selected,
+    PrincipalKey, Selection,
 };
 use session_runtime::{SessionId, SessionStore, StoreError};
 
@@ -62,9 +61,13 @@ impl Witness {
         self.hear(commit.session.as_bytes());
         let mut text = format!("{} {} {:?}", commit.session, commit.id, commit.label);
         match &commit.action {
-            Action::Create { verifier } | Action::Destroy { verifier } => {
+            Action::Create { verifier, link } => {
                 self.hear(verifier.as_bytes());
+                if let Some(link) = link {
+                    self.hear(link.verifier.as_bytes());
+                }
             }
+            Action::Destroy { verifier } => self.hear(verifier.as_bytes()),
             Action::Update { verifier, rotation } => {
                 self.hear(verifier.as_bytes());
                 if let Some(rotation) = rotation {
@@ -75,9 +78,16 @@ impl Witness {
             other => panic!("an action that nobody listens to: {other:?}"),
         }
         for condition in &commit.conditions {
-            if let Condition::Field { name, value } = condition {
-                self.hear(name.as_bytes());
-                self.hear(value.as_deref().unwrap_or_default());
+            match condition {
+                Condition::Field { name, value } => {
+                    self.hear(name.as_bytes());
+                    self.hear(value.as_deref().unwrap_or_default());
+                }
+                Condition::LastCommit(_) => {}
+                Condition::Principal { field, principal } => {
+                    write!(text, " {field} {principal}").expect("a string grows");
+                }
+                other => panic!("a condition that nobody listens to: {other:?}"),
             }
         }
         for change in &commit.changes {
@@ -85,12 +95,20 @@ impl Witness {
             match change {
                 Change::Set { value, .. } => self.hear(value),
                 Change::Merge { operand, .. } => self.hear(operand.to_string().as_bytes()),
+                Change::Renew {
+                    restore: Some(restore),
+                    ..
+                } => self.hear(&restore.value),
                 _ => {}
             }
         }
-        for change in &commit.index {
-            if let ListChange::Add { principal, .. } | ListChange::Remove { principal } = change {
-                write!(text, " {principal}").expect("a string grows");
+        for change in &commit.lists {
+            if let ListChange::Add {
+                field, principal, ..
+            }
+            | ListChange::Remove { field, principal } = change
+            {
+                write!(text, " {field} {principal}").expect("a string grows");
             }
         }
         self.hear(text.as_bytes());
@@ -98,43 +116,42 @@ impl Witness {
 }
 
 impl SessionStore for Witness {
-    fn load<'a>(
-        &'a self,
-        session: &'a SessionId,
-        fields: &'a [Selected<'a>],
-    ) -> BoxFuture<'a, Result<Option<Loaded>, StoreError>> {
+    async fn load(
+        &self,
+        session: &SessionId,
+        selection: &Selection<'_>,
+    ) -> Result<Option<Loaded>, StoreError> {
         self.hear(session.as_bytes());
-        self.hear(format!("{session} {fields:?}").as_bytes());
-        Box::pin(self.show(session, self.inner.load(session, fields)))
+        self.hear(format!("{session} {selection:?}").as_bytes());
+        self.show(session, self.inner.load(session, selection))
+            .await
     }
 
-    fn commit<'a>(&'a self, commit: &'a Commit) -> BoxFuture<'a, Result<Outcome, StoreError>> {
+    async fn commit(&self, commit: &Commit) -> Result<Outcome, StoreError> {
         self.hear_commit(commit);
-        Box::pin(self.show(commit, self.inner.commit(commit)))
+        self.show(commit, self.inner.commit(commit)).await
     }
 
-    fn index<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-    ) -> BoxFuture<'a, Result<Listing, StoreError>> {
+    async fn list(&self, principal: &PrincipalKey) -> Result<Listing, StoreError> {
         self.hear(principal.to_string().as_bytes());
-        Box::pin(self.show(principal, self.inner.index(principal)))
+        self.show(principal, self.inner.list(principal)).await
     }
 
-    fn forget<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-        entry: &'a ListEntry,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
+    async fn remove_stale(
+        &self,
+        principal: &PrincipalKey,
+        entry: &ListEntry,
+    ) -> Result<(), StoreError> {
         self.hear(format!("{principal} {}", entry.session).as_bytes());
-        Box::pin(self.show(entry, self.inner.forget(principal, entry)))
+        self.show(entry, self.inner.remove_stale(principal, entry))
+            .await
     }
 
-    fn len(&self) -> BoxFuture<'_, Result<Count, StoreError>> {
-        self.inner.len()
+    async fn len(&self) -> Result<Count, StoreError> {
+        self.inner.len().await
     }
 
-    fn sweep(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
-        self.inner.sweep()
+    async fn sweep(&self) -> Result<u64, StoreError> {
+        self.inner.sweep().await
     }
 }

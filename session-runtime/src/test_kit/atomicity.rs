@@ -3,9 +3,9 @@
 use super::check::Contract;
 use super::visitor::{
     Kit, Visitor, add, conflict_at, field_is, merge, out_of_range, previous_token,
-    random_commit_id, range, remove, renew, set, set_first, set_for, take, text, values,
+    random_commit_id, range, remove, renew, set, set_first, set_for, take, text, timeouts, values,
 };
-use crate::store::{Action, Commit, FieldTtl, MergeOperation, Outcome, Rotation, Timeouts};
+use crate::store::{Action, Commit, FieldTtl, MergeOperation, Outcome, Rotation};
 
 pub(super) const CONTRACT: Contract = Contract("guarantee 2 (atomicity)");
 
@@ -38,10 +38,7 @@ fn change_everything(kit: &Kit, visitor: &Visitor) -> Commit {
         verifier,
         rotation: Some(Rotation::new(kit.visitor().verifier, Some(kit.long()))),
     };
-    commit.timeouts = Some(Timeouts {
-        idle: None,
-        lifetime: None,
-    });
+    commit.timeouts = Some(timeouts(None, None));
     commit.persistent = Some(true);
     commit.label = Some("changed".into());
     commit

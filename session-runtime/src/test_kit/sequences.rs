@@ -5,7 +5,7 @@ use fastrand::Rng;
 use super::check::Contract;
 use super::visitor::{
     Kit, Visitor, field_is, merge, random_commit_id, range, remove, renew, set, set_first, set_for,
-    stopping_at_min, take,
+    stopping_at_min, take, timeouts,
 };
 use crate::clock::Timestamp;
 use crate::store::{
@@ -301,10 +301,10 @@ impl<'a> Sequence<'a> {
     }
 
     fn timeouts(&mut self) -> Timeouts {
-        Timeouts {
-            idle: self.random.bool().then(|| self.duration()),
-            lifetime: self.random.bool().then(|| self.duration() * 4),
-        }
+        timeouts(
+            self.random.bool().then(|| self.duration()),
+            self.random.bool().then(|| self.duration() * 4),
+        )
     }
 
     /// Short where time stands still, so that much ends on the way; else longer than the check.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use session_runtime::store::{
-    Count, ListChange, Listing, Loaded, Outcome, PrincipalKey, Selected, StoreError,
+    Count, ListChange, Listing, Loaded, Outcome, PrincipalKey, Selected, Selection, StoreError,
 };
 use session_runtime::{CommitId, SessionId, SessionStore};
 
@@ -51,7 +51,7 @@ impl Sessions {
             ];
             let mut creation = visitor.creation(changes);
             creation.label = Some("Firefox on Linux".into());
-            creation.index.push(listed(None));
+            creation.lists.push(listed(None));
             let outcome = store.commit(&creation).await;
             assert!(matches!(outcome, Ok(Outcome::Applied(_))), "{outcome:?}");
         }
@@ -70,6 +70,7 @@ fn principal() -> PrincipalKey {
 
 fn listed(limit: Option<u32>) -> ListChange {
     ListChange::Add {
+        field: "shop.customer".into(),
         principal: principal(),
         keep: Some(Duration::from_secs(7200)),
         limit,
@@ -87,9 +88,9 @@ pub enum Called {
     /// A commit with so many changes.
     Commit(usize, Outcome),
     /// A list.
-    Index(Listing),
-    /// An entry that was forgotten.
-    Forget,
+    List(Listing),
+    /// The removal of an entry.
+    RemoveStale,
     /// A number of sessions.
     Len(Count),
     /// A sweep.
@@ -103,15 +104,22 @@ pub async fn call(
     visitor: &Visitor,
 ) -> Result<Called, StoreError> {
     let select = |deadline| {
-        ["shop.owner", "shop.otp", "shop.visits", "shop.cart"]
-            .map(|name| Selected { name, deadline })
+        ["shop.owner", "shop.otp", "shop.visits", "shop.cart"].map(if deadline {
+            Selected::with_deadline
+        } else {
+            Selected::value
+        })
     };
     match number {
         0 => Ok(Called::Load(
-            store.load(&visitor.session, &select(false)).await?,
+            store
+                .load(&visitor.session, &Selection::fields(&select(false)))
+                .await?,
         )),
         1 => Ok(Called::Load(
-            store.load(&visitor.session, &select(true)).await?,
+            store
+                .load(&visitor.session, &Selection::fields(&select(true)))
+                .await?,
         )),
         2 | 3 => {
             let changes = [
@@ -121,17 +129,17 @@ pub async fn call(
             ];
             let mut commit = visitor.update(changes);
             if number == 3 {
-                commit.index.push(listed(Some(9)));
+                commit.lists.push(listed(Some(9)));
             }
             Ok(Called::Commit(3, store.commit(&commit).await?))
         }
-        4 => Ok(Called::Index(store.index(&principal()).await?)),
+        4 => Ok(Called::List(store.list(&principal()).await?)),
         5 => {
             let mark: CommitId = "AAAAAAAA".parse().expect("a commit's id");
             let now = session_runtime::Timestamp::from_millis(0);
             let entry = session_runtime::store::ListEntry::new(visitor.session, mark, now);
-            store.forget(&principal(), &entry).await?;
-            Ok(Called::Forget)
+            store.remove_stale(&principal(), &entry).await?;
+            Ok(Called::RemoveStale)
         }
         6 => Ok(Called::Len(store.len().await?)),
         _ => {

@@ -13,9 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_core::future::BoxFuture;
 use session_runtime::store::{
-    Commit, Count, ListEntry, Listing, Loaded, Outcome, PrincipalKey, Selected,
+    Commit, Count, ListEntry, Listing, Loaded, Outcome, PrincipalKey, Selected, Selection,
 };
 use session_runtime::{Clock, SessionId, SessionStore, StoreError, Timestamp};
 use tokio::sync::oneshot;
@@ -70,14 +69,17 @@ pub async fn serve(store: impl SessionStore) {
 
 async fn answer(store: &impl SessionStore, call: Call) -> Answer {
     let answer = match call {
-        Call::Load { session, fields } => {
+        Call::Load {
+            session,
+            fields,
+            prefixes,
+        } => {
             let session: SessionId = session.parse().expect("a session's id");
-            let select = |name| Selected {
-                name,
-                deadline: true,
-            };
-            let selected: Vec<_> = fields.iter().map(String::as_str).map(select).collect();
-            let loaded = store.load(&session, &selected).await;
+            let fields = fields.iter().map(String::as_str);
+            let fields: Vec<_> = fields.map(Selected::with_deadline).collect();
+            let prefixes: Vec<_> = prefixes.iter().map(String::as_str).collect();
+            let selection = Selection::fields(&fields).with_prefixes(&prefixes);
+            let loaded = store.load(&session, &selection).await;
             loaded.map(|loaded| Answer::Loaded(loaded.map(Into::into)))
         }
         Call::Commit(commit) => {
@@ -178,50 +180,45 @@ impl Drop for Process {
 }
 
 impl SessionStore for Processes {
-    fn load<'a>(
-        &'a self,
-        session: &'a SessionId,
-        fields: &'a [Selected<'a>],
-    ) -> BoxFuture<'a, Result<Option<Loaded>, StoreError>> {
-        Box::pin(async move {
-            let call = Call::Load {
-                session: session.to_string(),
-                fields: fields.iter().map(|field| field.name.to_owned()).collect(),
-            };
-            match self.call(call).await {
-                Answer::Loaded(loaded) => Ok(loaded.map(wire::WireLoaded::read)),
-                other => panic!("{other:?} is no answer to a load"),
-            }
-        })
+    async fn load(
+        &self,
+        session: &SessionId,
+        selection: &Selection<'_>,
+    ) -> Result<Option<Loaded>, StoreError> {
+        let fields = selection.fields.iter();
+        let prefixes = selection.prefixes.iter();
+        let call = Call::Load {
+            session: session.to_string(),
+            fields: fields.map(|field| field.name.to_owned()).collect(),
+            prefixes: prefixes.map(|&prefix| prefix.to_owned()).collect(),
+        };
+        match self.call(call).await {
+            Answer::Loaded(loaded) => Ok(loaded.map(wire::WireLoaded::read)),
+            other => panic!("{other:?} is no answer to a load"),
+        }
     }
 
-    fn commit<'a>(&'a self, commit: &'a Commit) -> BoxFuture<'a, Result<Outcome, StoreError>> {
-        Box::pin(async move {
-            let commit = Box::new(WireCommit::from(commit));
-            match self.call(Call::Commit(commit)).await {
-                Answer::Committed(outcome) => Ok(outcome.read()),
-                other => panic!("{other:?} is no answer to a commit"),
-            }
-        })
+    async fn commit(&self, commit: &Commit) -> Result<Outcome, StoreError> {
+        let commit = Box::new(WireCommit::from(commit));
+        match self.call(Call::Commit(commit)).await {
+            Answer::Committed(outcome) => Ok(outcome.read()),
+            other => panic!("{other:?} is no answer to a commit"),
+        }
     }
 
-    fn index<'a>(&'a self, _: &'a PrincipalKey) -> BoxFuture<'a, Result<Listing, StoreError>> {
+    async fn list(&self, _: &PrincipalKey) -> Result<Listing, StoreError> {
         unimplemented_call()
     }
 
-    fn forget<'a>(
-        &'a self,
-        _: &'a PrincipalKey,
-        _: &'a ListEntry,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
+    async fn remove_stale(&self, _: &PrincipalKey, _: &ListEntry) -> Result<(), StoreError> {
         unimplemented_call()
     }
 
-    fn len(&self) -> BoxFuture<'_, Result<Count, StoreError>> {
+    async fn len(&self) -> Result<Count, StoreError> {
         unimplemented_call()
     }
 
-    fn sweep(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
+    async fn sweep(&self) -> Result<u64, StoreError> {
         unimplemented_call()
     }
 }

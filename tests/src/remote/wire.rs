@@ -5,10 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use session_runtime::store::{
-    Action, Applied, Change, Commit, Condition, FieldTtl, Header, IntegerRange, Loaded,
-    MergeOperation, Outcome, Rotation, StoredField, Timeouts,
+    Action, Applied, Change, Commit, Condition, Credential, FieldTtl, Header, IntegerRange, Link,
+    Loaded, MergeOperation, Outcome, Restore, Rotation, StoredField, Timeouts,
 };
-use session_runtime::{Timestamp, Verifier};
+use session_runtime::{CommitId, Timestamp, Verifier};
 
 /// A call of the store, under a number that its answer repeats.
 #[derive(Debug, Serialize, Deserialize)]
@@ -19,6 +19,8 @@ pub(super) enum Call {
         session: String,
         /// Which fields.
         fields: Vec<String>,
+        /// The prefixes of further fields.
+        prefixes: Vec<String>,
     },
     /// Of a commit that changes no list.
     Commit(Box<WireCommit>),
@@ -48,14 +50,16 @@ pub(super) struct WireCommit {
     persistent: Option<bool>,
     label: Option<String>,
     end_grace: bool,
+    close_link: bool,
     conditions: Vec<WireCondition>,
     changes: Vec<WireChange>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 enum WireAction {
-    Create(Bits),
-    Update(Bits, Option<(Bits, Option<Duration>)>),
+    Create(Bits, Option<(Bits, Duration)>),
+    /// With a rotation: the new token, the grace, and whether the previous token is admitted.
+    Update(Bits, Option<(Bits, Option<Duration>, bool)>),
     Destroy(Bits),
     Revoke,
 }
@@ -83,8 +87,10 @@ enum WireChange {
         range: (i64, i64, bool),
         ttl: Ttl,
     },
-    Renew(String, Duration),
+    /// With what to restore: the value, and the last commit that it was loaded at.
+    Renew(String, Duration, Option<(Vec<u8>, Option<String>)>),
     Take(String),
+    Bound(String, usize, bool),
 }
 
 /// An [`Outcome`] of such a commit.
@@ -94,8 +100,12 @@ pub(super) enum WireOutcome {
     Applied(Vec<Option<Vec<u8>>>),
     /// As [`Outcome::Gone`].
     Gone,
+    /// As [`Outcome::IdTaken`].
+    IdTaken,
     /// With the field.
     Conflict(Option<String>),
+    /// With the prefix.
+    TooMany(String),
     /// With the field.
     OutOfRange(String),
 }
@@ -104,7 +114,8 @@ pub(super) enum WireOutcome {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct WireLoaded {
     verifier: Bits,
-    previous: Option<Bits>,
+    previous: Option<(Bits, u64)>,
+    link: Option<(Bits, u64)>,
     created: u64,
     rotated: u64,
     seen: u64,
@@ -114,6 +125,7 @@ pub(super) struct WireLoaded {
     label: Option<String>,
     last_commit: Option<String>,
     fields: Vec<Option<(Vec<u8>, Option<u64>)>>,
+    prefixed: Vec<(String, Vec<u8>)>,
     now: u64,
 }
 
@@ -125,13 +137,17 @@ const OPERATIONS: [MergeOperation; 3] = [
 
 impl From<&Commit> for WireCommit {
     fn from(commit: &Commit) -> Self {
-        assert!(commit.index.is_empty(), "lists are not sent");
+        assert!(commit.lists.is_empty(), "lists are not sent");
         let bits = |verifier: &Verifier| *verifier.as_bytes();
         let action = match &commit.action {
-            Action::Create { verifier } => WireAction::Create(bits(verifier)),
+            Action::Create { verifier, link } => {
+                let link = link.map(|link| (bits(&link.verifier), link.keep));
+                WireAction::Create(bits(verifier), link)
+            }
             Action::Update { verifier, rotation } => {
                 let rotation = rotation.as_ref();
-                let rotation = rotation.map(|new| (bits(&new.verifier), new.grace));
+                let rotation =
+                    rotation.map(|new| (bits(&new.verifier), new.grace, new.from_previous));
                 WireAction::Update(bits(verifier), rotation)
             }
             Action::Destroy { verifier } => WireAction::Destroy(bits(verifier)),
@@ -149,10 +165,11 @@ impl From<&Commit> for WireCommit {
             session: commit.session.to_string(),
             id: commit.id.to_string(),
             action,
-            timeouts: commit.timeouts.map(|both| (both.idle, both.lifetime)),
+            timeouts: commit.timeouts.map(|both| (both.idle(), both.lifetime())),
             persistent: commit.persistent,
             label: commit.label.as_deref().map(str::to_owned),
             end_grace: commit.end_grace,
+            close_link: commit.close_link,
             conditions: commit.conditions.iter().map(condition).collect(),
             changes: commit.changes.iter().map(WireChange::from).collect(),
         }
@@ -194,8 +211,14 @@ impl From<&Change> for WireChange {
                     ttl: wire(ttl),
                 }
             }
-            Change::Renew { ttl, .. } => Self::Renew(name, *ttl),
+            Change::Renew { ttl, restore, .. } => {
+                let id = |id: CommitId| id.to_string();
+                let restore = restore.as_ref();
+                let restore = restore.map(|one| (one.value.to_vec(), one.last_commit.map(id)));
+                Self::Renew(name, *ttl, restore)
+            }
             Change::Take { .. } => Self::Take(name),
+            Change::Bound { max, evict, .. } => Self::Bound(name, *max, *evict),
             other => panic!("{other:?} is not sent"),
         }
     }
@@ -206,14 +229,16 @@ impl WireCommit {
     pub(super) fn read(self) -> Commit {
         let verifier = Verifier::from_bytes;
         let action = match self.action {
-            WireAction::Create(bits) => Action::Create {
+            WireAction::Create(bits, link) => Action::Create {
                 verifier: verifier(bits),
+                link: link.map(|(bits, keep)| Link::new(verifier(bits), keep)),
             },
             WireAction::Update(bits, rotation) => Action::Update {
                 verifier: verifier(bits),
-                rotation: rotation.map(|(bits, grace)| Rotation {
-                    verifier: verifier(bits),
-                    grace,
+                rotation: rotation.map(|(bits, grace, from_previous)| {
+                    let mut rotation = Rotation::new(verifier(bits), grace);
+                    rotation.from_previous = from_previous;
+                    rotation
                 }),
             },
             WireAction::Destroy(bits) => Action::Destroy {
@@ -234,10 +259,13 @@ impl WireCommit {
         let id = self.id.parse().expect("a commit's id");
         let mut commit = Commit::new(session, id, action);
         let timeouts = self.timeouts;
-        commit.timeouts = timeouts.map(|(idle, lifetime)| Timeouts { idle, lifetime });
+        commit.timeouts = timeouts.map(|(idle, lifetime)| {
+            Timeouts::new(idle, lifetime).expect("timeouts that were valid before")
+        });
         commit.persistent = self.persistent;
         commit.label = self.label.map(Into::into);
         commit.end_grace = self.end_grace;
+        commit.close_link = self.close_link;
         commit.conditions = self.conditions.into_iter().map(condition).collect();
         commit.changes = self.changes.into_iter().map(WireChange::read).collect();
         commit
@@ -279,11 +307,21 @@ impl WireChange {
                 },
                 ttl: read(ttl),
             },
-            Self::Renew(name, ttl) => Change::Renew {
-                name: name.into(),
-                ttl,
-            },
+            Self::Renew(name, ttl, restore) => {
+                let id = |id: String| id.parse().expect("a commit's id");
+                let restore = restore.map(|(value, last)| Restore::new(value.into(), last.map(id)));
+                Change::Renew {
+                    name: name.into(),
+                    ttl,
+                    restore,
+                }
+            }
             Self::Take(name) => Change::Take { name: name.into() },
+            Self::Bound(prefix, max, evict) => Change::Bound {
+                prefix: prefix.into(),
+                max,
+                evict,
+            },
         }
     }
 }
@@ -296,6 +334,8 @@ impl From<Outcome> for WireOutcome {
                 Self::Applied(values.map(|value| value.map(Vec::from)).collect())
             }
             Outcome::Gone => Self::Gone,
+            Outcome::IdTaken => Self::IdTaken,
+            Outcome::TooMany { prefix } => Self::TooMany(prefix.into()),
             Outcome::Conflict { field } => Self::Conflict(field.map(Into::into)),
             Outcome::OutOfRange { field } => Self::OutOfRange(field.into()),
             other => panic!("{other:?} is not sent"),
@@ -312,6 +352,10 @@ impl WireOutcome {
                 Outcome::Applied(Applied::new(values.collect()))
             }
             Self::Gone => Outcome::Gone,
+            Self::IdTaken => Outcome::IdTaken,
+            Self::TooMany(prefix) => Outcome::TooMany {
+                prefix: prefix.into(),
+            },
             Self::Conflict(field) => Outcome::Conflict {
                 field: field.map(Into::into),
             },
@@ -329,9 +373,12 @@ impl From<Loaded> for WireLoaded {
             let deadline = field.deadline.map(Timestamp::as_millis);
             (field.value.to_vec(), deadline)
         };
+        let credential = |one: Credential| (*one.verifier.as_bytes(), one.until.as_millis());
+        let prefixed = loaded.prefixed.into_iter();
         Self {
             verifier: *header.verifier.as_bytes(),
-            previous: header.previous.map(|verifier| *verifier.as_bytes()),
+            previous: header.previous.map(credential),
+            link: header.link.map(credential),
             created: header.created.as_millis(),
             rotated: header.rotated.as_millis(),
             seen: header.seen.as_millis(),
@@ -345,6 +392,9 @@ impl From<Loaded> for WireLoaded {
                 .into_iter()
                 .map(|one| one.map(field))
                 .collect(),
+            prefixed: prefixed
+                .map(|(name, field)| (name.into(), field.value.to_vec()))
+                .collect(),
             now: loaded.now.as_millis(),
         }
     }
@@ -354,26 +404,25 @@ impl WireLoaded {
     /// What was loaded.
     pub(super) fn read(self) -> Loaded {
         let moment = Timestamp::from_millis;
-        let field = |(value, deadline): (Vec<u8>, Option<u64>)| StoredField {
-            value: value.into(),
-            deadline: deadline.map(moment),
+        let field = |(value, deadline): (Vec<u8>, Option<u64>)| {
+            StoredField::new(value.into(), deadline.map(moment))
         };
+        let credential = |(bits, until)| Credential::new(Verifier::from_bytes(bits), moment(until));
         let id = |id: String| id.parse().expect("a commit's id");
-        Loaded {
-            header: Header {
-                verifier: Verifier::from_bytes(self.verifier),
-                previous: self.previous.map(Verifier::from_bytes),
-                created: moment(self.created),
-                rotated: moment(self.rotated),
-                seen: moment(self.seen),
-                idle: self.idle,
-                end: self.end.map(moment),
-                persistent: self.persistent,
-                label: self.label.map(Into::into),
-                last_commit: self.last_commit.map(id),
-            },
-            fields: self.fields.into_iter().map(|one| one.map(field)).collect(),
-            now: moment(self.now),
-        }
+        let mut header = Header::new(Verifier::from_bytes(self.verifier), moment(self.created));
+        header.previous = self.previous.map(credential);
+        header.link = self.link.map(credential);
+        header.rotated = moment(self.rotated);
+        header.seen = moment(self.seen);
+        header.idle = self.idle;
+        header.end = self.end.map(moment);
+        header.persistent = self.persistent;
+        header.label = self.label.map(Into::into);
+        header.last_commit = self.last_commit.map(id);
+        let fields = self.fields.into_iter().map(|one| one.map(field));
+        let prefixed = self.prefixed.into_iter();
+        let prefixed =
+            prefixed.map(|(name, value)| (name.into(), StoredField::new(value.into(), None)));
+        Loaded::new(header, fields.collect(), moment(self.now)).with_prefixed(prefixed.collect())
     }
 }

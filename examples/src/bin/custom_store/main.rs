@@ -12,7 +12,7 @@ mod store;
 use axum::{Router, routing::get};
 use session_runtime::{Session, SessionLayer, SystemClock};
 
-use self::store::OneLock;
+use self::store::KeyValueStore;
 
 #[derive(Session)]
 struct Visit {
@@ -26,7 +26,7 @@ async fn visit(mut session: Session<Visit>) -> String {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let sessions = SessionLayer::builder(OneLock::new(SystemClock::default()))
+    let sessions = SessionLayer::builder(KeyValueStore::new(SystemClock::default()))
         .insecure_for_development()
         .build()?;
     let app = Router::new().route("/", get(visit)).layer(sessions);
@@ -39,5 +39,5 @@ mod tests {
 
     use super::*;
 
-    conformance!(ManualTime::new(OneLock::new));
+    conformance!(ManualTime::new(KeyValueStore::new));
 }

@@ -1,137 +1,95 @@
-//! Everything in maps behind one lock.
+//! Sessions in a map of bytes by text: as much of a database as a store needs.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use futures_core::future::BoxFuture;
 use session_runtime::store::{
-    Commit, Count, ListChange, ListEntry, Listing, Loaded, Outcome, PrincipalKey, Record, Selected,
+    Commit, ListEntry, Listing, Loaded, Outcome, PrincipalKey, PrincipalList, Record, Selection,
+    StoreErrorKind, TextError, Touched,
 };
-use session_runtime::{Clock, SessionId, SessionStore, StoreError, Timestamp};
+use session_runtime::{Clock, SessionId, SessionStore, StoreError};
 
-/// A session of a principal, and until when it is listed.
-type Listed = (ListEntry, Option<Timestamp>);
-type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+type Map = BTreeMap<String, Vec<u8>>;
 
-/// A store that holds one lock for all that it does.
-pub(crate) struct OneLock<C> {
+/// Keeps each session and each principal's list as text. Their names are the keys: a session's has
+/// 22 characters, a principal's has 43.
+pub(crate) struct KeyValueStore<C> {
     clock: C,
-    kept: Mutex<Kept>,
+    map: Mutex<Map>,
 }
 
-impl<C> OneLock<C> {
+impl<C: Clock> KeyValueStore<C> {
     pub(crate) fn new(clock: C) -> Self {
-        let kept = Mutex::default();
-        Self { clock, kept }
+        let map = Mutex::default();
+        Self { clock, map }
+    }
+
+    /// Held from reading to writing, and never over an await.
+    fn lock(&self) -> MutexGuard<'_, Map> {
+        self.map.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-#[derive(Default)]
-struct Kept {
-    records: HashMap<SessionId, Record>,
-    index: HashMap<PrincipalKey, Vec<Listed>>,
+/// A value that cannot be read is an error, never an absent one.
+fn read<T>(
+    map: &Map,
+    key: &str,
+    from_bytes: fn(&[u8]) -> Result<T, TextError>,
+) -> Result<Option<T>, StoreError> {
+    let value = map.get(key).map(|bytes| from_bytes(bytes)).transpose();
+    value.map_err(|error| StoreError::with_source(StoreErrorKind::Corrupt, error))
 }
 
-impl Kept {
-    fn commit(&mut self, commit: &Commit, now: Timestamp) -> Outcome {
-        // Only what could be applied may meet a limit, and what was applied before lists nobody.
-        let record = self.records.get(&commit.session);
-        if let Some(outcome) = Record::precheck(record, commit, now) {
-            return outcome;
+fn read_list(map: &Map, principal: &PrincipalKey) -> Result<PrincipalList, StoreError> {
+    let list = read(map, &principal.to_string(), PrincipalList::from_bytes)?;
+    Ok(list.unwrap_or_else(|| PrincipalList::new(*principal)))
+}
+
+fn write_list(map: &mut Map, list: &PrincipalList) {
+    map.insert(list.principal.to_string(), list.to_bytes());
+}
+
+impl<C: Clock> SessionStore for KeyValueStore<C> {
+    async fn load(
+        &self,
+        session: &SessionId,
+        selection: &Selection<'_>,
+    ) -> Result<Option<Loaded>, StoreError> {
+        let map = self.lock();
+        let record = read(&map, &session.to_string(), Record::from_bytes)?;
+        Ok(record.and_then(|record| record.load(selection, self.clock.now())))
+    }
+
+    async fn commit(&self, commit: &Commit) -> Result<Outcome, StoreError> {
+        let mut map = self.lock();
+        let key = commit.session.to_string();
+        let record = read(&map, &key, Record::from_bytes)?;
+        let principals = commit.principals();
+        let lists = principals
+            .iter()
+            .map(|principal| read_list(&map, principal));
+        let mut touched = Touched::new(record, lists.collect::<Result<_, _>>()?);
+        let outcome = commit.apply(&mut touched, self.clock.now());
+        for list in &touched.lists {
+            write_list(&mut map, list);
         }
-        for change in &commit.index {
-            let listed = self.listed(change.principal(), now).iter();
-            let others = listed
-                .filter(|(entry, _)| entry.session != commit.session)
-                .count();
-            if let ListChange::Add {
-                principal, limit, ..
-            } = *change
-                && limit.is_some_and(|limit| others >= limit as usize)
-            {
-                return Outcome::LimitReached { principal };
-            }
-        }
-        // What a commit means is ready-made: the stores of the library use it too.
-        let mut record = self.records.remove(&commit.session);
-        let outcome = Record::commit(&mut record, commit, now);
-        self.records
-            .extend(record.map(|record| (commit.session, record)));
-        if matches!(outcome, Outcome::Applied(_)) {
-            for change in &commit.index {
-                let listed = self.listed(change.principal(), now);
-                listed.retain(|(entry, _)| entry.session != commit.session);
-                if let ListChange::Add { keep, .. } = change {
-                    let entry = ListEntry::new(commit.session, commit.id, now);
-                    listed.push((entry, keep.map(|keep| now + keep)));
-                }
-            }
-        }
-        outcome
+        match touched.record {
+            Some(record) => map.insert(key, record.to_bytes()),
+            None => map.remove(&key),
+        };
+        Ok(outcome)
     }
 
-    /// A principal's sessions, without those whose time is over.
-    fn listed(&mut self, principal: &PrincipalKey, now: Timestamp) -> &mut Vec<Listed> {
-        let listed = self.index.entry(*principal).or_default();
-        listed.retain(|(_, until)| until.is_none_or(|until| now < until));
-        listed
-    }
-}
-
-impl<C: Clock> OneLock<C> {
-    /// What `work` makes of everything kept, at this moment. The lock is never held over an await.
-    fn with<'a, T: Send>(
-        &'a self,
-        work: impl FnOnce(&mut Kept, Timestamp) -> T + Send + 'a,
-    ) -> Answer<'a, T> {
-        Box::pin(async move {
-            let mut kept = self.kept.lock().expect("nobody panics with the lock");
-            Ok(work(&mut kept, self.clock.now()))
-        })
-    }
-}
-
-impl<C: Clock> SessionStore for OneLock<C> {
-    fn load<'a>(
-        &'a self,
-        session: &'a SessionId,
-        fields: &'a [Selected<'a>],
-    ) -> Answer<'a, Option<Loaded>> {
-        self.with(|kept, now| kept.records.get(session)?.load(session, fields, now))
+    async fn list(&self, principal: &PrincipalKey) -> Result<Listing, StoreError> {
+        let map = self.lock();
+        Ok(read_list(&map, principal)?.listing(self.clock.now()))
     }
 
-    fn commit<'a>(&'a self, commit: &'a Commit) -> Answer<'a, Outcome> {
-        self.with(|kept, now| kept.commit(commit, now))
-    }
-
-    fn index<'a>(&'a self, principal: &'a PrincipalKey) -> Answer<'a, Listing> {
-        self.with(|kept, now| {
-            let listed = kept.listed(principal, now).iter();
-            Listing::new(listed.map(|(entry, _)| *entry).collect(), now)
-        })
-    }
-
-    // An entry that has been written again has another mark, and stays.
-    fn forget<'a>(&'a self, principal: &'a PrincipalKey, stale: &'a ListEntry) -> Answer<'a, ()> {
-        self.with(|kept, now| {
-            let listed = kept.listed(principal, now);
-            listed.retain(|(entry, _)| !entry.is_same(stale));
-        })
-    }
-
-    fn len(&self) -> Answer<'_, Count> {
-        self.with(|kept, _| Count::Estimated(kept.records.len() as u64))
-    }
-
-    fn sweep(&self) -> Answer<'_, u64> {
-        self.with(|kept, now| {
-            let before = kept.records.len();
-            kept.records.retain(|_, record| !record.is_expired(now));
-            kept.index.retain(|_, listed| {
-                listed.retain(|(_, until)| until.is_none_or(|until| now < until));
-                !listed.is_empty()
-            });
-            (before - kept.records.len()) as u64
-        })
+    async fn remove_stale(&self, of: &PrincipalKey, entry: &ListEntry) -> Result<(), StoreError> {
+        let mut map = self.lock();
+        let mut list = read_list(&map, of)?;
+        list.remove_stale(entry);
+        write_list(&mut map, &list);
+        Ok(())
     }
 }

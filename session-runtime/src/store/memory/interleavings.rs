@@ -1,6 +1,6 @@
 //! The store under a scheduler that decides at every lock and counter who goes next.
 //!
-//! `.ci/shuttle` runs it. A schedule that fails is printed; `shuttle::replay` follows it.
+//! `tests/campaigns/run/shuttle` runs it. A schedule that fails is printed; `shuttle::replay` follows it.
 
 use std::sync::Arc;
 
@@ -64,10 +64,7 @@ fn creation() -> Commit {
     let session = SessionId::generate().unwrap();
     let id = CommitId::generate().unwrap();
     let mut creation = Commit::new(session, id, Action::Create { verifier });
-    creation.timeouts = Some(Timeouts {
-        idle: None,
-        lifetime: None,
-    });
+    creation.timeouts = Some(Timeouts::new(None, None).unwrap());
     creation
 }
 

@@ -158,10 +158,7 @@ mod tests {
                 link: None,
             },
         );
-        creation.timeouts = Some(Timeouts {
-            idle: Some(Duration::from_millis(idle)),
-            lifetime: None,
-        });
+        creation.timeouts = Some(Timeouts::new(Duration::from_millis(idle), None).unwrap());
         let created = apply(shard, &creation, now);
         assert_eq!(created, Outcome::Applied(Applied::default()));
         session

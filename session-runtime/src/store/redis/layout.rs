@@ -135,7 +135,7 @@ pub(super) fn header(kept: &[u8]) -> Option<(Header, Beside)> {
 pub(super) fn timeouts(timeouts: Timeouts) -> String {
     let mut text = String::with_capacity(2 * TIMEOUT);
     let mut tail = String::new();
-    for limit in [timeouts.idle, timeouts.lifetime] {
+    for limit in [timeouts.idle(), timeouts.lifetime()] {
         let Some(limit) = limit.map(millis) else {
             text.push_str("none");
             continue;

@@ -78,7 +78,7 @@ fn a_record_is_readable() {
         "\
 session-record 2
 @session 3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f
-@verifier BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc
+@verifier BwcHBwcHBwcHBwcHBwcHBw
 @created 2026-03-14T09:26:53.000Z
 @rotated 2026-03-14T09:26:53.001Z
 @seen 2026-03-14T09:26:55.118Z
@@ -207,7 +207,7 @@ fn no_bytes_make_the_reader_panic() {
         "0000-00-00T00:00:00Z",
         "2026-02-31T09:26:53Z",
         "q83vEjRW",
-        "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc",
+        "BwcHBwcHBwcHBwcHBwcHBw",
         "3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f",
         "",
         "\r",

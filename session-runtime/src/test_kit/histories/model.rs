@@ -378,9 +378,12 @@ impl Model {
             Some(_) => return false,
         };
         let right = |(change, answered): (&Change, &Option<Bytes>)| match change {
-            Change::Merge { name, .. } => {
-                session.field(name, now).map(|field| &field.value) == answered.as_ref()
-            }
+            Change::Merge { name, .. }
+            | Change::Set {
+                name,
+                only_if_absent: true,
+                ..
+            } => session.field(name, now).map(|field| &field.value) == answered.as_ref(),
             Change::Take { name } => {
                 let taken = session.taken.iter().enumerate();
                 let taken = taken
@@ -497,8 +500,8 @@ impl Session {
             self.rotated = now;
         }
         if let Some(timeouts) = commit.timeouts {
-            self.idle = timeouts.idle;
-            self.end = timeouts.lifetime.map(|lifetime| self.created + lifetime);
+            self.idle = timeouts.idle();
+            self.end = timeouts.lifetime().map(|lifetime| self.created + lifetime);
         }
         if let Some(persistent) = commit.persistent {
             self.persistent = Some(persistent);
@@ -526,9 +529,11 @@ impl Session {
                 ttl,
                 only_if_absent,
             } => {
-                if !(*only_if_absent && self.field(name, now).is_some()) {
-                    self.write(name, value.clone(), *ttl, now);
+                let first = self.field(name, now).filter(|_| *only_if_absent);
+                if let Some(first) = first {
+                    return Ok(Some(first.value.clone()));
                 }
+                self.write(name, value.clone(), *ttl, now);
                 Ok(None)
             }
             Change::Remove { name } => {

@@ -10,6 +10,7 @@ use crate::store::{
     Action, Change, Commit, Condition, FieldTtl, IntegerRange, ListChange, MergeOperation,
     PrincipalKey, Rotation, Timeouts,
 };
+use crate::test_kit::visitor::timeouts;
 use crate::token::{CommitId, SessionId, Verifier};
 
 /// The fields of every session.
@@ -332,10 +333,9 @@ impl<'a> Author<'a> {
     }
 
     fn timeouts(&mut self) -> Timeouts {
-        Timeouts {
-            idle: self.one_in(3).then(|| self.duration() * 2),
-            lifetime: self.one_in(3).then(|| self.duration() * 3),
-        }
+        let idle = self.one_in(3).then(|| self.some_time() * 2);
+        let lifetime = self.one_in(3).then(|| self.some_time() * 3);
+        timeouts(idle, lifetime)
     }
 
     /// Rarely one that is over at once.
@@ -343,6 +343,10 @@ impl<'a> Author<'a> {
         if self.one_in(16) {
             return Duration::ZERO;
         }
+        self.some_time()
+    }
+
+    fn some_time(&mut self) -> Duration {
         self.unit * self.random.u32(1..=4)
     }
 
