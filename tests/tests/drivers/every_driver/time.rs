@@ -46,7 +46,7 @@ async fn s16_nobody_comes_for_the_idle_time() {
             "{what}: too late"
         );
         assert_eq!(cart(&mut visitor).await, 0, "{what}: refused");
-        assert_eq!(visitor.token(), None, "{what}: the cookie goes too");
+        assert!(visitor.token().is_some(), "{what}: no request ended it");
     }
 }
 
