@@ -2,11 +2,11 @@
 
 use fastrand::Rng;
 
-use super::check::Contract;
-use super::visitor::{
-    Kit, Visitor, field_is, merge, random_commit_id, range, remove, renew, set, set_first, set_for,
-    stopping_at_min, take,
+use super::changes::{
+    field_is, merge, range, remove, renew, set, set_first, set_for, stopping_at_min, take,
 };
+use super::check::Contract;
+use super::visitor::{Kit, Visitor, random_commit_id};
 use crate::clock::Timestamp;
 use crate::store::{
     Change, Commit, Condition, FieldTtl, Loaded, MergeOperation, Outcome, Record, Selection,
