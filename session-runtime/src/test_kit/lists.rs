@@ -63,7 +63,7 @@ fn reached(name: &str) -> Outcome {
     }
 }
 
-async fn entries(kit: &Kit, principal: &PrincipalKey) -> Vec<ListEntry> {
+pub(super) async fn entries(kit: &Kit, principal: &PrincipalKey) -> Vec<ListEntry> {
     match kit.store.list(principal).await {
         Ok(listing) => listing.entries,
         Err(error) => kit.broken(format_args!("the store failed to list: {error:?}")),
