@@ -222,6 +222,7 @@ macro_rules! __every_check {
                 an_entry_is_kept_anew_when_it_is_replaced
                 the_longest_time_to_keep_is_no_error
                 a_commit_that_arrives_twice_lists_once
+                a_commit_that_arrives_twice_meets_no_limit
                 a_late_repetition_leaves_the_lists
                 a_sign_in_that_arrives_far_too_late_unlists_nobody
                 a_limit_counts_other_sessions

@@ -439,6 +439,31 @@ pub(super) async fn a_late_repetition_leaves_the_lists(kit: Kit) {
     expect_listed(&kit, "a", &[&visitor]).await;
 }
 
+/// It took effect when there was room.
+pub(super) async fn a_commit_that_arrives_twice_meets_no_limit(kit: Kit) {
+    let visitor = kit.session([]).await;
+    let sign_in = with(visitor.touch(), [add_within(&kit, "7", 1)]);
+    visitor.apply(&sign_in).await;
+    visitor.apply(&with(visitor.touch(), [take_off("7")])).await;
+    let holder = kit.visitor();
+    let other = with(holder.creation([]), [add_within(&kit, "7", 1)]);
+    holder.apply(&other).await;
+    visitor.apply(&sign_in).await;
+    expect_listed(&kit, "7", &[&holder]).await;
+
+    // Nor does its guard matter, which its own rotation may have changed.
+    let (rotation, successor) = visitor.rotation(None);
+    let rotation = with(rotation, [add_within(&kit, "8", 1)]);
+    visitor.apply(&rotation).await;
+    successor
+        .apply(&with(successor.touch(), [take_off("8")]))
+        .await;
+    let other = with(holder.touch(), [add_within(&kit, "8", 1)]);
+    holder.apply(&other).await;
+    visitor.apply(&rotation).await;
+    expect_listed(&kit, "8", &[&holder]).await;
+}
+
 /// The session has forgotten the commit, and the token of then is dead.
 pub(super) async fn a_sign_in_that_arrives_far_too_late_unlists_nobody(kit: Kit) {
     let stranger = kit.session([]).await;
