@@ -1,4 +1,6 @@
-//! What a call of `FileStore` costs: a load, a touch, a commit and a sign-in, in both durabilities.
+//! The cost of a call of `FileStore`: a load, a touch, a commit and a sign-in, in both durabilities.
+//!
+//! A touch moves the modification time of a file; a commit writes the record again.
 //!
 //! The folder is made in the system's temporary folder; `TMPDIR` puts it on another disk.
 
@@ -7,8 +9,8 @@ use std::hint::black_box;
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use session_runtime::store::{
-    Action, Change, Commit, Durability, FileStore, IndexChange, Outcome, PrincipalKey, Selected,
-    Timeouts,
+    Action, Change, Commit, Durability, FileStore, ListChange, Outcome, PrincipalKey, Selected,
+    Selection, Timeouts,
 };
 use session_runtime::{CommitId, SessionId, SessionStore, Verifier};
 use tokio::runtime::Runtime;
@@ -31,12 +33,10 @@ fn file_store(criterion: &mut Criterion) {
 
         let mut group = criterion.benchmark_group(format!("file/{name}"));
         group.bench_function("load", |bencher| {
-            let fields = [Selected {
-                name: FIELD,
-                deadline: false,
-            }];
+            let fields = [Selected::value(FIELD)];
+            let selection = Selection::fields(&fields);
             bencher.to_async(&runtime).iter(|| async {
-                let loaded = store.load(&session, &fields).await;
+                let loaded = store.load(&session, &selection).await;
                 black_box(loaded.expect("a load").expect("a session"))
             });
         });
@@ -65,19 +65,36 @@ fn file_store(criterion: &mut Criterion) {
                 let session = SessionId::generate().expect("an id");
                 let principal = PrincipalKey::new("shop.customer", session.as_bytes());
                 let mut sign_in = create(session);
-                sign_in.index.push(IndexChange::Add {
-                    principal,
-                    keep: None,
-                    limit: Some(3),
-                });
+                sign_in.lists.push(listing(principal));
                 apply(&store, &sign_in).await;
                 let verifier = verifier();
                 let mut sign_out = commit(session, Action::Destroy { verifier });
-                sign_out.index.push(IndexChange::Remove { principal });
+                let field = "shop.customer".into();
+                sign_out.lists.push(ListChange::Remove { field, principal });
                 apply(&store, &sign_out).await;
             });
         });
+        let principal = PrincipalKey::new("shop.customer", b"7");
+        for _ in 0..10 {
+            let mut sign_in = create(SessionId::generate().expect("an id"));
+            sign_in.lists.push(listing(principal));
+            runtime.block_on(apply(&store, &sign_in));
+        }
+        group.bench_function("list ten", |bencher| {
+            bencher
+                .to_async(&runtime)
+                .iter(|| async { black_box(store.list(&principal).await.expect("a list")) });
+        });
         group.finish();
+    }
+}
+
+fn listing(principal: PrincipalKey) -> ListChange {
+    ListChange::Add {
+        field: "shop.customer".into(),
+        principal,
+        keep: None,
+        limit: Some(30),
     }
 }
 
@@ -88,7 +105,8 @@ async fn apply(store: &FileStore, commit: &Commit) {
 
 fn create(session: SessionId) -> Commit {
     let verifier = verifier();
-    let mut commit = commit(session, Action::Create { verifier });
+    let link = None;
+    let mut commit = commit(session, Action::Create { verifier, link });
     commit.timeouts = Some(Timeouts {
         idle: None,
         lifetime: None,

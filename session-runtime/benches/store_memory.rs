@@ -33,17 +33,26 @@ fn commit(session: SessionId, action: Action) -> Commit {
 }
 
 fn verifier() -> Verifier {
-    Verifier::from_bytes([1; 32])
+    Verifier::from_bytes([1; 16])
 }
 
 fn creation() -> Commit {
     let session = SessionId::generate().expect("the system has random bytes");
     let verifier = verifier();
-    let mut creation = commit(session, Action::Create { verifier });
-    creation.timeouts = Some(Timeouts {
-        idle: Some(Duration::from_secs(30 * 60)),
-        lifetime: Some(Duration::from_secs(24 * 60 * 60)),
-    });
+    let mut creation = commit(
+        session,
+        Action::Create {
+            verifier,
+            link: None,
+        },
+    );
+    creation.timeouts = Some(
+        Timeouts::new(
+            Duration::from_secs(30 * 60),
+            Duration::from_secs(24 * 60 * 60),
+        )
+        .unwrap(),
+    );
     creation.changes = FIELDS.map(set).to_vec();
     creation
 }
@@ -84,10 +93,7 @@ fn store_memory(criterion: &mut Criterion) {
         let mut next = || turn.next().expect("a cycle has no end");
         let mut group = criterion.benchmark_group(format!("store_memory/{name}"));
 
-        let selected = FIELDS.map(|name| Selected {
-            name,
-            deadline: false,
-        });
+        let selected = FIELDS.map(|name| Selected::value(name));
         group.bench_function("load 5 fields", |bencher| {
             bencher.iter(|| black_box(ready(store.load(&next(), &selected))));
         });

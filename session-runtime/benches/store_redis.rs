@@ -47,15 +47,15 @@ impl Bench {
             store: Arc::new(store.connect().await.unwrap()),
             by_hand: client.get_multiplexed_async_connection().await.unwrap(),
             session: SessionId::generate().unwrap(),
-            verifier: Verifier::from_bytes([7; 32]),
+            verifier: Verifier::from_bytes([7; 16]),
             value: Bytes::from(vec![b'x'; 50]),
         };
         let verifier = bench.verifier;
-        let mut creation = bench.commit(Action::Create { verifier });
-        creation.timeouts = Some(Timeouts {
-            idle: Some(TTL),
-            lifetime: Some(2 * TTL),
+        let mut creation = bench.commit(Action::Create {
+            verifier,
+            link: None,
         });
+        creation.timeouts = Some(Timeouts::new(TTL, 2 * TTL).unwrap());
         creation.changes = FIELDS.map(|name| bench.set(name, None)).into();
         bench.store.commit(&creation).await.unwrap();
         let mut pairs = redis::cmd("HSET");
@@ -87,10 +87,7 @@ impl Bench {
     }
 
     async fn load(self) {
-        let selected = FIELDS.map(|name| Selected {
-            name,
-            deadline: false,
-        });
+        let selected = FIELDS.map(|name| Selected::value(name));
         let loaded = self.store.load(&self.session, &selected).await.unwrap();
         assert!(loaded.is_some());
     }

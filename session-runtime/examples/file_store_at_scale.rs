@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use session_runtime::store::{Action, Change, Commit, Selected, Timeouts};
+use session_runtime::store::{Action, Change, Commit, Selected, Selection, Timeouts};
 use session_runtime::{
     Clock, CommitId, FileStore, SessionId, SessionStore, SystemClock, Timestamp, Verifier,
 };
@@ -51,13 +51,10 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     report("open", 1, started);
 
     let started = Instant::now();
+    let cart = [Selected::value("shop.cart")];
     for id in &ids {
-        let cart = Selected {
-            name: "shop.cart",
-            deadline: false,
-        };
         store
-            .load(id, &[cart])
+            .load(id, &Selection::fields(&cart))
             .await?
             .ok_or("a session is missing")?;
     }
@@ -85,7 +82,9 @@ async fn create(
     let mut ids = Vec::with_capacity(sessions);
     for _ in 0..sessions {
         let (id, verifier) = (SessionId::generate()?, Verifier::from_bytes([7; 32]));
-        let mut commit = Commit::new(id, CommitId::generate()?, Action::Create { verifier });
+        let link = None;
+        let creation = Action::Create { verifier, link };
+        let mut commit = Commit::new(id, CommitId::generate()?, creation);
         commit.timeouts = Some(Timeouts {
             idle: Some(IDLE),
             lifetime: None,

@@ -80,8 +80,17 @@ async fn main() -> Result<(), Failure> {
         for principal in sampled.clone() {
             let start = Instant::now();
             found += match operation {
-                "list" => operations.list(Shop::CUSTOMER, &principal).await?.len() as u64,
-                _ => operations.revoke_all(Shop::CUSTOMER, &principal).await? as u64,
+                "list" => operations
+                    .of(Shop::CUSTOMER, &principal)
+                    .list()
+                    .await?
+                    .len() as u64,
+                _ => {
+                    operations
+                        .of(Shop::CUSTOMER, &principal)
+                        .revoke_all()
+                        .await? as u64
+                }
             };
             times.push(start.elapsed());
         }
@@ -112,14 +121,18 @@ async fn main() -> Result<(), Failure> {
 
 async fn sign_in(store: &RedisStore, principal: usize, lifetime: Duration) -> Result<(), Failure> {
     let session = SessionId::generate()?;
-    let verifier = Verifier::from_bytes([7; 32]);
-    let mut commit = Commit::new(session, CommitId::generate()?, Action::Create { verifier });
-    commit.timeouts = Some(Timeouts {
-        idle: None,
-        lifetime: Some(lifetime),
-    });
+    let verifier = Verifier::from_bytes([7; 16]);
+    let mut commit = Commit::new(
+        session,
+        CommitId::generate()?,
+        Action::Create {
+            verifier,
+            link: None,
+        },
+    );
+    commit.timeouts = Some(Timeouts::new(None, lifetime)?);
     let value = principal.to_string();
-    commit.index = vec![IndexChange::Add {
+    commit.lists = vec![IndexChange::Add {
         principal: PrincipalKey::new("shop.customer", value.as_bytes()),
         keep: Some(lifetime),
         limit: None,

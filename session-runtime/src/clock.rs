@@ -1,4 +1,4 @@
-//! Time as stores see it: milliseconds since the Unix epoch, from a clock that a test can set.
+//! The time of stores: milliseconds since the Unix epoch, from a clock that a test can set.
 
 use std::fmt;
 use std::ops::Add;
@@ -9,23 +9,26 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The moment that many milliseconds after the Unix epoch.
+    /// Makes the moment this many milliseconds after the Unix epoch.
+    #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// Milliseconds since the Unix epoch.
+    /// Returns the milliseconds since the Unix epoch.
+    #[must_use]
     pub const fn as_millis(self) -> u64 {
         self.0
     }
 
-    /// How long after `earlier` this moment is; zero when it is not after it.
+    /// Returns the time from `earlier` to this moment; zero when `earlier` is later.
+    #[must_use]
     pub fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// A moment that is too late for the clock is its last one.
+/// Saturates: a moment beyond the last one that a clock can show is the last one.
 impl Add<Duration> for Timestamp {
     type Output = Self;
 
@@ -36,7 +39,7 @@ impl Add<Duration> for Timestamp {
 }
 
 impl From<SystemTime> for Timestamp {
-    /// A time before the Unix epoch is the epoch.
+    /// Converts a time before the Unix epoch to the epoch.
     fn from(time: SystemTime) -> Self {
         let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(0) + since_epoch
@@ -55,11 +58,11 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Where an embedded store takes the time from.
+/// The clock of an embedded store.
 ///
-/// Stores on a server use the server's clock instead, so that all programs agree.
+/// Stores on a server use the server's clock instead, so all programs agree.
 pub trait Clock: Send + Sync + 'static {
-    /// The present moment. It should not run backwards; a store tolerates it when it does.
+    /// Returns the present moment. A clock should not run backwards; stores tolerate one that does.
     fn now(&self) -> Timestamp;
 }
 

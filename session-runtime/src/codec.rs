@@ -1,4 +1,4 @@
-//! How field values become bytes.
+//! The codecs that turn field values into bytes.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
     note = "use `Json` or `Postcard`, or implement `Codec` for it"
 )]
 pub trait Codec {
-    /// Whether an integer is encoded as decimal text, so that a store can calculate with it.
+    /// Says whether integers are encoded as decimal text, so that a store can calculate with them.
     /// Fields that are merged with `add`, `max` or `min` need it.
     const DECIMAL_INTEGERS: bool = false;
 
@@ -24,36 +24,46 @@ pub trait Codec {
     ///
     /// # Errors
     ///
-    /// Fails when the value has no encoding. What was appended by then is ignored.
+    /// Fails when the value has no encoding. Bytes that were appended by then are ignored.
     fn encode<T: Serialize + ?Sized>(value: &T, buffer: &mut Vec<u8>) -> Result<(), CodecError>;
 
-    /// The value that these bytes encode. They come from a store and can be anything.
+    /// Decodes a value. The bytes come from a store and can be anything.
     ///
     /// # Errors
     ///
-    /// Fails when they do not encode a `T`.
+    /// Fails when the bytes do not encode a `T`.
     fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError>;
 
-    /// Whether two encodings mean the same value. Asked only about encodings that differ.
+    /// Says whether two encodings mean the same value. It is called only for encodings that differ.
     ///
     /// `false` is always safe: the field is then written once more.
     fn same_meaning(first: &[u8], second: &[u8]) -> bool {
         let _ = (first, second);
         false
     }
+
+    /// Whether all encodings of the value behind these bytes have the same meaning by
+    /// [`same_meaning`](Self::same_meaning), so that a change of the value can be told from a
+    /// collection that is written in another order each time, such as a `HashSet`.
+    ///
+    /// `false` is always safe: the value is then encoded once more before a handler can change it.
+    fn is_comparable(encoded: &[u8]) -> bool {
+        let _ = encoded;
+        false
+    }
 }
 
 /// A value could not be encoded or decoded.
 ///
-/// It carries no detail on purpose: what a serialization library says about a failure often quotes
-/// the value.
+/// It carries no detail on purpose: the error texts of serialization libraries often quote the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the value does not fit its encoding")]
 #[non_exhaustive]
 pub struct CodecError;
 
 impl CodecError {
-    /// The error, for codecs outside this crate.
+    /// Makes the error, for codecs outside this crate.
+    #[must_use]
     pub fn new() -> Self {
         Self
     }
@@ -65,7 +75,7 @@ impl Default for CodecError {
     }
 }
 
-/// JSON: readable in the store, integers in decimal. The default.
+/// JSON: readable in the store, integers in decimal. The default codec.
 #[derive(Debug, Clone, Copy)]
 pub enum Json {}
 
@@ -80,7 +90,7 @@ impl Codec for Json {
         serde_json::from_slice(bytes).map_err(|_| CodecError)
     }
 
-    /// Objects are the same in any order of their keys; everything else has one spelling.
+    /// Compares objects without regard to the order of their keys; everything else has one spelling.
     fn same_meaning(first: &[u8], second: &[u8]) -> bool {
         // A serializer that wrote the same value twice wrote the same number of bytes.
         first.len() == second.len()
@@ -89,9 +99,14 @@ impl Codec for Json {
                 (Ok(first), Ok(second)) if same_json(first, second)
             )
     }
+
+    /// Only an array's order can say nothing.
+    fn is_comparable(encoded: &[u8]) -> bool {
+        !encoded.contains(&b'[')
+    }
 }
 
-/// Leaves are compared as text: a parsed number could be rounded, and two values taken for one.
+/// Compares leaves as text: parsed numbers could be rounded, and two values taken for one.
 fn same_json(first: &str, second: &str) -> bool {
     type Object<'a> = BTreeMap<String, &'a RawValue>;
     type Array<'a> = Vec<&'a RawValue>;
@@ -125,9 +140,9 @@ fn same_json(first: &str, second: &str) -> bool {
 
 /// [Postcard](https://docs.rs/postcard): a compact binary encoding, for large or numerous values.
 ///
-/// It does not describe itself: a struct's fields may only be appended to with care, and a store's
-/// own tools show bytes. Keep types that contain themselves in JSON: here they decode as deep as the
-/// stored bytes say.
+/// The encoding does not describe itself: appending fields to a struct needs care, and a store's own
+/// tools show bytes. Keep recursive types in JSON: Postcard decodes them as deep as the stored bytes
+/// say.
 #[derive(Debug, Clone, Copy)]
 pub enum Postcard {}
 

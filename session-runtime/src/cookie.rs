@@ -1,4 +1,4 @@
-//! The cookie: which tokens a request carries, and what a response says.
+//! The cookie: reading the tokens of a request, and writing the header of a response.
 
 use std::time::Duration;
 
@@ -8,23 +8,25 @@ use http::header::{COOKIE, HOST, HeaderMap, HeaderValue, ORIGIN, REFERER, SET_CO
 use crate::signature::Signer;
 use crate::token::Token;
 
-/// The longest that browsers keep a cookie (RFC 6265bis, section 5.5).
+/// Longest time that browsers keep a cookie (RFC 6265bis, section 5.5).
 pub(crate) const LONGEST_MAX_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
-/// When a browser sends the cookie along with requests that another site started
-/// (RFC 6265bis, section 5.2).
+/// Most tokens that are taken from one request.
+pub(crate) const MOST_TOKENS: usize = 4;
+
+/// The requests that another site started and that carry the cookie (RFC 6265bis, section 5.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SameSite {
-    /// Never.
+    /// None at all: a visitor who follows a link to this site arrives without the cookie.
     Strict,
-    /// Only when the visitor follows a link to this site. The default.
+    /// Only those of a visitor who follows a link to this site. The default.
     Lax,
-    /// Always. Browsers accept it only beside `Secure`.
+    /// All of them, also of pages that embed this site. Browsers accept it only beside `Secure`.
     None,
 }
 
-/// How the session's cookie looks. Checked when the layer is built.
+/// The attributes of the session's cookie. The builder has checked that they fit together.
 #[derive(Debug, Clone)]
 pub(crate) struct CookieSettings {
     pub(crate) name: String,
@@ -33,23 +35,48 @@ pub(crate) struct CookieSettings {
     pub(crate) secure: bool,
     pub(crate) partitioned: bool,
     pub(crate) persistent: bool,
-    /// What signs the token, where the layer has keys for it.
+    /// Signs the token; `None` without keys.
     pub(crate) signer: Option<Signer>,
 }
 
-/// What a request presents in cookies of our name.
+/// The tokens that a request carries in cookies of our name.
 #[derive(Debug, Default)]
 pub(crate) struct Presented {
-    /// The first two tokens that differ.
-    pub(crate) tokens: Vec<Token>,
+    /// The first tokens that differ, in the order of the request, and `None` behind them.
+    tokens: [Option<Token>; MOST_TOKENS],
     /// Whether there was a token that we did not sign. It is not among the tokens.
     pub(crate) forged: bool,
 }
 
+impl Presented {
+    /// Iterates over the tokens: none, usually one, and at most [`MOST_TOKENS`] that differ.
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = &Token> {
+        self.tokens.iter().flatten()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tokens().next().is_none()
+    }
+
+    fn is_full(&self) -> bool {
+        self.tokens.iter().all(Option::is_some)
+    }
+
+    /// Adds a token unless it is there already or there are enough.
+    fn add(&mut self, token: Token) {
+        if self.tokens().any(|known| *known == token) {
+            return;
+        }
+        if let Some(free) = self.tokens.iter_mut().find(|slot| slot.is_none()) {
+            *free = Some(token);
+        }
+    }
+}
+
 impl CookieSettings {
-    /// The tokens among the cookies of our name.
+    /// Reads the tokens of the cookies of our name, up to [`MOST_TOKENS`] that differ.
     ///
-    /// Parsed by hand because a header with bytes that are not text must not hide the cookies
+    /// The headers are parsed by hand because bytes that are not text must not hide the cookies
     /// beside them, and because HTTP/2 may split the cookies over several headers
     /// (RFC 9113, section 8.2.3).
     pub(crate) fn presented(&self, headers: &HeaderMap) -> Presented {
@@ -70,17 +97,15 @@ impl CookieSettings {
             else {
                 continue;
             };
-            if !presented.tokens.contains(&token) {
-                presented.tokens.push(token);
-                if presented.tokens.len() == 2 {
-                    break;
-                }
+            presented.add(token);
+            if presented.is_full() {
+                break;
             }
         }
         presented
     }
 
-    /// The token of a cookie's value. One that was not signed here is `None` and `forged`.
+    /// Reads the token of a cookie's value. A token that was not signed here sets `forged`.
     fn token(&self, value: &[u8], forged: &mut bool) -> Option<Token> {
         let Some(signer) = &self.signer else {
             return Token::parse(value);
@@ -93,9 +118,11 @@ impl CookieSettings {
         None
     }
 
-    /// Whether a browser will not send our cookie back, as far as the request tells: it says that it
-    /// shows this host over plain http. Only good for a hint to developers. What a proxy does
-    /// before us is not in the request, so nothing else may depend on it.
+    /// Says whether a browser will not send our cookie back, as far as the request tells: the
+    /// request comes from a page of this host that was loaded over plain http.
+    ///
+    /// This is a hint to developers and nothing more: a proxy in front of the program can change
+    /// what the request says, so nothing else may depend on it.
     pub(crate) fn is_lost_over_http(&self, headers: &HeaderMap) -> bool {
         let Some(host) = headers.get(HOST).filter(|_| self.secure) else {
             return false;
@@ -109,7 +136,7 @@ impl CookieSettings {
         })
     }
 
-    /// The header that gives the visitor this token. `max_age` is for a persistent cookie.
+    /// Returns the header that gives the visitor this token. `max_age` is for a persistent cookie.
     pub(crate) fn set(&self, token: &Token, max_age: Option<Duration>) -> Option<HeaderValue> {
         let token = token.expose();
         let value = match &self.signer {
@@ -126,8 +153,8 @@ impl CookieSettings {
         secret_header(&cookie)
     }
 
-    /// The header that removes the cookie: the same name, path, domain and `Partitioned`, or the
-    /// browser would keep the one it has.
+    /// Returns the header that removes the cookie. It has the same name, path, domain and
+    /// `Partitioned`, or the browser would keep the cookie it has.
     pub(crate) fn remove(&self) -> Option<HeaderValue> {
         let mut cookie = self.bare(String::new());
         cookie.set_max_age(cookie::time::Duration::ZERO);
@@ -156,7 +183,7 @@ impl CookieSettings {
         cookie.build()
     }
 
-    /// Puts our cookie on a response: exactly one of our name, whatever the handler did.
+    /// Puts our cookie on a response, in place of any cookies of our name that the handler set.
     pub(crate) fn apply(&self, headers: &mut HeaderMap, cookie: HeaderValue) {
         let is_ours = |value: &HeaderValue| {
             let bytes = value.as_bytes();
@@ -179,8 +206,7 @@ impl CookieSettings {
     }
 }
 
-/// The value without the double quotes that some clients put round it
-/// (RFC 6265, section 4.1.1).
+/// Strips the double quotes that some clients put round a value (RFC 6265, section 4.1.1).
 fn unquoted(value: &[u8]) -> &[u8] {
     match value {
         [b'"', inner @ .., b'"'] => inner,
@@ -188,10 +214,11 @@ fn unquoted(value: &[u8]) -> &[u8] {
     }
 }
 
+/// Makes a header value that is kept out of `Debug` and of the header compression of HTTP/2.
+///
 /// `None` cannot happen with the names and domains that the builder accepts.
 fn secret_header(cookie: &Cookie<'_>) -> Option<HeaderValue> {
     let mut value = HeaderValue::try_from(cookie.to_string()).ok()?;
-    // Kept out of `Debug` and of the header compression of HTTP/2.
     value.set_sensitive(true);
     Some(value)
 }
@@ -220,6 +247,11 @@ mod tests {
         headers
     }
 
+    fn found(values: &[&[u8]]) -> Vec<Token> {
+        let presented = settings().presented(&headers(values));
+        presented.tokens().copied().collect()
+    }
+
     #[test]
     fn finds_tokens_wherever_they_stand() {
         let token = Token::generate().unwrap();
@@ -232,26 +264,47 @@ mod tests {
             format!("__Host-id=garbage; __Host-id={text}"),
             format!("__Host-id={text}; __Host-id={text}"),
         ] {
-            let found = settings().presented(&headers(&[header.as_bytes()])).tokens;
-            assert_eq!(found, [token], "{header}");
+            assert_eq!(found(&[header.as_bytes()]), [token], "{header}");
         }
         let last = format!("__Host-id={text}");
         let split: [&[u8]; 3] = [b"a=\xff\xfe", b"no value", last.as_bytes()];
-        assert_eq!(settings().presented(&headers(&split)).tokens, [token]);
+        assert_eq!(found(&split), [token]);
     }
 
     #[test]
-    fn at_most_two_are_looked_at() {
-        let tokens: Vec<_> = (0..4).map(|_| Token::generate().unwrap()).collect();
-        let header = tokens
-            .iter()
-            .map(|token| format!("__Host-id={}", token.expose()))
-            .collect::<Vec<_>>()
-            .join("; ");
-        assert_eq!(
-            settings().presented(&headers(&[header.as_bytes()])).tokens,
-            tokens[..2]
-        );
+    fn at_most_four_that_differ_are_looked_at() {
+        let tokens: Vec<_> = (0..6).map(|_| Token::generate().unwrap()).collect();
+        let cookie = |token: &Token| format!("__Host-id={}", token.expose());
+        for count in 0..=tokens.len() {
+            // Each one twice, and garbage between them.
+            let cookies = tokens[..count].iter();
+            let cookies = cookies.map(|token| format!("{0}; __Host-id=x; {0}", cookie(token)));
+            let header = cookies.collect::<Vec<_>>().join("; ");
+            let expected = &tokens[..count.min(4)];
+            assert_eq!(found(&[header.as_bytes()]), expected, "{count}");
+            let presented = settings().presented(&headers(&[header.as_bytes()]));
+            assert_eq!(presented.is_empty(), count == 0);
+        }
+    }
+
+    #[test]
+    fn a_forged_token_takes_no_place() {
+        let keys = [crate::keys::Key::from([1; 32])];
+        let settings = CookieSettings {
+            signer: Some(Signer::new(&keys, "__Host-id")),
+            ..settings()
+        };
+        let cookie = |text: &str| format!("__Host-id={text}");
+        let mut cookies: Vec<_> = (0..5)
+            .map(|_| cookie(&Token::generate().unwrap().expose()))
+            .collect();
+        let token = Token::generate().unwrap();
+        let signed = settings.set(&token, None).unwrap();
+        let signed = signed.to_str().unwrap().split(';').next().unwrap();
+        cookies.push(signed.to_owned());
+        let presented = settings.presented(&headers(&[cookies.join("; ").as_bytes()]));
+        assert!(presented.forged);
+        assert!(presented.tokens().eq([&token]));
     }
 
     #[test]
@@ -264,10 +317,7 @@ mod tests {
             format!("__Host-id2={text}"),
             format!("a=__Host-id={text}"),
         ] {
-            assert_eq!(
-                settings().presented(&headers(&[header.as_bytes()])).tokens,
-                []
-            );
+            assert_eq!(found(&[header.as_bytes()]), []);
         }
     }
 

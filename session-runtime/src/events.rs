@@ -1,11 +1,13 @@
-//! Every event that this crate emits, through `tracing` with the target `session_runtime`.
+//! The events of this crate, emitted through `tracing` with the target `session_runtime`.
 //!
-//! An event names what happened in its field `event`, the session by the redacted form of its id,
-//! and fields by their stored names. Tokens, verifiers and values never appear.
+//! An event has its name in the field `event`, a session's redacted id in `session`, and a field's
+//! stored name in `field`. Tokens, verifiers and values never appear.
+
+use std::fmt::Display;
 
 use tracing::{debug, error, info, warn};
 
-use crate::store::StoreError;
+use crate::error::StoreError;
 use crate::token::SessionId;
 
 const TARGET: &str = "session_runtime";
@@ -18,14 +20,14 @@ pub(crate) fn rotated(session: SessionId) {
     info!(target: TARGET, event = "rotated", ?session);
 }
 
-/// Why a session was destroyed.
+/// The reason why a session was destroyed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Reason {
     /// A handler asked for it.
     Asked,
-    /// Somebody revoked it by its id or its principal.
+    /// It was revoked by its id or its principal.
     Revoked,
-    /// Its principal signed in elsewhere and had too many.
+    /// Its principal signed in elsewhere and had too many sessions.
     Evicted,
 }
 
@@ -38,12 +40,12 @@ pub(crate) fn limit_reached(session: SessionId) {
     warn!(target: TARGET, event = "limit-reached", ?session);
 }
 
-/// A cookie of our name whose signature is not ours. The store was not asked.
+/// A cookie of our name has a signature that is not ours. The store was not asked.
 pub(crate) fn forged_cookie() {
     warn!(target: TARGET, event = "forged-cookie");
 }
 
-/// A store still had the record of a session that has ended by itself.
+/// A session ended by itself, and the store still had its record.
 pub(crate) fn expired(session: SessionId) {
     info!(target: TARGET, event = "expired", ?session);
 }
@@ -61,7 +63,7 @@ pub(crate) fn decode_failed(field: &str) {
     warn!(target: TARGET, event = "decode-failed", field);
 }
 
-/// A well-formed token that opens nothing: ended, replaced, or never issued.
+/// A well-formed token opens nothing: its session ended, it was replaced, or it was never issued.
 pub(crate) fn unknown_token(session: SessionId) {
     info!(target: TARGET, event = "unknown-token", ?session);
 }
@@ -91,13 +93,13 @@ pub(crate) fn changes_lost(schema: &str) {
 }
 
 /// The application asked for something that its settings or types cannot give.
-pub(crate) fn refused(error: &crate::error::SessionError) {
+pub(crate) fn refused(error: &impl Display) {
     error!(target: TARGET, event = "refused", %error);
 }
 
-/// A schema promises what the layer's settings cut short.
-pub(crate) fn doubtful_schema(problem: &crate::config::ConfigError) {
-    warn!(target: TARGET, event = "doubtful-schema", %problem);
+/// A field's time to live is longer than the layer's lifetime.
+pub(crate) fn ttl_exceeds_lifetime(problem: &impl Display) {
+    warn!(target: TARGET, event = "ttl-exceeds-lifetime", %problem);
 }
 
 /// `insecure_for_development` is on.
@@ -108,6 +110,11 @@ pub(crate) fn insecure(cookie: &str) {
         cookie,
         "the session cookie is sent over plain http; for development only"
     );
+}
+
+/// A handler extracts a session, and its router has no layer.
+pub(crate) fn layer_missing(advice: &str) {
+    error!(target: TARGET, event = "layer-missing", "{advice}");
 }
 
 /// Two layers, one round the other, use one cookie.
@@ -136,4 +143,22 @@ pub(crate) fn secure_over_http(cookie: &str) {
 /// A handler panicked while it held a session.
 pub(crate) fn abandoned(schema: &str) {
     debug!(target: TARGET, event = "abandoned", schema, "the handler panicked, nothing is saved");
+}
+
+/// A touch, a renewal by reading or an automatic rotation that the store refused or did not answer.
+/// The page is served all the same; a session that cannot be touched ends at its idle timeout.
+pub(crate) fn upkeep_failed(session: SessionId, error: &dyn std::error::Error) {
+    error!(
+        target: TARGET,
+        event = "upkeep-failed",
+        ?session,
+        %error,
+        "the session was not prolonged; if this lasts, it ends at its idle timeout"
+    );
+}
+
+/// An automatic rotation whose outcome stayed unknown. The visitor keeps the token so far, which
+/// may be rotated again.
+pub(crate) fn rotation_unknown(session: SessionId) {
+    warn!(target: TARGET, event = "rotation-unknown", ?session);
 }

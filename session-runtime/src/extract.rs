@@ -1,4 +1,4 @@
-//! The axum extractors.
+//! The axum extractors, and their rejection.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use axum_core::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
 
-use crate::config::OnError;
-use crate::error::SessionError;
-use crate::request::RequestSession;
+use crate::error::{OnError, SessionError};
+use crate::events;
+use crate::request::{Loan, RequestSession};
 use crate::schema::SessionSchema;
 use crate::session::{ReadSession, Session};
 
@@ -18,8 +18,8 @@ impl<S: Sync, T: SessionSchema> FromRequestParts<S> for Session<T> {
     type Rejection = SessionRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SessionRejection> {
-        let (value, request) = extract(parts).await?;
-        Ok(Self::new(value, request))
+        let (loan, request) = extract(parts).await?;
+        Ok(Self::new(loan, request))
     }
 }
 
@@ -27,31 +27,51 @@ impl<S: Sync, T: SessionSchema> FromRequestParts<S> for ReadSession<T> {
     type Rejection = SessionRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SessionRejection> {
-        let (value, request) = extract(parts).await?;
-        Ok(Self::new(value, request))
+        let (loan, request) = extract(parts).await?;
+        Ok(Self::new(loan.value, request))
     }
 }
 
 async fn extract<T: SessionSchema>(
     parts: &Parts,
-) -> Result<(T, Arc<RequestSession>), SessionRejection> {
+) -> Result<(Loan<T>, Arc<RequestSession>), SessionRejection> {
     let request = request_session(parts)?;
-    match request.load(&parts.headers).await {
-        Ok(value) => Ok((value, request)),
+    match request.open(&parts.headers).await {
+        Ok(loan) => Ok((loan, request)),
         Err(error) => Err(SessionRejection::failed(error, &request)),
     }
 }
 
-/// What the layer put into the request.
+/// Returns the state that the layer put into the request.
 pub(crate) fn request_session(parts: &Parts) -> Result<Arc<RequestSession>, SessionRejection> {
     let request = parts.extensions.get::<Arc<RequestSession>>();
     request.cloned().ok_or_else(SessionRejection::layer_missing)
 }
 
-/// Why a handler did not get its session.
+/// The reason why a handler did not get its session.
 ///
 /// Take `Result<Session<T>, SessionRejection>` as an argument to answer without a session, for
-/// example while the store is down.
+/// example while the store is down:
+///
+/// ```
+/// use session_runtime::{Session, SessionRejection};
+///
+/// #[derive(Session, Default)]
+/// struct Visit {
+///     count: u32,
+/// }
+///
+/// async fn front_page(visit: Result<Session<Visit>, SessionRejection>) -> String {
+///     match visit {
+///         Ok(visit) => format!("visit number {}", visit.count),
+///         Err(rejection) => format!("welcome, although {rejection}"),
+///     }
+/// }
+/// ```
+///
+/// `Debug` and `Display` are the same text, which names no address and no path, so a rejection that
+/// ends up in a response by mistake gives nothing away. The store's own error is the
+/// [source](std::error::Error::source) and belongs into logs only.
 pub struct SessionRejection {
     reason: Reason,
 }
@@ -63,7 +83,7 @@ enum Reason {
 
 impl SessionRejection {
     fn layer_missing() -> Self {
-        tracing::error!(target: "session_runtime", event = "layer-missing", "{LAYER_MISSING}");
+        events::layer_missing(LAYER_MISSING);
         Self {
             reason: Reason::LayerMissing,
         }
@@ -76,13 +96,22 @@ impl SessionRejection {
         }
     }
 
-    /// What went wrong with the session; `None` when the router has no
+    /// Returns the session's error; `None` when the router has no
     /// [`SessionLayer`](crate::SessionLayer).
+    #[must_use]
     pub fn error(&self) -> Option<&SessionError> {
         match &self.reason {
             Reason::LayerMissing => None,
             Reason::Failed(error, _) => Some(error),
         }
+    }
+
+    /// Returns the status that the rejection has as a response, unless the layer's
+    /// [`on_error`](crate::SessionLayerBuilder::on_error) answers with another one.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.error()
+            .map_or(StatusCode::INTERNAL_SERVER_ERROR, SessionError::status)
     }
 }
 
@@ -91,10 +120,9 @@ const LAYER_MISSING: &str = "no session layer; add `.layer(SessionLayer::new(sto
 
 impl IntoResponse for SessionRejection {
     fn into_response(self) -> Response {
+        let status = self.status();
         match self.reason {
-            Reason::LayerMissing => {
-                (StatusCode::INTERNAL_SERVER_ERROR, LAYER_MISSING).into_response()
-            }
+            Reason::LayerMissing => (status, LAYER_MISSING).into_response(),
             Reason::Failed(error, on_error) => on_error(error),
         }
     }
@@ -111,14 +139,67 @@ impl fmt::Display for SessionRejection {
 
 impl fmt::Debug for SessionRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("SessionRejection")
-            .field(&self.error())
-            .finish()
+        fmt::Display::fmt(self, f)
     }
 }
 
 impl std::error::Error for SessionRejection {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.error().and_then(std::error::Error::source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+    use std::io;
+
+    use super::*;
+    use crate::error::{StoreError, StoreErrorKind};
+
+    fn failed(error: SessionError) -> SessionRejection {
+        let on_error: OnError = Arc::new(IntoResponse::into_response);
+        SessionRejection {
+            reason: Reason::Failed(error, on_error),
+        }
+    }
+
+    #[test]
+    fn a_rejection_shows_no_address_and_no_path() {
+        let cause = "cannot connect to 10.0.0.7:6379, cannot write in `/var/lib/sessions`";
+        for kind in [
+            StoreErrorKind::Unavailable,
+            StoreErrorKind::OutcomeUnknown,
+            StoreErrorKind::Full,
+            StoreErrorKind::Misconfigured,
+            StoreErrorKind::Corrupt,
+        ] {
+            let error = StoreError::with_source(kind, io::Error::other(cause));
+            let rejection = failed(error.into());
+            let shown = format!("{rejection:?}");
+            assert_eq!(shown, rejection.to_string());
+            for secret in ["10.0.0.7", "6379", "/var/lib", "cannot"] {
+                assert!(!shown.contains(secret), "{shown}");
+            }
+            let source = rejection.source().unwrap();
+            assert_eq!(source.to_string(), cause, "for the log");
+        }
+    }
+
+    #[test]
+    fn a_rejection_has_the_status_of_its_response() {
+        let store = StoreError::new(StoreErrorKind::Unavailable);
+        for (rejection, expected) in [
+            (failed(store.into()), StatusCode::SERVICE_UNAVAILABLE),
+            (failed(SessionError::Gone), StatusCode::CONFLICT),
+            (
+                SessionRejection::layer_missing(),
+                StatusCode::INTERNAL_SERVER_ERROR,
+            ),
+        ] {
+            assert_eq!(rejection.status(), expected);
+            assert_eq!(format!("{rejection:?}"), rejection.to_string());
+            assert_eq!(rejection.into_response().status(), expected);
+        }
     }
 }

@@ -3,20 +3,24 @@
 #![cfg_attr(doc, doc = include_str!("links.md"))]
 #![cfg_attr(doc, doc = include_str!("screenshots.md"))]
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod clock;
 mod codec;
 mod config;
+mod config_error;
 mod cookie;
 mod error;
 mod events;
 mod extract;
 #[cfg(doc)]
 pub mod guide;
+#[cfg(test)]
+mod imports;
 mod keys;
 mod layer;
-mod principal;
+mod principals;
 mod request;
 mod schema;
 #[cfg(feature = "encryption")]
@@ -25,10 +29,12 @@ mod sealing;
 #[path = "sealing_off.rs"]
 mod sealing;
 mod session;
+mod sessions;
 mod signature;
 pub mod store;
 #[cfg(feature = "test-kit")]
 pub mod test_kit;
+mod timeouts;
 mod token;
 
 #[doc(inline)]
@@ -37,23 +43,26 @@ pub use session_macros::Session;
 
 pub use self::clock::{Clock, SystemClock, Timestamp};
 pub use self::codec::{Codec, CodecError, Json, Postcard};
-pub use self::config::{ConfigError, SessionLayerBuilder, WhenFull};
+pub use self::config::{SessionLayerBuilder, WhenFull};
+pub use self::config_error::ConfigError;
 pub use self::cookie::SameSite;
-pub use self::error::SessionError;
+pub use self::error::{SessionError, StoreError};
 pub use self::extract::SessionRejection;
-pub use self::keys::{Key, KeyError, KeyRing};
+pub use self::keys::{Key, KeyError};
 pub use self::layer::{SessionFuture, SessionLayer, SessionService};
-pub use self::principal::{SessionInfo, Sessions};
+pub use self::request::Ttl;
 pub use self::schema::{Field, FieldSpec, FieldValue, Integer, Merge, Renew, SessionSchema};
-pub use self::session::{ReadSession, Session, Ttl};
+pub use self::session::{ReadSession, Session};
+pub use self::sessions::{PrincipalSessions, SessionInfo, Sessions};
 #[cfg(all(unix, feature = "file"))]
 #[doc(inline)]
 pub use self::store::FileStore;
 #[doc(inline)]
-pub use self::store::{MemoryStore, SessionStore, StoreError};
+pub use self::store::{MemoryStore, SessionStore};
 #[cfg(feature = "redis")]
 #[doc(inline)]
 pub use self::store::{RedisStore, Tier};
+pub use self::timeouts::Timeouts;
 pub use self::token::{
     CommitId, ParseCommitIdError, ParseSessionIdError, ParseVerifierError, RandomError, SessionId,
     Verifier,

@@ -1,4 +1,4 @@
-//! How the values of `encrypt` fields are kept in the store.
+//! The encryption of `encrypt` fields.
 //!
 //! 1. XChaCha20-Poly1305 with a random nonce for each sealing. Its 24 bytes make a collision
 //!    unthinkable without a counter that processes would have to share, where those of AES-GCM
@@ -8,7 +8,7 @@
 //! 2. A sealed value is text, so that a store's own tools show what it is:
 //!    `v1.<key id>.<nonce and ciphertext>`, the last two in base64url.
 //! 3. It opens only in its place: session id and stored name are authenticated with it.
-//! 4. The key's id tells which key of the ring opens it. It is a keyed hash and gives nothing away.
+//! 4. The key's id tells which of the keys opens it. It is a keyed hash and gives nothing away.
 
 use std::fmt;
 
@@ -31,32 +31,37 @@ const KEY_ID_BYTES: usize = 6;
 
 /// Seals and opens the values of fields.
 pub(crate) struct Sealer {
-    /// The first one seals.
+    /// The first key seals, all of them open.
     keys: Vec<SealingKey>,
 }
 
 struct SealingKey {
-    /// As it stands in a sealed value.
+    /// Text form, as in a sealed value.
     id: String,
     cipher: XChaCha20Poly1305,
 }
 
 impl Sealer {
-    /// `keys` is not empty.
+    /// Seals with the first key and opens with all of them. `keys` must not be empty.
     pub(crate) fn new(keys: &[Key]) -> Self {
         Self {
             keys: keys.iter().map(SealingKey::new).collect(),
         }
     }
 
-    /// The value as the store may see it, in this place only.
+    /// Seals a value for this place.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Random`] when no nonce could be made, [`SessionError::Encode`] for a value of
+    /// more than 256 GiB.
     pub(crate) fn seal(
         &self,
         session: &SessionId,
         name: &'static str,
         value: &[u8],
     ) -> Result<Bytes, SessionError> {
-        let no_encoding = SessionError::Encode { field: name };
+        let no_encoding = SessionError::Encode { field: name.into() };
         let Some(key) = self.keys.first() else {
             return Err(no_encoding);
         };
@@ -74,7 +79,7 @@ impl Sealer {
         Ok(text.into())
     }
 
-    /// What was sealed in this place; `None` for anything else.
+    /// Opens a value that was sealed for this place; `None` for anything else.
     pub(crate) fn open(&self, session: &SessionId, name: &str, sealed: &[u8]) -> Option<Bytes> {
         let mut parts = sealed.splitn(3, |&byte| byte == b'.');
         let (version, id, text) = (parts.next()?, parts.next()?, parts.next()?);
@@ -114,8 +119,8 @@ impl SealingKey {
     }
 }
 
-/// Where a sealed value belongs. The id has a fixed length and the name says how long it is, so
-/// that no two places are written the same.
+/// Encodes the place of a sealed value. The id has a fixed length and the name's length stands before
+/// it, so no two places are encoded the same.
 fn place(session: &SessionId, name: &str) -> Vec<u8> {
     let length = (name.len() as u64).to_be_bytes();
     [session.as_bytes(), &length[..], name.as_bytes()].concat()
@@ -134,10 +139,7 @@ mod tests {
     use super::*;
 
     fn sealer(keys: &[u8]) -> Sealer {
-        let keys: Vec<_> = keys
-            .iter()
-            .map(|&byte| Key::from_bytes([byte; 32]))
-            .collect();
+        let keys: Vec<_> = keys.iter().map(|&byte| Key::from([byte; 32])).collect();
         Sealer::new(&keys)
     }
 

@@ -1,4 +1,4 @@
-//! What stands for `sealing` where the feature `encryption` is off: nothing can be sealed, and the
+//! The stand-in for `sealing` where the feature `encryption` is off: nothing can be sealed, and the
 //! layer refuses `encrypt` fields for want of keys.
 
 use bytes::Bytes;
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crate::error::SessionError;
 use crate::token::SessionId;
 
-/// There is none.
+/// No value of this type exists.
 #[derive(Debug)]
 pub(crate) enum Sealer {}
 
@@ -25,7 +25,7 @@ impl Sealer {
     }
 }
 
-/// What nothing is while the feature is off.
+/// Implemented by no type while the feature is off.
 #[diagnostic::on_unimplemented(
     message = "`encryption_keys` needs the feature `encryption` of `session-runtime`",
     label = "the feature `encryption` is off",

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crate::error::SessionError;
 use crate::events;
-use crate::request::{RequestSession, baseline};
-use crate::schema::{Encoded, Field, Integer, SessionSchema};
-use crate::store::Timeouts;
+use crate::request::{Loan, RequestSession, Ttl, encode};
+use crate::schema::{Field, FieldValue, Integer, SessionSchema};
+use crate::timeouts::Timeouts;
 use crate::token::SessionId;
 
 /// How many bytes of a label are kept.
@@ -58,19 +58,13 @@ const LONGEST_LABEL: usize = 128;
 /// [`save`](Self::save) there. Changes that nobody saved are reported by an event. A new session or
 /// a new token cannot reach the visitor any more ([`SessionError::ResponseSent`]).
 pub struct Session<T: SessionSchema> {
-    value: T,
-    /// What the fields were before the handler could first change them.
-    baseline: Option<Encoded>,
+    loan: Loan<T>,
     request: Arc<RequestSession>,
 }
 
 impl<T: SessionSchema> Session<T> {
-    pub(crate) fn new(value: T, request: Arc<RequestSession>) -> Self {
-        Self {
-            value,
-            baseline: None,
-            request,
-        }
+    pub(crate) fn new(loan: Loan<T>, request: Arc<RequestSession>) -> Self {
+        Self { loan, request }
     }
 
     /// The id of the visitor's session; `None` while nothing has been saved for this visitor.
@@ -93,19 +87,21 @@ impl<T: SessionSchema> Session<T> {
     /// See [`SessionError`]. What could not be saved is not tried again: the guard shows what the
     /// store held before, so a handler that wants another attempt makes its changes again.
     pub async fn save(&mut self) -> Result<(), SessionError> {
-        self.hand_over();
+        self.request.hand_over(&mut self.loan);
         let saved = self.request.save().await;
-        self.request.view_fields(&mut self.value);
+        self.request.refresh(&mut self.loan);
         saved
     }
 
     /// Hands the changes over to the request's commit. The same as dropping the guard, in a word.
     pub fn commit(self) {}
 
-    /// Forgets what this guard changed since its last call that acts on the store, such as
-    /// [`save`](Self::save) or [`add`](Self::add): that call took the earlier changes over.
+    /// Forgets everything that this guard asked for and that no call has committed: changed
+    /// values, [`renew`](Self::renew), [`remove`](Self::remove), [`rotate`](Self::rotate),
+    /// [`remember`](Self::remember), timeouts and label. What other guards of the request handed
+    /// over stays.
     pub fn discard(mut self) {
-        self.baseline = None;
+        self.loan.forget();
     }
 
     /// Forgets what this guard changed and loads the fields again.
@@ -115,10 +111,7 @@ impl<T: SessionSchema> Session<T> {
     /// [`SessionError::Gone`] when the session has ended, [`SessionError::Store`] when the store
     /// failed. The guard then keeps what it had.
     pub async fn reload(&mut self) -> Result<(), SessionError> {
-        self.request.reload::<T>().await?;
-        self.request.view_fields(&mut self.value);
-        self.baseline = None;
-        Ok(())
+        self.request.reload(&mut self.loan).await
     }
 
     /// Gives the session a new token; the old one stops working when the commit is applied.
@@ -130,7 +123,7 @@ impl<T: SessionSchema> Session<T> {
     /// For 30 seconds it leaves the visitor's new cookie alone, and what it would write is refused
     /// with [`SessionError::Gone`].
     pub fn rotate(&mut self) {
-        self.request.rotate();
+        self.loan.wants.rotate = true;
     }
 
     /// Ends the session: the record is removed with everything in it, the visitor's cookie too.
@@ -138,7 +131,7 @@ impl<T: SessionSchema> Session<T> {
     /// It takes effect with the request's commit. Changes that were not saved are forgotten. A
     /// later extraction in the same request is a new visitor's.
     pub fn destroy(mut self) {
-        self.baseline = None;
+        self.loan.forget();
         self.request.destroy();
     }
 
@@ -149,7 +142,7 @@ impl<T: SessionSchema> Session<T> {
     /// [`SessionError::Gone`] when another request gave the session a new token, so that it lives
     /// on, and [`SessionError::Store`] when the store failed; the session may then still live.
     pub async fn destroy_now(mut self) -> Result<(), SessionError> {
-        self.baseline = None;
+        self.loan.forget();
         self.request.destroy();
         self.request.save().await
     }
@@ -158,26 +151,35 @@ impl<T: SessionSchema> Session<T> {
     ///
     /// Recorded in the session, so that later commits keep it. It waits until there is a session.
     pub fn remember(&mut self, persistent: bool) {
-        self.request.remember(persistent);
+        self.loan.wants.persistent = Some(persistent);
     }
 
-    /// Replaces the layer's timeouts for this session: how long it lives without a visit, and how
-    /// long in all, counted from its creation. `None` is no limit.
+    /// Replaces the layer's timeouts for this session.
     ///
-    /// Recorded in the session, so that later commits keep it. It waits until there is a session.
+    /// They are recorded in the session, so later commits keep them. Where there is no session yet,
+    /// they wait for the commit that creates it.
     ///
-    /// A longer lifetime must be known to the index of principals too: a program that lengthens the
-    /// lives of sessions names every schema with a `principal` to its layer
-    /// ([`schema`](crate::SessionLayerBuilder::schema)), also those that its handlers do not use.
-    pub fn set_timeouts(
-        &mut self,
-        idle: impl Into<Option<Duration>>,
-        lifetime: impl Into<Option<Duration>>,
-    ) {
-        self.request.set_timeouts(Timeouts {
-            idle: idle.into(),
-            lifetime: lifetime.into(),
-        });
+    /// ```
+    /// use std::time::Duration;
+    /// use session_runtime::{Session, SessionError, Timeouts};
+    ///
+    /// const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    ///
+    /// # #[derive(Session, Default)]
+    /// # struct Login {
+    /// #     user: Option<String>,
+    /// # }
+    /// async fn remember_me(mut session: Session<Login>) -> Result<(), SessionError> {
+    ///     session.remember(true);
+    ///     session.set_timeouts(Timeouts::new(14 * DAY, 90 * DAY)?);
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// Where a principal's list has the session, its entry is kept for as long as the session can
+    /// live from now on.
+    pub fn set_timeouts(&mut self, timeouts: Timeouts) {
+        self.loan.wants.timeouts = Some(timeouts);
     }
 
     /// What to call this session in a list, such as "Firefox on Linux". At most 128 bytes are
@@ -188,20 +190,43 @@ impl<T: SessionSchema> Session<T> {
         while !label.is_char_boundary(end) {
             end -= 1;
         }
-        self.request.set_label(label[..end].into());
+        self.loan.wants.label = Some(label[..end].into());
     }
 
-    /// Restarts a field's time to live with the next commit, though its value stays the same.
-    /// Nothing happens to a field without a `ttl`.
+    /// Writes a field with the next commit, whatever the store holds by then and whatever the
+    /// field's merge, and restarts its time to live. Assigning an equal value through the guard is
+    /// no change; this is one.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Encode`] when the value has no encoding; nothing changes then.
+    pub fn set<V, F: FieldValue>(
+        &mut self,
+        field: Field<T, V, F>,
+        value: F,
+    ) -> Result<(), SessionError> {
+        let mut encoded = Vec::new();
+        let no_encoding = |_| SessionError::Encode {
+            field: field.name().into(),
+        };
+        field.encode(&value, &mut encoded).map_err(no_encoding)?;
+        self.loan.overwrite(field.index(), encoded.into());
+        Ok(())
+    }
+
+    /// Restarts a field's time to live with the next commit. The value in the store stays.
+    ///
+    /// Where the field has run out meanwhile, the loaded value is written again if the session's
+    /// last commit is still the one that the field was loaded at; otherwise another request may
+    /// have removed or taken it, and the commit fails with [`SessionError::Conflict`] of the field.
+    /// Nothing happens to a field without a `ttl` or without a value.
     pub fn renew<V, F>(&mut self, field: Field<T, V, F>) {
-        self.request.renew::<T>(field.index());
+        self.loan.renew(field.index());
     }
 
     /// Removes a field with the next commit, whatever its merge: the next write starts anew.
     pub fn remove<V, F>(&mut self, field: Field<T, V, F>) {
-        self.hand_over();
-        self.request.remove::<T>(field.index());
-        self.request.view_field(&mut self.value, field.index());
+        self.loan.remove(field.index());
     }
 
     /// How long a field still lives in the store.
@@ -225,10 +250,8 @@ impl<T: SessionSchema> Session<T> {
         field: Field<T, V, F>,
         remaining: Duration,
     ) -> Result<(), SessionError> {
-        self.hand_over();
-        let result = self.request.expire(field.spec(), remaining).await;
-        self.request.view_field(&mut self.value, field.index());
-        result
+        let loan = &mut self.loan;
+        self.request.expire(loan, field.index(), remaining).await
     }
 
     /// Reads a field and removes it, in the store and at once: of any number of racing callers
@@ -239,10 +262,8 @@ impl<T: SessionSchema> Session<T> {
     /// [`SessionError::Gone`] when the session has ended, [`SessionError::Store`] when the store
     /// failed.
     pub async fn take<V, F>(&mut self, field: Field<T, V, F>) -> Result<Option<F>, SessionError> {
-        self.hand_over();
-        let taken = self.request.take(field.spec()).await;
-        self.request.view_field(&mut self.value, field.index());
-        let Some(bytes) = taken? else {
+        let taken = self.request.take(&mut self.loan, field.index()).await?;
+        let Some(bytes) = taken else {
             return Ok(None);
         };
         let value = field.decode(&bytes);
@@ -269,39 +290,33 @@ impl<T: SessionSchema> Session<T> {
     ) -> Result<V, SessionError> {
         if !field.is_decimal() {
             return Err(SessionError::NotDecimal {
-                field: field.name(),
+                field: field.name().into(),
             });
         }
-        self.hand_over();
-        let sum = self.request.add::<T>(field.index(), delta, V::RANGE).await;
-        self.request.view_field(&mut self.value, field.index());
-        field.decode(&sum?).map_err(|_| SessionError::OutOfRange {
-            field: field.name().to_owned(),
-        })
+        let loan = &mut self.loan;
+        let sum = self.request.add(loan, field.index(), delta, V::RANGE);
+        field
+            .decode(&sum.await?)
+            .map_err(|_| SessionError::OutOfRange {
+                field: field.name().into(),
+            })
     }
 
-    /// Changes fields on the basis of what the store holds now, and saves at once. When another
-    /// request interferes, the closure runs again on fresh values, so it may run several times.
+    /// Changes fields on the basis of what the store holds now, and commits at once. When another
+    /// request commits meanwhile, the closure runs again on fresh values, so it may run several
+    /// times.
     ///
-    /// The closure sees the store's values, not changes of this request that wait for the commit;
-    /// those keep waiting. Where there is no session yet, it is created with everything that waits.
+    /// The closure sees the store's values with everything on top that this guard and the request
+    /// have pending for `T`; all of it is committed together. A pending change of a field with
+    /// `merge = "reject"` keeps the value that it was loaded with as its condition.
     ///
     /// # Errors
     ///
-    /// [`SessionError::Conflict`] when a thousand attempts were not enough, and see
+    /// [`SessionError::Conflict`] with a field's name when a field with `merge = "reject"` changed
+    /// since it was loaded, without a name when a thousand attempts were not enough, and see
     /// [`SessionError`].
     pub async fn update<R>(&mut self, change: impl FnMut(&mut T) -> R) -> Result<R, SessionError> {
-        self.hand_over();
-        let answer = self.request.update(change).await;
-        self.request.view_fields(&mut self.value);
-        answer
-    }
-
-    /// What changed since the last time is the request's business from now on.
-    fn hand_over(&mut self) {
-        if let Some(baseline) = self.baseline.take() {
-            self.request.hand_over(&self.value, &baseline);
-        }
+        self.request.update(&mut self.loan, change).await
     }
 }
 
@@ -309,16 +324,13 @@ impl<T: SessionSchema> Deref for Session<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.value
+        &self.loan.value
     }
 }
 
 impl<T: SessionSchema> DerefMut for Session<T> {
     fn deref_mut(&mut self) -> &mut T {
-        // Taken from the value and not from the store, so that what a type writes in no fixed
-        // order, such as a `HashSet`, is the same as long as nobody touches it.
-        self.baseline.get_or_insert_with(|| baseline(&self.value));
-        &mut self.value
+        self.loan.value_mut()
     }
 }
 
@@ -327,7 +339,7 @@ impl<T: SessionSchema> Drop for Session<T> {
         if std::thread::panicking() {
             self.request.abandon(T::NAME);
         } else {
-            self.request.let_go(&self.value, self.baseline.as_ref());
+            self.request.let_go(&mut self.loan);
         }
     }
 }
@@ -335,7 +347,7 @@ impl<T: SessionSchema> Drop for Session<T> {
 /// Shows the fields as they are stored, except `sensitive` ones.
 impl<T: SessionSchema> fmt::Debug for Session<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        debug_fields("Session", &self.value, f)
+        debug_fields("Session", &self.loan.value, f)
     }
 }
 
@@ -387,23 +399,12 @@ impl<T: SessionSchema> fmt::Debug for ReadSession<T> {
     }
 }
 
-/// How long a field still lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ttl {
-    /// The store does not hold it.
-    Missing,
-    /// As long as the session.
-    Unbounded,
-    /// This long, or until the session ends if that is sooner.
-    Remaining(Duration),
-}
-
 fn debug_fields<T: SessionSchema>(
     name: &str,
     value: &T,
     f: &mut fmt::Formatter<'_>,
 ) -> fmt::Result {
-    let encoded = baseline(value);
+    let encoded = encode(value);
     let mut shown = f.debug_struct(name);
     for (index, spec) in T::FIELDS.iter().enumerate() {
         match encoded.value(index) {

@@ -1,8 +1,8 @@
 //! The signature behind a cookie's token, where the layer has signing keys.
 //!
-//! It proves that a token was issued here before the store is asked; whether the session lives, the
-//! store decides all the same. It is an HMAC-SHA256 over the cookie's name and the token, so that
-//! what was signed for one cookie is worth nothing in another.
+//! A signature proves that a token was issued here, before the store is asked. The store still
+//! decides whether the session lives. The signature is an HMAC-SHA256 over the cookie's name and the
+//! token, so a token that was signed for one cookie is worth nothing in another.
 
 use std::fmt;
 
@@ -17,17 +17,17 @@ use crate::token::decode_base64;
 /// Signs tokens for one cookie.
 #[derive(Clone)]
 pub(crate) struct Signer {
-    /// One per key, with everything in it that comes before the token.
+    /// One for each key, fed with everything that comes before the token.
     macs: Vec<Hmac<Sha256>>,
 }
 
 impl Signer {
-    /// `keys` is not empty: the first one signs.
+    /// Signs with the first key and verifies with all of them. `keys` must not be empty.
     pub(crate) fn new(keys: &[Key], cookie: &str) -> Self {
         let mac = |key: &Key| {
             key.mac_for("session-runtime v1 cookie signature")
                 .chain_update(cookie)
-                // Not a byte of a cookie's name, so that name and token cannot shift.
+                // No cookie's name contains this byte, so name and token cannot shift.
                 .chain_update([0])
         };
         Self {
@@ -35,7 +35,7 @@ impl Signer {
         }
     }
 
-    /// The token and its signature, as the cookie carries them.
+    /// Returns the token and its signature, as the cookie carries them.
     pub(crate) fn sign(&self, token: String) -> String {
         let Some(first) = self.macs.first() else {
             return token;
@@ -44,7 +44,7 @@ impl Signer {
         token + "." + &URL_SAFE_NO_PAD.encode(signature)
     }
 
-    /// The token of a value that one of the keys signed.
+    /// Returns the token of a value that one of the keys signed.
     ///
     /// Each comparison takes the same time wherever the signatures differ.
     pub(crate) fn verify<'a>(&self, value: &'a [u8]) -> Option<&'a [u8]> {
@@ -72,10 +72,7 @@ mod tests {
     use super::*;
 
     fn signer(keys: &[u8], cookie: &str) -> Signer {
-        let keys: Vec<_> = keys
-            .iter()
-            .map(|&byte| Key::from_bytes([byte; 32]))
-            .collect();
+        let keys: Vec<_> = keys.iter().map(|&byte| Key::from([byte; 32])).collect();
         Signer::new(&keys, cookie)
     }
 

@@ -1,9 +1,10 @@
-//! The two halves of what a cookie carries, and what the store keeps of them.
+//! Tokens: the two halves that a cookie carries, and the part of them that a store keeps.
 //!
 //! 1. A token is a public id (16 bytes) followed by a secret (16 bytes), both from the operating
 //!    system's generator, written as 43 base64url characters.
 //! 2. The id names the record. It may be logged, listed and revoked; knowing it opens nothing.
-//! 3. The store keeps the SHA-256 of the secret, the verifier, so a copy of the store opens nothing.
+//! 3. The store keeps the verifier, half of the SHA-256 of the secret, so a copy of the store opens
+//!    nothing. Half of it is as hard to turn back as the secret is to guess: both have 128 bits.
 //! 4. Secrets and verifiers are compared in constant time and never appear in `Debug`.
 
 use std::fmt;
@@ -14,6 +15,8 @@ use base64::display::Base64Display;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 #[cfg(not(test))]
 use getrandom::fill;
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -25,19 +28,34 @@ use self::tests::fill;
 const ID_BYTES: usize = 16;
 /// Secret bytes of a token.
 const SECRET_BYTES: usize = 16;
+/// Bytes of a verifier: no more than the secret has, and half of a SHA-256.
+const VERIFIER_BYTES: usize = 16;
 /// Characters of a token as a cookie carries it.
 const TOKEN_CHARACTERS: usize = 43;
 
 /// The public half of a token: the name of a session's record.
 ///
-/// `Display` and `FromStr` use the complete 22 base64url characters, for a form field or a link
-/// that revokes the session. `Debug` shows only the first four, so that logs stay short and a log
-/// line does not list what can be revoked.
+/// The text form is 22 base64url characters: `Display` and `FromStr` use it, and so do
+/// [`Serialize`] and [`Deserialize`], for a form field, a JSON answer or a path that revokes the
+/// session. `Debug` shows only the first four characters, so that logs stay short and a log line
+/// does not list the sessions that can be revoked.
+///
+/// ```
+/// use axum::extract::Path;
+/// use axum::routing::post;
+/// use session_runtime::SessionId;
+///
+/// async fn revoke(Path(session): Path<SessionId>) -> String {
+///     format!("revoking {session}")
+/// }
+///
+/// let app: axum::Router = axum::Router::new().route("/devices/{session}/revoke", post(revoke));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId([u8; ID_BYTES]);
 
 impl SessionId {
-    /// A new id from the operating system's generator.
+    /// Makes a new id with the operating system's generator.
     ///
     /// # Errors
     ///
@@ -46,12 +64,14 @@ impl SessionId {
         random_bytes().map(Self)
     }
 
-    /// The 16 bytes, for a store that names its records by something else than the text form.
+    /// Returns the 16 bytes, for a store that does not name its records by the text form.
+    #[must_use]
     pub fn as_bytes(&self) -> &[u8; ID_BYTES] {
         &self.0
     }
 
-    /// The id that a store kept as bytes.
+    /// Makes the id that a store kept as bytes.
+    #[must_use]
     pub fn from_bytes(bytes: [u8; ID_BYTES]) -> Self {
         Self(bytes)
     }
@@ -70,8 +90,36 @@ impl fmt::Debug for SessionId {
     }
 }
 
-/// A text that is not a session id.
+/// As the 22 characters of its text form, in every format.
+impl Serialize for SessionId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for SessionId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextForm;
+
+        impl Visitor<'_> for TextForm {
+            type Value = SessionId;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a session id of 22 base64url characters")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<SessionId, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(TextForm)
+    }
+}
+
+/// The text is not a session id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 #[error("a session id is 22 base64url characters")]
 pub struct ParseSessionIdError;
 
@@ -85,21 +133,23 @@ impl FromStr for SessionId {
     }
 }
 
-/// What a store keeps of a token's secret: its SHA-256.
+/// The part of a token's secret that a store keeps: the first 128 bits of its SHA-256.
 ///
-/// `Display` and `FromStr` are 43 base64url characters, for stores that keep text. Comparing two
+/// `Display` and `FromStr` are 22 base64url characters, for stores that keep text. Comparing two
 /// verifiers takes the same time wherever they differ. `Debug` is redacted.
 #[derive(Clone, Copy)]
-pub struct Verifier([u8; 32]);
+pub struct Verifier([u8; VERIFIER_BYTES]);
 
 impl Verifier {
-    /// The verifier that a store kept as bytes.
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+    /// Makes the verifier that a store kept as bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; VERIFIER_BYTES]) -> Self {
         Self(bytes)
     }
 
-    /// The 32 bytes to keep.
-    pub fn as_bytes(&self) -> &[u8; 32] {
+    /// Returns the 16 bytes to keep.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; VERIFIER_BYTES] {
         &self.0
     }
 }
@@ -124,9 +174,10 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// A text that is not a verifier.
+/// The text is not a verifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a verifier is 43 base64url characters")]
+#[non_exhaustive]
+#[error("a verifier is 22 base64url characters")]
 pub struct ParseVerifierError;
 
 impl FromStr for Verifier {
@@ -139,15 +190,15 @@ impl FromStr for Verifier {
     }
 }
 
-/// Names one commit, so that a store which receives it twice applies it once.
+/// The name of one commit, so that a store which receives it twice applies it once.
 ///
-/// Six random bytes: it has to differ only from the few commits that a record remembers.
+/// It has six random bytes, enough to differ from the few commits that a record remembers.
 /// `Display` and `FromStr` are 8 base64url characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CommitId([u8; 6]);
 
 impl CommitId {
-    /// A new id from the operating system's generator.
+    /// Makes a new id with the operating system's generator.
     ///
     /// # Errors
     ///
@@ -163,8 +214,9 @@ impl fmt::Display for CommitId {
     }
 }
 
-/// A text that is not a commit id.
+/// The text is not a commit id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 #[error("a commit id is 8 base64url characters")]
 pub struct ParseCommitIdError;
 
@@ -185,9 +237,9 @@ impl FromStr for CommitId {
 #[error("the operating system's random number generator failed")]
 pub struct RandomError(#[source] getrandom::Error);
 
-/// What the cookie carries: the id and the secret of one session.
+/// The text of a cookie, parsed: the id and the secret of one session.
 ///
-/// It exists only inside this crate: an application never holds one.
+/// Tokens exist only inside this crate: an application never holds one.
 #[derive(Clone, Copy)]
 pub(crate) struct Token {
     id: SessionId,
@@ -195,12 +247,12 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    /// A token for a session that does not exist yet.
+    /// Makes a token for a session that does not exist yet.
     pub(crate) fn generate() -> Result<Self, RandomError> {
         Self::generate_for(SessionId::generate()?)
     }
 
-    /// A token with a new secret for an existing session.
+    /// Makes a token with a new secret for an existing session.
     pub(crate) fn generate_for(id: SessionId) -> Result<Self, RandomError> {
         Ok(Self {
             id,
@@ -208,8 +260,8 @@ impl Token {
         })
     }
 
-    /// Reads what a client sent. Anything but the exact canonical form is `None`, so that no other
-    /// spelling of a token exists.
+    /// Parses the text that a client sent. Anything but the exact canonical form is `None`, so no
+    /// other spelling of a token exists.
     pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let bytes: [u8; ID_BYTES + SECRET_BYTES] = decode_base64(text)?;
         let (id, secret) = bytes.split_at(ID_BYTES);
@@ -219,7 +271,7 @@ impl Token {
         })
     }
 
-    /// The text for the cookie.
+    /// Returns the text for the cookie.
     pub(crate) fn expose(&self) -> String {
         let mut bytes = [0; ID_BYTES + SECRET_BYTES];
         bytes[..ID_BYTES].copy_from_slice(&self.id.0);
@@ -234,7 +286,9 @@ impl Token {
     }
 
     pub(crate) fn verifier(&self) -> Verifier {
-        Verifier(Sha256::digest(self.secret).into())
+        let mut verifier = [0; VERIFIER_BYTES];
+        verifier.copy_from_slice(&Sha256::digest(self.secret)[..VERIFIER_BYTES]);
+        Verifier(verifier)
     }
 }
 
@@ -260,7 +314,7 @@ pub(crate) fn write_base64(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Res
     fmt::Display::fmt(&Base64Display::new(bytes, &URL_SAFE_NO_PAD), f)
 }
 
-/// Exactly `N` bytes in canonical base64url without padding, or nothing.
+/// Decodes exactly `N` bytes in canonical base64url without padding.
 pub(crate) fn decode_base64<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     // The length is checked first: the decoder must never see an input longer than its answer.

@@ -1,6 +1,8 @@
-//! Random bytes that look like something: examples, changed a little at random.
+//! Random bytes that look like something: examples, changed a little at random; and what the process
+//! says of itself meanwhile.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use fastrand::Rng;
 
@@ -62,16 +64,55 @@ fn any<'a>(random: &mut Rng, examples: &'a [Vec<u8>]) -> &'a Vec<u8> {
 /// Counts the panics on all threads from now on.
 pub fn count_panics() -> &'static AtomicUsize {
     static PANICS: AtomicUsize = AtomicUsize::new(0);
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        PANICS.fetch_add(1, Ordering::SeqCst);
-        usual(panic);
-    }));
+    static COUNTING: Once = Once::new();
+    COUNTING.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            PANICS.fetch_add(1, Ordering::SeqCst);
+            usual(panic);
+        }));
+    });
     &PANICS
 }
 
-/// The most memory that this process ever had, in KiB; nothing where the system does not say.
-pub fn peak_memory() -> Option<u64> {
+/// How much more memory this process takes while a test watches it. Others that watch it wait, so
+/// that each answers for its own memory only.
+pub struct Memory {
+    before: Option<u64>,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Memory {
+    /// Watches from now on.
+    pub fn watch() -> Self {
+        static WATCHED: Mutex<()> = Mutex::new(());
+        let alone = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
+        // Linux forgets the peak so far, behind which a smaller one would hide.
+        let _ = std::fs::write("/proc/self/clear_refs", "5");
+        Self {
+            before: peak_memory(),
+            _alone: alone,
+        }
+    }
+
+    /// Fails if it became more than 64 MiB.
+    ///
+    /// # Panics
+    ///
+    /// Then.
+    pub fn expect_bounded(self) {
+        if let (Some(before), Some(after)) = (self.before, peak_memory()) {
+            println!("{before} KiB became {after} KiB");
+            assert!(
+                after.saturating_sub(before) < 64 * 1024,
+                "{before} KiB became {after} KiB"
+            );
+        }
+    }
+}
+
+/// The most memory that this process had lately, in KiB; nothing where the system does not say.
+fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     line.split_whitespace().nth(1)?.parse().ok()

@@ -38,8 +38,9 @@ impl Secret {
     }
 
     /// What the store keeps of it.
-    pub fn verifier(&self) -> [u8; 32] {
-        Sha256::digest(&self.secret).into()
+    pub fn verifier(&self) -> [u8; 16] {
+        let digest = Sha256::digest(&self.secret);
+        digest[..16].try_into().expect("half of 32 bytes")
     }
 
     /// The secret half in every spelling, which must be nowhere but in the cookie.

@@ -33,7 +33,7 @@ pub fn id() -> SessionId {
 
 /// The verifier of every session in these tests.
 pub fn verifier() -> Verifier {
-    Verifier::from_bytes([7; 32])
+    Verifier::from_bytes([7; 16])
 }
 
 /// A commit that does only this.
@@ -45,10 +45,7 @@ pub fn commit(session: SessionId, action: Action) -> Commit {
 pub fn create(session: SessionId, changes: impl IntoIterator<Item = Change>) -> Commit {
     let verifier = verifier();
     let mut commit = commit(session, creation(verifier));
-    commit.timeouts = Some(Timeouts {
-        idle: Some(IDLE),
-        lifetime: Some(LIFETIME),
-    });
+    commit.timeouts = Some(Timeouts::new(IDLE, LIFETIME).unwrap());
     commit.changes.extend(changes);
     commit
 }

@@ -49,10 +49,8 @@ impl Visitor {
             },
             changes,
         );
-        commit.timeouts = Some(Timeouts {
-            idle: Some(Duration::from_secs(1800)),
-            lifetime: Some(Duration::from_secs(3600)),
-        });
+        commit.timeouts =
+            Some(Timeouts::new(Duration::from_secs(1800), Duration::from_secs(3600)).unwrap());
         commit
     }
 
@@ -138,11 +136,8 @@ impl Default for Visitor {
 
 /// A verifier that no other has.
 fn verifier() -> Verifier {
-    let mut bytes = [0; 32];
-    let (first, second) = (SessionId::generate(), SessionId::generate());
-    bytes[..16].copy_from_slice(first.expect("random bytes").as_bytes());
-    bytes[16..].copy_from_slice(second.expect("random bytes").as_bytes());
-    Verifier::from_bytes(bytes)
+    let random = SessionId::generate().expect("random bytes");
+    Verifier::from_bytes(*random.as_bytes())
 }
 
 /// Writes a field that lives as long as the session.

@@ -7,8 +7,9 @@ use std::fmt::{Debug, Write};
 use std::fs;
 use std::sync::{Arc, Mutex};
 
+use session_runtime::store::PrincipalKey;
 use session_runtime::{FileStore, SessionStore};
-use tests::sessions::{apply, create, id, load, set, verifier};
+use tests::sessions::{apply, create, id, load, set, sign_in, verifier};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -89,6 +90,14 @@ async fn damage_is_reported_without_values_tokens_or_whole_ids() {
         recorder.0
     );
 
+    let signed_in = id();
+    apply(&store, &sign_in(signed_in, "7", None)).await;
+    fs::remove_dir_all(folder.path().join("index")).unwrap();
+    assert!(!says("listed again"));
+    store.sweep().await.unwrap();
+    assert!(says("entries=1"), "{:?}", recorder.0);
+    assert!(says("have been listed again"));
+
     let lines = recorder.0.lock().unwrap().join("\n");
     let hex = file.file_name().unwrap().to_str().unwrap().to_owned();
     let secrets = [
@@ -96,6 +105,8 @@ async fn damage_is_reported_without_values_tokens_or_whole_ids() {
         "fig",
         &verifier().to_string(),
         &session.to_string(),
+        &signed_in.to_string(),
+        &PrincipalKey::new("owner", b"7").to_string(),
         &hex,
     ];
     for secret in secrets {

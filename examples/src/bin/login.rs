@@ -18,7 +18,9 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use serde::Deserialize;
-use session_runtime::{MemoryStore, ReadSession, Session, SessionError, SessionLayer, Sessions};
+use session_runtime::{
+    MemoryStore, ReadSession, Session, SessionError, SessionLayer, Sessions, Timeouts,
+};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -48,19 +50,19 @@ async fn who(mut session: Session<Login>) -> String {
 async fn sign_in(
     mut session: Session<Login>,
     Form(credentials): Form<Credentials>,
-) -> Result<String, StatusCode> {
+) -> Result<(StatusCode, String), SessionError> {
     // The shop's example shows how to keep passwords.
     if (&*credentials.name, &*credentials.password) != ("ada", "lovelace") {
-        return Err(StatusCode::UNAUTHORIZED);
+        return Ok((StatusCode::UNAUTHORIZED, String::new()));
     }
     if credentials.remember.is_some() {
         session.remember(true);
         // Two weeks without a visit, and three months in all.
-        session.set_timeouts(14 * DAY, 90 * DAY);
+        session.set_timeouts(Timeouts::new(14 * DAY, 90 * DAY)?);
     }
     let welcome = format!("welcome, {}\n", credentials.name);
     session.user = Some(credentials.name);
-    Ok(welcome)
+    Ok((StatusCode::OK, welcome))
 }
 
 async fn sign_out(session: Session<Login>) {
@@ -72,7 +74,7 @@ async fn sign_out_everywhere(
     sessions: Sessions,
 ) -> Result<String, SessionError> {
     let ended = match &session.user {
-        Some(user) => sessions.revoke_all(Login::USER, user).await?,
+        Some(user) => sessions.of(Login::USER, user).revoke_all().await?,
         None => 0,
     };
     Ok(format!("ended: {ended}\n"))

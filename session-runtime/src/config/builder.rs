@@ -1,31 +1,34 @@
-//! Building a layer: every setting, its default, and which of them contradict.
+//! The builder of a layer: every setting, its default, and the pairs that contradict.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, Once, RwLock};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use axum_core::response::IntoResponse;
 
-use super::{Config, ConfigError, Limit, OnError, Shared, WhenFull, check_field};
+use super::names::{is_cookie_name, is_host_name};
+use super::{Config, Limit, Shared, Upkeep, WhenFull, check_field};
+use crate::config_error::ConfigError;
 use crate::cookie::{CookieSettings, LONGEST_MAX_AGE, SameSite};
-use crate::error::SessionError;
+use crate::error::{OnError, SessionError};
 use crate::events;
-use crate::keys::KeyRing;
-use crate::layer::SessionLayer;
+use crate::keys::Key;
 use crate::schema::{Field, FieldSpec, SessionSchema};
 use crate::sealing::Sealer;
 use crate::signature::Signer;
-use crate::store::{SessionStore, Timeouts};
+use crate::store::SessionStore;
+use crate::timeouts::{Timeouts, at_least_a_millisecond};
 
 const DEFAULT_COOKIE: &str = "__Host-id";
-const DEFAULT_IDLE: Duration = Duration::from_secs(30 * 60);
-const DEFAULT_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 const DEFAULT_FIELD_LIMIT: usize = 64 * 1024;
 const DEFAULT_SESSION_LIMIT: usize = 256 * 1024;
 /// A second to connect and a quarter of one for the command.
 const DEFAULT_STORE_DEADLINE: Duration = Duration::from_millis(1250);
 
-/// What a [`SessionLayer`] is built from.
+/// Builds a [`SessionLayer`](crate::SessionLayer) with other settings than the defaults.
+///
+/// Every setting has a secure default, and every relaxation has a name that says so. Settings can be
+/// given in any order; [`build`](Self::build) refuses those that contradict each other.
 ///
 /// ```
 /// use std::time::Duration;
@@ -48,10 +51,11 @@ pub struct SessionLayerBuilder {
     partitioned: bool,
     persistent: bool,
     insecure: bool,
-    signing_keys: Option<KeyRing>,
+    signing_keys: Option<Vec<Key>>,
     #[cfg(feature = "encryption")]
-    encryption_keys: Option<KeyRing>,
-    timeouts: Timeouts,
+    encryption_keys: Option<Vec<Key>>,
+    idle_timeout: Option<Duration>,
+    lifetime: Option<Duration>,
     field_limit: usize,
     session_limit: usize,
     store_deadline: Duration,
@@ -63,6 +67,7 @@ pub struct SessionLayerBuilder {
 
 impl SessionLayerBuilder {
     pub(crate) fn new(store: impl SessionStore) -> Self {
+        let timeouts = Timeouts::default();
         Self {
             store: Box::new(store),
             cookie_name: DEFAULT_COOKIE.to_owned(),
@@ -74,10 +79,8 @@ impl SessionLayerBuilder {
             signing_keys: None,
             #[cfg(feature = "encryption")]
             encryption_keys: None,
-            timeouts: Timeouts {
-                idle: Some(DEFAULT_IDLE),
-                lifetime: Some(DEFAULT_LIFETIME),
-            },
+            idle_timeout: timeouts.idle(),
+            lifetime: timeouts.lifetime(),
             field_limit: DEFAULT_FIELD_LIMIT,
             session_limit: DEFAULT_SESSION_LIMIT,
             store_deadline: DEFAULT_STORE_DEADLINE,
@@ -88,78 +91,89 @@ impl SessionLayerBuilder {
         }
     }
 
-    /// The cookie's name; `__Host-id` by default. The prefix `__Host-` makes browsers refuse the
-    /// cookie unless this very host set it over https (RFC 6265bis, section 4.1.3.2).
+    /// Sets the cookie's name; `__Host-id` by default.
+    ///
+    /// The prefix `__Host-` makes browsers refuse the cookie unless this very host set it over https
+    /// (RFC 6265bis, section 4.1.3.2).
     pub fn cookie_name(mut self, name: impl Into<String>) -> Self {
         self.cookie_name = name.into();
         self
     }
 
-    /// Lets the hosts below `domain` see the cookie too. A name with the prefix `__Host-` forbids
-    /// it.
+    /// Sends the cookie to `domain` and to all hosts below it, not only to the host that set it.
+    ///
+    /// The domain is a host name such as `example.com`: no IP address, no port, no dot in front. It
+    /// contradicts a [`cookie_name`](Self::cookie_name) with the prefix `__Host-`, so it needs
+    /// another name too.
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
         self
     }
 
-    /// When other sites' requests carry the cookie; [`SameSite::Lax`] by default.
+    /// Sets which requests of other sites carry the cookie; [`SameSite::Lax`] by default.
     pub fn same_site(mut self, same_site: SameSite) -> Self {
         self.same_site = same_site;
         self
     }
 
-    /// Keeps a cookie of its own for each site that embeds this one (`Partitioned`).
+    /// Makes browsers keep a separate cookie for each site that embeds this one (`Partitioned`).
     pub fn partitioned(mut self) -> Self {
         self.partitioned = true;
         self
     }
 
     /// Lets cookies survive the end of the browser's session, by a `Max-Age` that never outlives
-    /// the record. A single visitor's cookie:
-    /// [`Session::remember`](crate::Session::remember).
+    /// the record. It contradicts timeouts of more than 400 days, the longest that browsers keep a
+    /// cookie.
+    ///
+    /// [`Session::remember`](crate::Session::remember) does the same for a single visitor.
     pub fn persistent(mut self) -> Self {
         self.persistent = true;
         self
     }
 
-    /// Sends the cookie over plain http: drops `Secure` and the name's `__Host-` or `__Secure-`
-    /// prefix, and warns. Everything that listens on the network can then take over sessions.
+    /// Sends the cookie over plain http too: drops `Secure` and the name's `__Host-` or `__Secure-`
+    /// prefix, and emits a warning. Everything that listens on the network can then take over
+    /// sessions.
     pub fn insecure_for_development(mut self) -> Self {
         self.insecure = true;
         self
     }
 
-    /// Signs the cookie, so that one that was not issued here is refused without asking the store;
-    /// off by default. Nobody can guess a token in any case: this keeps the load of those who try
-    /// from the store.
+    /// Signs the cookie, so a cookie that was not issued here is refused without asking the store;
+    /// off by default.
     ///
-    /// The first key signs, all of them verify. A cookie under a later key works on, and is signed
-    /// anew whenever it is sent. Keep a key in the ring for as long as sessions live after it was
-    /// the first: removing it signs out whoever still has a cookie under it. Switching signing on
-    /// signs out everybody, since unsigned cookies are refused too.
+    /// A token cannot be guessed in any case: signing keeps the load of attempts away from the
+    /// store.
+    ///
+    /// The first key signs, all of them verify. A cookie under a later key still works, and is
+    /// signed anew whenever it is sent. Keep a key in the list for as long as sessions live after it
+    /// was the first: removing it signs out the visitors whose cookies are still under it. Switching
+    /// signing on signs out every visitor, since unsigned cookies are refused too. An empty list is
+    /// refused by [`build`](Self::build).
     ///
     /// ```
-    /// use session_runtime::{Key, KeyRing, MemoryStore, SessionLayer};
+    /// use session_runtime::{Key, MemoryStore, SessionLayer};
     ///
     /// # let (new, old) = ([1; 32], [2; 32]);
     /// let layer = SessionLayer::builder(MemoryStore::new())
-    ///     .signing_keys(KeyRing::new([Key::from_bytes(new), Key::from_bytes(old)]))
+    ///     .signing_keys([Key::from(new), Key::from(old)])
     ///     .build()?;
     /// # Ok::<(), session_runtime::ConfigError>(())
     /// ```
-    pub fn signing_keys(mut self, keys: KeyRing) -> Self {
-        self.signing_keys = Some(keys);
+    pub fn signing_keys(mut self, keys: impl IntoIterator<Item = Key>) -> Self {
+        self.signing_keys = Some(keys.into_iter().collect());
         self
     }
 
-    /// The keys of the fields marked `encrypt`, which need them.
+    /// Sets the keys that seal the fields marked `encrypt`, which need them.
     ///
     /// The first key seals, all of them open. A field under a later key is read, and sealed under
-    /// the first one when it is next written. Without its key a field counts as absent and is
-    /// reported; the rest of the session lives.
+    /// the first one when it is next written. A field whose key is missing counts as absent and is
+    /// reported; the rest of the session lives. An empty list is refused by [`build`](Self::build).
     ///
     /// ```
-    /// use session_runtime::{Key, KeyRing, MemoryStore, Session, SessionLayer};
+    /// use session_runtime::{Key, MemoryStore, Session, SessionLayer};
     ///
     /// #[derive(Session)]
     /// struct Delivery {
@@ -169,80 +183,91 @@ impl SessionLayerBuilder {
     ///
     /// # let key = [1; 32];
     /// let layer = SessionLayer::builder(MemoryStore::new())
-    ///     .encryption_keys(KeyRing::new([Key::from_bytes(key)]))
+    ///     .encryption_keys([Key::from(key)])
     ///     .schema::<Delivery>()
     ///     .build()?;
     /// # Ok::<(), session_runtime::ConfigError>(())
     /// ```
     #[cfg(feature = "encryption")]
-    pub fn encryption_keys(mut self, keys: KeyRing) -> Self {
-        self.encryption_keys = Some(keys);
+    pub fn encryption_keys(mut self, keys: impl IntoIterator<Item = Key>) -> Self {
+        self.encryption_keys = Some(keys.into_iter().collect());
         self
     }
 
-    /// Says what is missing.
+    /// Fails to compile with a message that names the missing feature.
     #[cfg(not(feature = "encryption"))]
     #[doc(hidden)]
     pub fn encryption_keys(self, _: impl crate::sealing::EncryptionIsOn) -> Self {
         self
     }
 
-    /// How long a session lives without a visit; 30 minutes by default. A session keeps the
-    /// timeouts that it was created with.
+    /// Ends a session after this time without a visit; 30 minutes by default.
+    ///
+    /// `Duration::MAX` is no limit. A session keeps the timeouts that it was created with.
     pub fn idle_timeout(mut self, idle: Duration) -> Self {
-        self.timeouts.idle = Some(idle);
+        self.idle_timeout = Some(idle);
         self
     }
 
-    /// Lets sessions live without visits, up to their lifetime.
+    /// Removes the idle timeout: sessions live without visits, up to their lifetime.
     pub fn no_idle_timeout(mut self) -> Self {
-        self.timeouts.idle = None;
+        self.idle_timeout = None;
         self
     }
 
-    /// How long a session lives in all, whatever happens; 24 hours by default.
+    /// Ends a session this long after its creation, whatever happens; 24 hours by default.
+    ///
+    /// `Duration::MAX` is no limit. A session keeps the timeouts that it was created with.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
-        self.timeouts.lifetime = Some(lifetime);
+        self.lifetime = Some(lifetime);
         self
     }
 
-    /// Lets sessions live as long as they are visited.
+    /// Removes the lifetime: sessions live as long as they are visited.
     pub fn no_lifetime(mut self) -> Self {
-        self.timeouts.lifetime = None;
+        self.lifetime = None;
         self
     }
 
-    /// The most bytes that one encoded field may have; 64 KiB by default. More is refused before
-    /// anything is sent to the store.
+    /// Limits the size of one encoded field in bytes; 64 KiB by default.
+    ///
+    /// A larger value is refused with [`SessionError::FieldTooLarge`] before anything is sent to the
+    /// store. The limit must not be larger than [`max_session_bytes`](Self::max_session_bytes).
     pub fn max_field_bytes(mut self, bytes: usize) -> Self {
         self.field_limit = bytes;
         self
     }
 
-    /// The most bytes that the encoded fields of a session may have together, as far as a request
-    /// knows them; 256 KiB by default.
+    /// Limits the size of a session in bytes: all encoded fields that a request knows, together;
+    /// 256 KiB by default.
+    ///
+    /// A larger session is refused with [`SessionError::SessionTooLarge`] before anything is sent to
+    /// the store.
     pub fn max_session_bytes(mut self, bytes: usize) -> Self {
         self.session_limit = bytes;
         self
     }
 
-    /// The longest that a request waits for one call of the store, whatever the store's own
-    /// deadlines are; 1.25 seconds by default.
+    /// Limits how long a request waits for one call of the store, whatever the store's own deadlines
+    /// are; 1.25 seconds by default. `Duration::MAX` is no limit.
     pub fn store_deadline(mut self, deadline: Duration) -> Self {
         self.store_deadline = deadline;
         self
     }
 
-    /// Gives a visitor a new token when the present one is this old; off by default. The old token
-    /// works on for 30 seconds, or until the visitor has shown the new one, for requests that are
-    /// on their way. A change of the principal has no such grace.
+    /// Gives a visitor a new token when the present one is this old; off by default.
+    ///
+    /// The old token still works for requests that are on their way: for 30 seconds or one interval,
+    /// whichever is shorter, or until the visitor has shown the new token. A change of the principal
+    /// has no such grace. `Duration::MAX` switches the rotation off.
     pub fn rotate_every(mut self, interval: Duration) -> Self {
-        self.rotate_every = Some(interval);
+        self.rotate_every = (interval != Duration::MAX).then_some(interval);
         self
     }
 
-    /// How many sessions one principal may have, and what happens to one more. The limit is exact,
-    /// also when many sign in at once.
+    /// Limits the number of sessions of one principal, and says what happens to one more.
+    ///
+    /// The limit is exact, also when many sign in at once.
     pub fn max_sessions<T: SessionSchema, V, F>(
         mut self,
         principal: Field<T, V, F>,
@@ -259,7 +284,7 @@ impl SessionLayerBuilder {
         self
     }
 
-    /// Turns errors into responses of the application's own, such as a page.
+    /// Sets the function that turns errors into responses, such as a page of the application.
     pub fn on_error<R: IntoResponse>(
         mut self,
         respond: impl Fn(SessionError) -> R + Send + Sync + 'static,
@@ -268,23 +293,20 @@ impl SessionLayerBuilder {
         self
     }
 
-    /// Checks a schema against the settings now instead of at the first request that uses it.
+    /// Checks a schema when the layer is built instead of at the first request that uses it.
     pub fn schema<T: SessionSchema>(mut self) -> Self {
         self.schemas.push(T::FIELDS);
         self
     }
 
-    /// The layer.
-    ///
-    /// # Errors
-    ///
-    /// Fails when two settings contradict, naming both.
-    pub fn build(self) -> Result<SessionLayer, ConfigError> {
+    /// Checks the settings and makes what all requests of the layer share.
+    pub(crate) fn into_shared(self) -> Result<Shared, ConfigError> {
         let cookie = self.cookie()?;
-        self.check_times()?;
+        let timeouts = Timeouts::new(self.idle_timeout, self.lifetime)?;
+        self.check_times(timeouts)?;
         let sealer = self.sealer()?;
         for spec in self.schemas.iter().copied().flatten() {
-            check_field(spec, self.timeouts, sealer.is_some())?;
+            check_field(spec, timeouts, sealer.is_some())?;
         }
         for limit in &self.limits {
             let field = limit.spec.name;
@@ -295,22 +317,26 @@ impl SessionLayerBuilder {
                 return Err(ConfigError::LimitOfZero { field });
             }
         }
+        for (setting, limit) in [
+            ("max_field_bytes", self.field_limit),
+            ("max_session_bytes", self.session_limit),
+        ] {
+            if limit == 0 {
+                return Err(ConfigError::NoBytes { setting });
+            }
+        }
         if self.field_limit > self.session_limit {
             return Err(ConfigError::FieldLimitBeyondSessionLimit);
         }
         if self.insecure {
             events::insecure(&cookie.name);
         }
-        let schemas = self.schemas.iter().copied().flatten();
-        let named = schemas.filter(|spec| spec.principal);
-        let limited = self.limits.iter().map(|limit| limit.spec);
-        let principals: Vec<_> = named.chain(limited).collect();
         let shared = Shared {
             store: self.store,
             config: Config {
                 cookie,
                 sealer,
-                timeouts: self.timeouts,
+                timeouts,
                 field_limit: self.field_limit,
                 session_limit: self.session_limit,
                 store_deadline: self.store_deadline,
@@ -318,20 +344,12 @@ impl SessionLayerBuilder {
                 limits: self.limits,
                 on_error: self.on_error,
             },
-            doubtful: Mutex::default(),
+            reported_ttls: Mutex::default(),
             plain_http: Once::new(),
             nested: Once::new(),
-            principals: RwLock::default(),
+            upkeep: Upkeep::default(),
         };
-        for spec in principals {
-            shared.learn_principal(spec);
-        }
-        Ok(SessionLayer::from_shared(shared))
-    }
-
-    /// The layer with the defaults, which contradict nothing.
-    pub(crate) fn build_default(self) -> SessionLayer {
-        Self::build(self).unwrap_or_else(|error| unreachable!("the defaults are valid: {error}"))
+        Ok(shared)
     }
 
     fn cookie(&self) -> Result<CookieSettings, ConfigError> {
@@ -344,13 +362,13 @@ impl SessionLayerBuilder {
             Some(prefix) if self.insecure => &self.cookie_name[prefix.len()..],
             _ => self.cookie_name.as_str(),
         };
-        if name.is_empty() || !name.bytes().all(is_token_byte) {
+        if !is_cookie_name(name) {
             return Err(ConfigError::CookieName {
                 name: self.cookie_name.clone(),
             });
         }
         if let Some(domain) = &self.domain {
-            if domain.is_empty() || !domain.bytes().all(is_host_byte) {
+            if !is_host_name(domain) {
                 return Err(ConfigError::Domain {
                     domain: domain.clone(),
                 });
@@ -366,7 +384,7 @@ impl SessionLayerBuilder {
             return Err(ConfigError::PartitionedInsecure);
         }
         let signer = match &self.signing_keys {
-            Some(keys) => Some(Signer::new(keys.checked("signing_keys")?, name)),
+            Some(keys) => Some(Signer::new(not_empty(keys, "signing_keys")?, name)),
             None => None,
         };
         Ok(CookieSettings {
@@ -385,7 +403,7 @@ impl SessionLayerBuilder {
         let Some(keys) = &self.encryption_keys else {
             return Ok(None);
         };
-        Ok(Some(Sealer::new(keys.checked("encryption_keys")?)))
+        Ok(Some(Sealer::new(not_empty(keys, "encryption_keys")?)))
     }
 
     #[cfg(not(feature = "encryption"))]
@@ -393,26 +411,14 @@ impl SessionLayerBuilder {
         Ok(None)
     }
 
-    fn check_times(&self) -> Result<(), ConfigError> {
-        let Timeouts { idle, lifetime } = self.timeouts;
-        for (setting, duration) in [
-            ("idle_timeout", idle),
-            ("lifetime", lifetime),
-            ("store_deadline", Some(self.store_deadline)),
-            ("rotate_every", self.rotate_every),
-        ] {
-            if duration.is_some_and(|duration| duration < Duration::from_millis(1)) {
-                return Err(ConfigError::Zero { setting });
-            }
-        }
-        if let (Some(idle), Some(lifetime)) = (idle, lifetime)
-            && idle > lifetime
-        {
-            return Err(ConfigError::IdleBeyondLifetime { idle, lifetime });
+    fn check_times(&self, timeouts: Timeouts) -> Result<(), ConfigError> {
+        at_least_a_millisecond("store_deadline", self.store_deadline)?;
+        if let Some(interval) = self.rotate_every {
+            at_least_a_millisecond("rotate_every", interval)?;
         }
         if self.persistent {
-            // The cookie's age is the record's: what bounds the record bounds the cookie.
-            let (setting, longest) = match (idle, lifetime) {
+            // The cookie lives as long as the record: the limit of one is the limit of the other.
+            let (setting, longest) = match (timeouts.idle(), timeouts.lifetime()) {
                 (Some(idle), _) => ("idle_timeout", Some(idle)),
                 (None, lifetime) => ("lifetime", lifetime),
             };
@@ -428,17 +434,16 @@ impl fmt::Debug for SessionLayerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionLayerBuilder")
             .field("cookie_name", &self.cookie_name)
-            .field("timeouts", &self.timeouts)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("lifetime", &self.lifetime)
             .finish_non_exhaustive()
     }
 }
 
-/// Bytes that a cookie's name may have: a token of RFC 9110, section 5.6.2.
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
-/// Bytes that a host's name may have; other alphabets are written in their ASCII form.
-fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)
+/// The keys of `setting`, at least one.
+fn not_empty<'a>(keys: &'a [Key], setting: &'static str) -> Result<&'a [Key], ConfigError> {
+    match keys {
+        [] => Err(ConfigError::NoKeys { setting }),
+        _ => Ok(keys),
+    }
 }

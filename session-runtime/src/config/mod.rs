@@ -1,45 +1,48 @@
-//! The layer's settings, and what all requests share.
+//! The settings of a layer, and the state that all its requests share.
 
 mod builder;
-mod error;
+mod names;
+mod upkeep;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, Once, PoisonError, RwLock};
+use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
-use axum_core::response::Response;
-
 pub use self::builder::SessionLayerBuilder;
-pub use self::error::ConfigError;
+pub(crate) use self::upkeep::Upkeep;
+use crate::config_error::ConfigError;
 use crate::cookie::CookieSettings;
-use crate::error::SessionError;
+use crate::error::{OnError, SessionError, StoreError, StoreErrorKind};
 use crate::events;
 use crate::schema::{FieldSpec, SessionSchema};
 use crate::sealing::Sealer;
-use crate::store::{SessionStore, StoreError, StoreErrorKind, Timeouts};
+use crate::store::SessionStore;
+use crate::timeouts::Timeouts;
 
-/// The longest that a session goes without being touched while it is used.
+/// Longest time that a session goes without being touched while it is used.
 const LONGEST_TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Turns an error into the response that replaces the handler's.
-pub(crate) type OnError = Arc<dyn Fn(SessionError) -> Response + Send + Sync>;
+/// As long as a store takes at most for one command.
+const LONGEST_UPKEEP: Duration = Duration::from_millis(250);
 
-/// Everything that requests share.
+/// The state that all requests of a layer share.
 pub(crate) struct Shared {
     pub(crate) store: Box<dyn SessionStore>,
     pub(crate) config: Config,
-    /// The fields that were warned about, so that each is named once.
-    pub(crate) doubtful: Mutex<BTreeSet<&'static str>>,
-    /// So that the loss of `Secure` cookies over plain http is reported once.
+    /// Fields whose ttl is longer than the lifetime and was reported, so each is reported once.
+    pub(crate) reported_ttls: Mutex<BTreeSet<&'static str>>,
+    /// Reports the loss of `Secure` cookies over plain http once.
     pub(crate) plain_http: Once,
-    /// So that a second layer round this one is reported once.
+    /// Reports a second layer round this one once.
     pub(crate) nested: Once,
-    principals: RwLock<Vec<&'static FieldSpec>>,
+    /// Upkeep that failed lately.
+    pub(crate) upkeep: Upkeep,
 }
 
+/// The settings, checked.
 pub(crate) struct Config {
     pub(crate) cookie: CookieSettings,
-    /// What `encrypt` fields are sealed with.
+    /// Seals `encrypt` fields; `None` without keys.
     pub(crate) sealer: Option<Sealer>,
     pub(crate) timeouts: Timeouts,
     pub(crate) field_limit: usize,
@@ -50,53 +53,28 @@ pub(crate) struct Config {
     pub(crate) on_error: OnError,
 }
 
-/// How many sessions a principal may have.
+/// The limit of sessions for one principal.
 pub(crate) struct Limit {
     pub(crate) spec: &'static FieldSpec,
     pub(crate) max: u32,
     pub(crate) when_full: WhenFull,
 }
 
-/// What happens when a principal that has as many sessions as it may have signs in once more.
+/// The effect of a sign-in on a principal that already has as many sessions as it may have.
+///
+/// See [`max_sessions`](SessionLayerBuilder::max_sessions).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenFull {
-    /// The new sign-in fails with [`SessionError::LimitReached`].
+    /// The sign-in fails with [`SessionError::LimitReached`].
     Reject,
-    /// The session that was created first ends.
+    /// The session that was created first ends, so that the sign-in succeeds.
     EvictOldest,
 }
 
 impl Shared {
-    /// The fields of all schemas seen so far that say whose a session is.
-    pub(crate) fn principals(&self) -> Vec<&'static FieldSpec> {
-        let principals = self.principals.read();
-        principals.unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Notes a field that says whose a session is.
-    pub(crate) fn learn_principal(&self, spec: &'static FieldSpec) {
-        let is_known = |known: &[&FieldSpec]| known.iter().any(|known| known.name == spec.name);
-        // Almost always known: only then is nobody kept waiting.
-        let known = is_known(
-            &self
-                .principals
-                .read()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
-        if !known {
-            let mut principals = self
-                .principals
-                .write()
-                .unwrap_or_else(PoisonError::into_inner);
-            if !is_known(&principals) {
-                principals.push(spec);
-            }
-        }
-    }
-
-    /// Reports a layer round this one that answers with the same cookie: only one of the two tokens
-    /// would reach the visitor.
+    /// Reports an outer layer that answers with the same cookie: only one of the two tokens would
+    /// reach the visitor.
     pub(crate) fn report_nested_in(&self, outer: &Self) {
         let cookie = &self.config.cookie.name;
         if *cookie == outer.config.cookie.name {
@@ -104,13 +82,23 @@ impl Shared {
         }
     }
 
-    /// Bounds a store call in time. `late` is what it means when the call takes longer.
+    /// Bounds a store call in time. A call that takes longer fails with the kind `late`.
     pub(crate) async fn within_deadline<T>(
         &self,
         late: StoreErrorKind,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, SessionError> {
-        let answer = tokio::time::timeout(self.config.store_deadline, call).await;
+        self.within(self.config.store_deadline, late, call).await
+    }
+
+    /// The same with a deadline of its own.
+    pub(crate) async fn within<T>(
+        &self,
+        deadline: Duration,
+        late: StoreErrorKind,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, SessionError> {
+        let answer = tokio::time::timeout(deadline, call).await;
         let answer = answer.unwrap_or_else(|_| Err(StoreError::new(late)));
         answer.map_err(|error| {
             events::store_failed(&error);
@@ -120,22 +108,27 @@ impl Shared {
 }
 
 impl Config {
-    /// How long the token before an automatic rotation still works, for requests on their way: at
-    /// most until the next rotation is due.
+    /// Returns how long the old token works after an automatic rotation, for requests on their way:
+    /// at most until the next rotation is due.
     pub(crate) fn rotation_grace(&self) -> Duration {
         let longest = Duration::from_secs(30);
         self.rotate_every
             .map_or(longest, |interval| interval.min(longest))
     }
 
-    /// How many sessions a principal named by this field may have.
+    /// How long a response waits for upkeep that no handler asked for.
+    pub(crate) fn upkeep_deadline(&self) -> Duration {
+        self.store_deadline.min(LONGEST_UPKEEP)
+    }
+
+    /// Returns the limit of sessions for principals of this field.
     pub(crate) fn limit_of(&self, spec: &FieldSpec) -> Option<&Limit> {
         self.limits
             .iter()
             .find(|limit| limit.spec.name == spec.name)
     }
 
-    /// How long a session may go without a write before a visit is one.
+    /// Returns how long a session goes without a write before a visit writes.
     pub(crate) fn touch_interval(idle: Option<Duration>) -> Duration {
         idle.map_or(LONGEST_TOUCH_INTERVAL, |idle| {
             (idle / 30).min(LONGEST_TOUCH_INTERVAL)
@@ -143,23 +136,20 @@ impl Config {
     }
 }
 
-/// Refuses a schema that the layer's settings cannot serve, where it is first used.
+/// Refuses a schema that the layer's settings cannot serve. Called where a schema is used.
 pub(crate) fn check_schema<T: SessionSchema>(shared: &Shared) -> Result<(), SessionError> {
     for spec in T::FIELDS {
-        if spec.principal {
-            shared.learn_principal(spec);
-        }
         let has_keys = shared.config.sealer.is_some();
         match check_field(spec, shared.config.timeouts, has_keys) {
             Ok(()) => {}
-            // The field works, only not for as long as it says.
+            // The field works, only not for as long as its ttl says.
             Err(problem @ ConfigError::TtlBeyondLifetime { .. }) => {
-                let mut doubtful = shared
-                    .doubtful
+                let mut reported = shared
+                    .reported_ttls
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner);
-                if doubtful.insert(spec.name) {
-                    events::doubtful_schema(&problem);
+                if reported.insert(spec.name) {
+                    events::ttl_exceeds_lifetime(&problem);
                 }
             }
             Err(problem) => return Err(SessionError::Config(problem)),
@@ -168,7 +158,7 @@ pub(crate) fn check_schema<T: SessionSchema>(shared: &Shared) -> Result<(), Sess
     Ok(())
 }
 
-/// What a field asks of the layer's settings.
+/// Refuses a field that asks for more than the layer's settings give.
 fn check_field(
     spec: &FieldSpec,
     timeouts: Timeouts,
@@ -179,7 +169,7 @@ fn check_field(
         return Err(ConfigError::NoEncryptionKeys { field: spec.name });
     }
     if let Some(ttl) = spec.ttl
-        && let Some(lifetime) = timeouts.lifetime
+        && let Some(lifetime) = timeouts.lifetime()
         && ttl > lifetime
     {
         return Err(ConfigError::TtlBeyondLifetime {

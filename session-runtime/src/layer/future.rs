@@ -1,4 +1,4 @@
-//! What a request waits for: the handler first, then the commit, then the response leaves.
+//! The future of a response: the handler runs first, then the commit, then the response leaves.
 
 use std::fmt;
 use std::future::Future;
@@ -20,19 +20,20 @@ pin_project! {
     /// Dropping it, as a server does when the client goes away, saves nothing that the handler
     /// had not saved itself.
     pub struct SessionFuture<F> {
-        // Dropped when it has answered, before the commit: what a layer inside has cut off, such as
-        // one with a timeout, hands its changes over as a handler does that returns.
+        // Dropped when it has answered, before the commit: a handler that an inner layer cut off, for
+        // example by a timeout, then hands its changes over like a handler that returns.
         #[pin]
         handler: Option<F>,
-        // Made only for a request that has something to save.
+        // `None` for a request that has nothing to save.
         finish: Option<BoxFuture<'static, Response>>,
-        // Dropped last: what a handler that is dropped leaves behind is no loss to report. Absent
-        // where the same layer is outside too, and does the work.
+        // Dropped last, so that changes of a handler that is dropped are not reported as lost. `None`
+        // where the same layer is outside too and does the work.
         session: Option<Closing>,
     }
 }
 
-/// However the request ends, tasks that outlive it learn that there is no response any more.
+/// Closes the session when the request ends, so tasks that outlive it know they can no longer set a
+/// cookie.
 struct Closing(Arc<RequestSession>);
 
 impl Drop for Closing {
@@ -79,7 +80,7 @@ where
         }
         match this.finish {
             Some(finish) => finish.as_mut().poll(context).map(Ok),
-            // Only by an executor that breaks the contract of `Future`; no input leads here.
+            // Reached only by an executor that breaks the contract of `Future`, by no input.
             None => panic!("polled after it was ready"),
         }
     }

@@ -11,7 +11,8 @@ use tower_layer::Layer;
 pub use self::future::SessionFuture;
 pub use self::service::SessionService;
 use crate::config::{SessionLayerBuilder, Shared};
-use crate::principal::Sessions;
+use crate::config_error::ConfigError;
+use crate::sessions::Sessions;
 use crate::store::SessionStore;
 
 /// Gives the requests of a router their sessions.
@@ -78,26 +79,37 @@ pub struct SessionLayer {
 }
 
 impl SessionLayer {
-    /// A layer with secure defaults: cookie `__Host-id` with `Secure`, `HttpOnly` and
+    /// Makes a layer with secure defaults: cookie `__Host-id` with `Secure`, `HttpOnly` and
     /// `SameSite=Lax`; sessions end after 30 minutes without a visit and after 24 hours in all.
+    #[must_use]
     pub fn new(store: impl SessionStore) -> Self {
-        Self::builder(store).build_default()
+        let layer = Self::builder(store).build();
+        layer.unwrap_or_else(|error| unreachable!("the defaults are valid: {error}"))
     }
 
-    /// A layer with other settings.
+    /// Begins a layer with other settings.
     pub fn builder(store: impl SessionStore) -> SessionLayerBuilder {
         SessionLayerBuilder::new(store)
     }
 
-    /// The sessions of principals, for jobs outside a request.
+    /// Returns the sessions of principals, for jobs outside a request.
+    #[must_use]
     pub fn sessions(&self) -> Sessions {
         Sessions::outside_requests(self.shared.clone())
     }
+}
 
-    pub(crate) fn from_shared(shared: Shared) -> Self {
-        Self {
-            shared: Arc::new(shared),
-        }
+// Beside the layer and not beside the settings, which know nothing of it.
+impl SessionLayerBuilder {
+    /// Builds the layer.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] when a setting makes no sense or two of them contradict. It names the setting,
+    /// or both.
+    pub fn build(self) -> Result<SessionLayer, ConfigError> {
+        let shared = Arc::new(self.into_shared()?);
+        Ok(SessionLayer { shared })
     }
 }
 

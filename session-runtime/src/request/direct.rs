@@ -1,20 +1,20 @@
-//! What acts on the store at once, on its own fields only. Other changes keep waiting.
+//! Calls that act on the store at once. They take along what waits for their own fields; the rest
+//! keeps waiting.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::RequestSession;
+use super::commit::into_error;
+use super::field::{integer, opened};
+use super::guard::{Loan, defaults};
 use super::load::selection;
-use super::plan::{Moment, Pending, Plan};
-use super::save::into_error;
+use super::plan::{Moment, Pending, Plan, names};
 use super::state::{State, Visitor};
-use super::tracked::{integer, opened};
-use super::{RequestSession, baseline, changes_since, decode, defaults};
-use crate::config::Config;
 use crate::error::SessionError;
 use crate::events;
 use crate::schema::{FieldSpec, SessionSchema};
-use crate::session::Ttl;
 use crate::store::{
     Change, Condition, IntegerRange, ListChange, MergeOperation, Outcome, Selected, StoredField,
 };
@@ -23,53 +23,72 @@ use crate::store::{
 /// a hundred simultaneous updates of one session all get through.
 const UPDATE_ATTEMPTS: usize = 1000;
 
+/// How long a field still lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ttl {
+    /// The store does not hold it.
+    Missing,
+    /// As long as the session.
+    Unbounded,
+    /// This long, or until the session ends if that is sooner.
+    Remaining(Duration),
+}
+
 impl RequestSession {
-    /// Applies `change` to fresh values until nobody interferes, and commits what it changed.
+    /// Applies `change` to fresh values, with what waits for the schema on top, until no other
+    /// commit comes between; commits all of it.
     pub(crate) async fn update<T: SessionSchema, R>(
         &self,
+        loan: &mut Loan<T>,
+        change: impl FnMut(&mut T) -> R,
+    ) -> Result<R, SessionError> {
+        self.hand_over(loan);
+        let answer = self.try_to_update(loan, change).await;
+        self.refresh(loan);
+        answer
+    }
+
+    async fn try_to_update<T: SessionSchema, R>(
+        &self,
+        loan: &mut Loan<T>,
         mut change: impl FnMut(&mut T) -> R,
     ) -> Result<R, SessionError> {
+        let waiting = {
+            let mut state = self.state();
+            let live = state.live().map(|live| live.token);
+            live.map(|token| (token, state.split_off(T::FIELDS)))
+        };
+        let Some((token, waiting)) = waiting else {
+            self.refresh(loan);
+            let answer = change(loan.value_mut());
+            self.hand_over(loan);
+            self.save().await?;
+            return Ok(answer);
+        };
         for _ in 0..UPDATE_ATTEMPTS {
-            let token = self.state().live().map(|live| live.token);
-            let Some(token) = token else {
-                let mut value = self.view::<T>();
-                let before = baseline(&value);
-                let answer = change(&mut value);
-                self.hand_over(&value, &before);
-                self.save().await?;
-                return Ok(answer);
-            };
-
             let (live, loaded) = self.find_again(&token, &selection(T::FIELDS)).await?;
             let last_commit = loaded.header.last_commit;
-            let mut fresh = State {
-                closed: self.state().closed,
-                fields: self.track(&live, T::FIELDS, loaded),
-                visitor: Visitor::Known(Box::new(live)),
-                ..State::default()
-            };
-            let stored = fresh.current(T::FIELDS);
-            let (mut value, undecodable) = decode(&stored, |fields| T::read(fields));
-            for index in undecodable {
-                fresh.tracked(&T::FIELDS[index]).mark_undecodable();
+            let mut fresh = waiting.clone_pending();
+            let fields: Vec<_> = self.track(&live, T::FIELDS, loaded).collect();
+            fresh.visitor = Visitor::Known(Box::new(live));
+            for (index, field) in fields.into_iter().enumerate() {
+                fresh.field(T::FIELDS, index).refresh(field);
             }
-
-            let before = baseline(&value);
-            let answer = change(&mut value);
-            let changes = changes_since(&value, &before);
-            let changed: Vec<_> = changes.changed().collect();
-            fresh.record(T::FIELDS, &before, &changes, Some(&defaults::<T>()));
-            let config = &self.shared().config;
-            if let Some(mut plan) = fresh
-                .plan(config, Moment::Asked)
-                .inspect_err(events::refused)?
-            {
-                plan.commit
-                    .conditions
-                    .push(Condition::LastCommit(last_commit));
+            let (mut tried, undecodable) = Loan::<T>::new(fresh.shown(T::FIELDS), fresh.generation);
+            for index in undecodable {
+                fresh.field(T::FIELDS, index).mark_undecodable();
+            }
+            let answer = change(tried.value_mut());
+            let generation = fresh.generation;
+            fresh.take_over(T::FIELDS, generation, &mut tried.hand_over(), None);
+            let plan = fresh.plan(self.shared(), Moment::Asked);
+            if let Some(mut plan) = plan.inspect_err(events::refused)? {
+                let unchanged = Condition::LastCommit(last_commit);
+                plan.commit.conditions.push(unchanged);
                 match self.commit(&plan.commit).await? {
-                    Outcome::Applied(applied) => fresh.settle(plan, &applied, config),
-                    Outcome::Conflict { .. } => continue,
+                    Outcome::Applied(applied) => fresh.settle(plan, &applied, self.shared()),
+                    Outcome::Conflict { field: None } => continue,
                     Outcome::LimitReached { principal } => {
                         self.make_room(&plan.commit, principal).await?;
                         continue;
@@ -77,7 +96,7 @@ impl RequestSession {
                     refused => return Err(into_error(&plan.commit, refused)),
                 }
             }
-            self.state().adopt(fresh, T::FIELDS, &changed);
+            self.state().join(fresh, T::FIELDS);
             return Ok(answer);
         }
         Err(SessionError::Conflict { field: None })
@@ -86,15 +105,32 @@ impl RequestSession {
     /// Adds to an integer field in the store; answers the encoded sum.
     pub(crate) async fn add<T: SessionSchema>(
         &self,
+        loan: &mut Loan<T>,
         index: usize,
         delta: i64,
         range: IntegerRange,
     ) -> Result<Bytes, SessionError> {
-        let spec = &T::FIELDS[index];
-        let out_of_range = || SessionError::OutOfRange {
-            field: spec.name.to_owned(),
+        let is_known = self.take_along(loan, index);
+        let plan = self.plan_addition::<T>(index, delta, range, is_known);
+        let applied = match plan {
+            Ok(plan) => self.carry_out(plan).await,
+            Err(error) => Err(error),
         };
-        let default = integer(defaults::<T>().value(index)).ok_or_else(out_of_range)?;
+        self.show_again(loan, index, is_known);
+        let sum = applied?.values.into_iter().flatten().next_back();
+        sum.ok_or_else(|| out_of_range(&T::FIELDS[index]))
+    }
+
+    fn plan_addition<T: SessionSchema>(
+        &self,
+        index: usize,
+        delta: i64,
+        range: IntegerRange,
+        is_known: bool,
+    ) -> Result<Plan, SessionError> {
+        let spec = &T::FIELDS[index];
+        let default = integer(defaults::<T>().value(index));
+        let default = default.ok_or_else(|| out_of_range(spec))?;
         let merge = |initial| Change::Merge {
             name: spec.name.into(),
             operation: MergeOperation::Add,
@@ -103,64 +139,105 @@ impl RequestSession {
             range,
             ttl: spec.write_ttl(),
         };
-        let plan = self.plan_at_once(|state, config| {
-            if state.live().is_none() {
-                state.tracked(spec);
-                let mut pending = state.take_pending(config)?;
-                pending.changes.push(merge(default));
-                return Ok(pending);
-            }
-            let mut pending = Pending::default();
-            let field = state.tracked(spec);
-            field.take_changes(&mut pending.conditions, &mut pending.changes)?;
-            if pending.changes.is_empty() {
-                pending.changes = field.surrounded(merge(field.initial(default)));
-            } else {
+        self.plan_at_once(|state| {
+            let config = &self.shared().config;
+            let field = state.field(T::FIELDS, index);
+            let (before, after) = field.removals_around();
+            let initial = field.initial(default);
+            let mut pending = match is_known {
+                true => state.take_pending_of(T::FIELDS, index, config)?,
+                false => state.take_pending(config)?,
+            };
+            let has_waited = pending
+                .changes
+                .iter()
+                .any(|change| change.name() == spec.name);
+            if has_waited || !is_known {
                 // The change that waited goes first and leaves nothing unusual behind.
                 pending.changes.push(merge(default));
+            } else {
+                pending.changes.extend(before);
+                pending.changes.push(merge(initial));
+                pending.changes.extend(after);
+            }
+            Ok(pending)
+        })
+    }
+
+    /// Takes over what waits for a field, or everything where the session is to be created; answers
+    /// whether there is a session.
+    fn take_along<T: SessionSchema>(&self, loan: &mut Loan<T>, index: usize) -> bool {
+        let is_known = self.state().live().is_some();
+        match is_known {
+            true => self.hand_over_field(loan, index),
+            false => self.hand_over(loan),
+        }
+        is_known
+    }
+
+    /// Shows a loan what became of a call that took its changes along.
+    fn show_again<T: SessionSchema>(&self, loan: &mut Loan<T>, index: usize, was_known: bool) {
+        match was_known {
+            true => self.refresh_field(loan, index),
+            false => self.refresh(loan),
+        }
+    }
+
+    /// Removes a field in the store; answers what it held, a change that waited included.
+    pub(crate) async fn take<T: SessionSchema>(
+        &self,
+        loan: &mut Loan<T>,
+        index: usize,
+    ) -> Result<Option<Bytes>, SessionError> {
+        self.hand_over_field(loan, index);
+        let is_known = self.state().live().is_some();
+        let taken = match is_known {
+            true => self.take_stored::<T>(index).await,
+            false => Ok(self.take_pending_value::<T>(index)),
+        };
+        self.refresh_field(loan, index);
+        taken
+    }
+
+    /// The value that waits for a session to be created; it waits no more.
+    fn take_pending_value<T: SessionSchema>(&self, index: usize) -> Option<Bytes> {
+        let mut state = self.state();
+        let field = state.field(T::FIELDS, index);
+        let value = field.shown().filter(|_| field.is_pending());
+        field.forget_want();
+        value
+    }
+
+    async fn take_stored<T: SessionSchema>(
+        &self,
+        index: usize,
+    ) -> Result<Option<Bytes>, SessionError> {
+        let spec = &T::FIELDS[index];
+        let plan = self.plan_at_once(|state| {
+            let rotates = spec.principal && state.field(T::FIELDS, index).shown().is_some();
+            let config = &self.shared().config;
+            let mut pending = state.take_pending_of(T::FIELDS, index, config)?;
+            let takes = names(spec).map(|name| Change::Take { name: name.into() });
+            pending.changes.extend(takes);
+            if spec.principal {
+                // The session belongs to no principal of this field from now on.
+                pending.wants.rotate = rotates;
+                pending.lists = state.removals_of(spec);
             }
             Ok(pending)
         })?;
+        let commit = plan.commit.clone();
         let applied = self.carry_out(plan).await?;
-        let sum = applied.values.into_iter().flatten().next_back();
-        sum.ok_or_else(out_of_range)
-    }
-
-    /// Removes a field in the store; answers what it held.
-    pub(crate) async fn take(
-        &self,
-        spec: &'static FieldSpec,
-    ) -> Result<Option<Bytes>, SessionError> {
-        if self.state().live().is_none() {
-            return Ok(None);
-        }
-        let names: Vec<_> = std::iter::once(spec.name)
-            .chain(spec.aliases.iter().copied())
-            .collect();
-        let plan = self.plan_at_once(|state, _| {
-            let mut pending = Pending::default();
-            let takes = names.iter().map(|&name| Change::Take { name: name.into() });
-            pending.changes.extend(takes);
-            let field = state.tracked(spec);
-            field.forget();
-            pending.wishes.rotate = spec.principal && field.current().is_some();
-            // Whoever the session belonged to, it is nobody's now.
-            let removal = field.principal();
-            let removal = removal.map(|(field, principal)| ListChange::Remove {
-                field: field.into(),
-                principal,
-            });
-            pending.lists.extend(removal);
-            Ok(pending)
-        })?;
-        let session = plan.commit.session;
-        let applied = self.carry_out(plan).await?;
-        let mut values = names.into_iter().zip(applied.values);
-        let Some((name, value)) = values.find_map(|(name, value)| Some((name, value?))) else {
+        let mut taken = commit.changes.iter().zip(applied.values);
+        let taken = taken.find_map(|(change, value)| match (change, value) {
+            (Change::Take { name }, Some(value)) => Some((name, value)),
+            _ => None,
+        });
+        let Some((name, value)) = taken else {
             return Ok(None);
         };
         let sealer = self.shared().config.sealer.as_ref();
-        let opened = opened(spec, sealer, &session, name, value);
+        let opened = opened(spec, sealer, &commit.session, name, value);
         if opened.is_none() {
             events::decode_failed(spec.name);
         }
@@ -168,37 +245,43 @@ impl RequestSession {
     }
 
     /// Sets what remains of a field's time. A change of the field that waits goes with it.
-    pub(crate) async fn expire(
+    pub(crate) async fn expire<T: SessionSchema>(
         &self,
-        spec: &'static FieldSpec,
+        loan: &mut Loan<T>,
+        index: usize,
         ttl: Duration,
     ) -> Result<(), SessionError> {
-        if self.state().live().is_none() && !self.state().tracked(spec).is_written() {
-            return Ok(());
-        }
-        let plan = self.plan_at_once(|state, config| {
-            let mut name = spec.name;
-            let mut pending = if state.live().is_none() {
+        let is_known = self.take_along(loan, index);
+        let is_stored_or_waits = is_known || self.state().field(T::FIELDS, index).is_written();
+        let expired = match is_stored_or_waits {
+            true => self.expire_now::<T>(index, ttl, is_known).await,
+            false => Ok(()),
+        };
+        self.show_again(loan, index, is_known);
+        expired
+    }
+
+    async fn expire_now<T: SessionSchema>(
+        &self,
+        index: usize,
+        ttl: Duration,
+        is_known: bool,
+    ) -> Result<(), SessionError> {
+        let spec = &T::FIELDS[index];
+        let plan = self.plan_at_once(|state| {
+            let config = &self.shared().config;
+            let mut name = state.field(T::FIELDS, index).stored_name();
+            let mut pending = match is_known {
+                true => state.take_pending_of(T::FIELDS, index, config)?,
                 // Nothing is stored yet, so the field's change can only come with the others.
-                state.take_pending(config)?
-            } else {
-                let mut pending = Pending::default();
-                let keep = state.index_entry_lasts(config, &pending.wishes);
-                let field = state.tracked(spec);
-                let fits = field.check_size(config.field_limit);
-                pending.note_principal(field, config, keep);
-                let taken = field.take_changes(&mut pending.conditions, &mut pending.changes);
-                // A change moves the field to its present name.
-                if pending.changes.is_empty() {
-                    name = field.stored_name();
-                }
-                state.wishes.rotate &= !pending.wishes.rotate;
-                fits.and(taken)?;
-                pending
+                false => state.take_pending(config)?,
             };
-            let name = name.into();
+            // A change moves the field to its present name.
+            if !pending.changes.is_empty() {
+                name = spec.name;
+            }
             pending.changes.push(Change::Renew {
-                name,
+                name: name.into(),
                 ttl,
                 restore: None,
             });
@@ -213,8 +296,7 @@ impl RequestSession {
         let Some(token) = token else {
             return Ok(Ttl::Missing);
         };
-        let names = std::iter::once(&spec.name).chain(spec.aliases);
-        let selected: Vec<_> = names.map(|name| Selected::with_deadline(name)).collect();
+        let selected: Vec<_> = names(spec).map(Selected::with_deadline).collect();
         let (_, loaded) = self.find_again(&token, &selected).await?;
         Ok(match loaded.fields.into_iter().flatten().next() {
             None => Ttl::Missing,
@@ -226,15 +308,36 @@ impl RequestSession {
         })
     }
 
-    /// The plan for what `pending` gathers. Where it fails nothing waits any more.
+    /// The plan for what `pending` gathers. Where it fails, that waits no more.
     fn plan_at_once(
         &self,
-        pending: impl FnOnce(&mut State, &Config) -> Result<Pending, SessionError>,
+        pending: impl FnOnce(&mut State) -> Result<Pending, SessionError>,
     ) -> Result<Plan, SessionError> {
         let mut state = self.state();
-        let config = &self.shared().config;
-        let plan = pending(&mut state, config)
-            .and_then(|pending| state.plan_with(config, pending, Moment::Asked));
+        let plan = pending(&mut state)
+            .and_then(|pending| state.plan_with(self.shared(), pending, Moment::Asked));
         plan.inspect_err(|_| state.revert())
+    }
+}
+
+impl State {
+    /// Takes the session off the lists that name it under this field.
+    fn removals_of(&self, spec: &FieldSpec) -> Vec<ListChange> {
+        let listed = self.live().map_or(&[][..], |live| &live.principals);
+        let of_field = listed
+            .iter()
+            .filter(|principal| names(spec).any(|name| name == principal.field));
+        of_field
+            .map(|principal| ListChange::Remove {
+                field: principal.field.clone(),
+                principal: principal.key,
+            })
+            .collect()
+    }
+}
+
+fn out_of_range(spec: &FieldSpec) -> SessionError {
+    SessionError::OutOfRange {
+        field: spec.name.into(),
     }
 }

@@ -1,10 +1,15 @@
 //! From the request's cookie to a schema's values: at most one store call per token and schema.
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
+
 use http::HeaderMap;
 
 use super::RequestSession;
+use super::field::{FieldState, Found};
+use super::guard::Loan;
 use super::state::{Live, Visitor};
-use super::tracked::TrackedField;
 use crate::config::check_schema;
 use crate::error::SessionError;
 use crate::events;
@@ -12,16 +17,19 @@ use crate::schema::{FieldSpec, Renew, SessionSchema};
 use crate::store::{Loaded, Selected, Selection, StoreErrorKind};
 use crate::token::{SessionId, Token};
 
+/// A session that a token opens, and what a load found in it.
+type Opened = (Live, Loaded);
+
 impl RequestSession {
     /// The schema's values, from the store unless this request knows them already.
-    pub(crate) async fn load<T: SessionSchema>(
+    pub(crate) async fn open<T: SessionSchema>(
         &self,
         headers: &HeaderMap,
-    ) -> Result<T, SessionError> {
+    ) -> Result<Loan<T>, SessionError> {
         check_schema::<T>(self.shared())?;
         let tokens = {
             let mut state = self.state();
-            state.asked = true;
+            state.was_asked = true;
             match &state.visitor {
                 Visitor::Anonymous => Vec::new(),
                 Visitor::Known(_) if state.knows(T::FIELDS) => Vec::new(),
@@ -31,20 +39,20 @@ impl RequestSession {
                     if presented.forged {
                         events::forged_cookie();
                     }
-                    if presented.tokens.is_empty() {
+                    if presented.is_empty() {
                         state.visitor = Visitor::Anonymous;
-                        state.new = true;
-                        state.useless_cookie = presented.forged;
+                        state.is_new = true;
                         state.cookie_is_lost = self.cookie_is_lost(headers);
                     }
-                    presented.tokens
+                    presented.tokens().copied().collect()
                 }
             }
         };
         if !tokens.is_empty() {
             self.look_up(&tokens, T::FIELDS).await?;
+            self.keep_up_early().await;
         }
-        Ok(self.view())
+        Ok(self.lend())
     }
 
     /// Looked at only until it was reported.
@@ -54,20 +62,30 @@ impl RequestSession {
     }
 
     /// Loads the schema's values as the store holds them now. What this request changed in them
-    /// and did not save is forgotten.
-    pub(crate) async fn reload<T: SessionSchema>(&self) -> Result<(), SessionError> {
+    /// and did not save is dropped.
+    pub(crate) async fn reload<T: SessionSchema>(
+        &self,
+        loan: &mut Loan<T>,
+    ) -> Result<(), SessionError> {
         let token = self.state().live().map(|live| live.token);
         let found = match &token {
             Some(token) => Some(self.find_again(token, &selection(T::FIELDS)).await?),
             None => None,
         };
-        let mut state = self.state();
-        let stays = |field: &TrackedField| !T::FIELDS.iter().any(|spec| field.is(spec));
-        state.fields.retain(stays);
-        if let Some((live, loaded)) = found {
-            state.fields.extend(self.track(&live, T::FIELDS, loaded));
-            state.visitor = Visitor::Known(Box::new(live));
+        {
+            let mut state = self.state();
+            match found {
+                Some((live, loaded)) => {
+                    state.replace_fields(T::FIELDS, self.track(&live, T::FIELDS, loaded));
+                    state.visitor = Visitor::Known(Box::new(live));
+                }
+                None => {
+                    let absent = T::FIELDS.iter().map(FieldState::absent);
+                    state.replace_fields(T::FIELDS, absent);
+                }
+            }
         }
+        self.refresh(loan);
         Ok(())
     }
 
@@ -76,14 +94,45 @@ impl RequestSession {
         tokens: &[Token],
         specs: &'static [FieldSpec],
     ) -> Result<(), SessionError> {
-        let selected = selection(specs);
+        let found = self.find_any(tokens, &selection(specs)).await?;
+        let mut state = self.state();
+        match (found, &state.visitor) {
+            (Some((live, loaded)), Visitor::Unread) => {
+                state.add_fields(specs, self.track(&live, specs, loaded));
+                state.visitor = Visitor::Known(Box::new(live));
+            }
+            // A second schema of the same session; what is known already may have changed since.
+            (Some((live, loaded)), Visitor::Known(known)) if live.token == known.token => {
+                state.add_fields(specs, self.track(&live, specs, loaded));
+            }
+            (None, Visitor::Unread) => {
+                state.visitor = Visitor::Anonymous;
+                state.is_new = true;
+            }
+            (None, Visitor::Known(_)) => return Err(SessionError::Gone),
+            // Another task of this request was faster, and ended or replaced the session.
+            (Some(_), Visitor::Known(_)) | (_, Visitor::Anonymous) => {}
+        }
+        Ok(())
+    }
+
+    /// The one session that these tokens open; `None` where there is none or they open several.
+    async fn find_any(
+        &self,
+        tokens: &[Token],
+        selected: &[Selected<'_>],
+    ) -> Result<Option<Opened>, SessionError> {
         let missing = match self.id() {
             Some(_) => events::gone,
             None => events::unknown_token,
         };
-        let mut found: Option<(Live, Loaded)> = None;
+        let mut searches = Vec::with_capacity(tokens.len());
         for token in tokens {
-            let Some(next) = self.find(token, &selected).await? else {
+            searches.push(self.find(token, selected));
+        }
+        let mut found: Option<Opened> = None;
+        for (token, next) in tokens.iter().zip(all(searches).await) {
+            let Some(next) = next? else {
                 missing(token.id());
                 continue;
             };
@@ -95,56 +144,29 @@ impl RequestSession {
                 }
                 Some((first, _)) => {
                     events::ambiguous_cookies(first.token.id(), token.id());
-                    None
+                    return Ok(None);
                 }
             };
         }
-
-        let mut state = self.state();
-        match (found, &state.visitor) {
-            (Some((live, loaded)), Visitor::Unread) => {
-                state.fields.extend(self.track(&live, specs, loaded));
-                state.visitor = Visitor::Known(Box::new(live));
-            }
-            // A second schema of the same session; what is known already may have changed since.
-            (Some((live, loaded)), Visitor::Known(known)) if live.token == known.token => {
-                for field in self.track(&live, specs, loaded) {
-                    if !state.fields.iter().any(|known| known.is_same(&field)) {
-                        state.fields.push(field);
-                    }
-                }
-            }
-            (None, Visitor::Unread) => {
-                state.visitor = Visitor::Anonymous;
-                state.new = true;
-                state.useless_cookie = !state.late;
-            }
-            (None, Visitor::Known(_)) => return Err(SessionError::Gone),
-            // Another task of this request was faster, and ended or replaced the session.
-            (Some(_), Visitor::Known(_)) | (_, Visitor::Anonymous) => {}
-        }
-        Ok(())
+        Ok(found)
     }
 
     /// The session that a token opens, if it opens one.
-    pub(super) async fn find(
+    async fn find(
         &self,
         token: &Token,
         selected: &[Selected<'_>],
-    ) -> Result<Option<(Live, Loaded)>, SessionError> {
-        let Some(loaded) = self.load_now(&token.id(), selected).await? else {
+    ) -> Result<Option<Opened>, SessionError> {
+        let Some(loaded) = self.load(&token.id(), selected).await? else {
             return Ok(None);
         };
         let header = &loaded.header;
         let verifier = token.verifier();
         let is_current = header.verifier == verifier;
-        if !is_current
-            && header
-                .previous
-                .is_none_or(|previous| previous.verifier != verifier)
-        {
+        let is_previous = || header.previous.is_some_and(|p| p.verifier == verifier);
+        if !is_current && !is_previous() {
             let token_age = loaded.now.saturating_since(header.rotated);
-            self.state().late |= token_age < self.shared().config.rotation_grace();
+            self.state().token_was_replaced |= token_age < self.shared().config.rotation_grace();
             return Ok(None);
         }
         let live = Live::loaded(*token, verifier, is_current, &loaded);
@@ -156,7 +178,7 @@ impl RequestSession {
         &self,
         token: &Token,
         selected: &[Selected<'_>],
-    ) -> Result<(Live, Loaded), SessionError> {
+    ) -> Result<Opened, SessionError> {
         let found = self.find(token, selected).await?;
         if found.is_none() {
             events::gone(token.id());
@@ -164,8 +186,8 @@ impl RequestSession {
         found.ok_or(SessionError::Gone)
     }
 
-    /// What the store holds under an id, whoever may open it.
-    pub(super) async fn load_now(
+    /// A session as the store holds it, whatever token opens it.
+    pub(super) async fn load(
         &self,
         session: &SessionId,
         selected: &[Selected<'_>],
@@ -182,47 +204,72 @@ impl RequestSession {
         live: &Live,
         specs: &'static [FieldSpec],
         loaded: Loaded,
-    ) -> Vec<TrackedField> {
-        let mut fields = track(specs, loaded);
-        for field in &mut fields {
-            field.open(self.shared().config.sealer.as_ref(), &live.token.id());
-        }
-        fields
+    ) -> impl Iterator<Item = FieldState> {
+        let session = live.token.id();
+        let (now, last_commit) = (loaded.now, loaded.header.last_commit);
+        let mut answers = loaded.fields.into_iter();
+        specs.iter().map(move |spec| {
+            let mut stored = answers.next().flatten();
+            let mut under = None;
+            for &alias in spec.aliases {
+                let older = answers.next().flatten();
+                if stored.is_none() && older.is_some() {
+                    stored = older;
+                    under = Some(alias);
+                }
+            }
+            let found = Found {
+                session: &session,
+                sealer: self.shared().config.sealer.as_ref(),
+                last_commit,
+                now,
+            };
+            FieldState::loaded(spec, stored, under, found)
+        })
     }
 }
 
 /// What a load asks for: every field under its name and its older ones.
 pub(super) fn selection(specs: &'static [FieldSpec]) -> Vec<Selected<'static>> {
-    let names = specs.iter().flat_map(|spec| {
+    let mut selected = Vec::with_capacity(specs.len());
+    for spec in specs {
         // Only a renewal by reading has to know when the field ends.
-        let deadline = spec.ttl.is_some() && spec.renew == Renew::Read;
-        std::iter::once(&spec.name)
-            .chain(spec.aliases)
-            .map(move |name| match deadline {
-                true => Selected::with_deadline(name),
-                false => Selected::value(name),
-            })
-    });
-    names.collect()
+        let ask = match spec.ttl.is_some() && spec.renew == Renew::Read {
+            true => Selected::with_deadline,
+            false => Selected::value,
+        };
+        selected.push(ask(spec.name));
+        selected.extend(spec.aliases.iter().map(|alias| ask(alias)));
+    }
+    selected
 }
 
-/// The answer to [`selection`], field by field.
-fn track(specs: &'static [FieldSpec], loaded: Loaded) -> Vec<TrackedField> {
-    let now = loaded.now;
-    let mut answers = loaded.fields.into_iter();
-    let field = |spec: &'static FieldSpec| {
-        let mut stored = answers.next().flatten();
-        let mut under = None;
-        for &alias in spec.aliases {
-            let older = answers.next().flatten();
-            if stored.is_none() && older.is_some() {
-                stored = older;
-                under = Some(alias);
+/// Waits for all futures at the same time.
+async fn all<F: Future>(mut futures: Vec<F>) -> Vec<F::Output> {
+    if futures.len() == 1
+        && let Some(only) = futures.pop()
+    {
+        return vec![only.await];
+    }
+    let mut places: Vec<Result<Pin<Box<F>>, F::Output>> = futures
+        .into_iter()
+        .map(|future| Ok(Box::pin(future)))
+        .collect();
+    poll_fn(|context| {
+        for place in &mut places {
+            if let Ok(future) = place
+                && let Poll::Ready(output) = future.as_mut().poll(context)
+            {
+                *place = Err(output);
             }
         }
-        TrackedField::loaded(spec, stored, under, now)
-    };
-    specs.iter().map(field).collect()
+        match places.iter().any(Result::is_ok) {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        }
+    })
+    .await;
+    places.into_iter().filter_map(Result::err).collect()
 }
 
 #[cfg(test)]
@@ -240,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_visit_renews_is_asked_for_its_deadline() {
+    fn only_fields_that_a_visit_renews_are_asked_for_their_deadline() {
         let asked = selection(Shop::FIELDS);
         let asked: Vec<_> = asked.iter().map(|one| (one.name, one.deadline)).collect();
         assert_eq!(

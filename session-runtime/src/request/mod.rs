@@ -1,30 +1,33 @@
-//! The session of one request: what was loaded, what changed, and what the response must say.
+//! The session of one request: what was loaded, what guards asked for, and what the response says.
 //!
 //! 1. The cookie is not even looked at before a handler extracts a session.
 //! 2. What was loaded stays: a second extraction sees it, and the changes made since, without
 //!    asking the store again.
-//! 3. Guards hand their changes over when they are dropped; nothing reaches the store before
-//!    [`RequestSession::save`] or [`RequestSession::finish`].
+//! 3. A guard works on a [`Loan`] and hands over what it asks for when it is dropped; nothing
+//!    reaches the store before [`RequestSession::save`] or [`RequestSession::finish`].
 //! 4. The lock is held for bookkeeping only, never over an await.
+//!
+//! A field is followed from a guard ([`guard`]) to what the request wants of it ([`field`]), to the
+//! changes of a commit ([`plan`]) and its outcome ([`commit`]).
 
+mod commit;
 mod direct;
-mod finish;
-mod limit;
+mod field;
+mod guard;
 mod load;
 mod plan;
-mod save;
+mod response;
 mod state;
-mod tracked;
+mod upkeep;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-
+pub use self::direct::Ttl;
+pub(crate) use self::guard::{Loan, encode};
 use self::state::{CookieChange, State};
 use crate::config::Shared;
 use crate::events;
-use crate::schema::{Encoded, FieldReader, FieldWriter, Merge, SessionSchema};
-use crate::store::Timeouts;
+use crate::schema::SessionSchema;
 use crate::token::{SessionId, Token};
 
 /// One request's session. The layer puts it into the request's extensions.
@@ -47,12 +50,12 @@ impl RequestSession {
 
     /// Whether a session was extracted at all.
     pub(crate) fn was_used(&self) -> bool {
-        self.state().asked
+        self.state().was_asked
     }
 
     /// From now on there is no response that could carry a cookie.
     pub(crate) fn close(&self) {
-        self.state().closed = true;
+        self.state().is_closed = true;
     }
 
     /// The id of the session, if there is one yet.
@@ -60,125 +63,108 @@ impl RequestSession {
         self.state().live().map(|live| live.token.id())
     }
 
-    /// What opens the session, if there is one and somebody asked for it.
+    /// The token of the session, if there is one and a handler asked for it.
     pub(crate) fn token(&self) -> Option<Token> {
         self.state().live().map(|live| live.token)
     }
 
-    /// The response will depend on the cookie, though nobody extracted a session.
+    /// The response will depend on the cookie, though no handler extracted a session.
     pub(crate) fn consult_cookie(&self) {
-        self.state().asked = true;
+        self.state().was_asked = true;
     }
 
-    /// Somebody ended this session; if it is the request's, what follows is a new visitor's.
+    /// A handler ended this session; if it is the request's, what follows is a new visitor's.
     pub(crate) fn note_end(&self, session: &SessionId) {
         let mut state = self.state();
         if state.live().is_some_and(|live| live.token.id() == *session) {
-            state.give_up();
+            state.begin_anew();
+            state.ended = Some(*session);
             state.cookie = Some(CookieChange::Remove);
         }
     }
 
     /// Whether the request came without a live session.
     pub(crate) fn is_new(&self) -> bool {
-        self.state().new
+        self.state().is_new
     }
 
     /// The schema's values as this request sees them.
-    pub(crate) fn view<T: SessionSchema>(&self) -> T {
-        let stored = self.state().current(T::FIELDS);
-        self.decode::<T, _>(&stored, |fields| T::read(fields))
+    pub(crate) fn lend<T: SessionSchema>(&self) -> Loan<T> {
+        let (shown, generation) = {
+            let mut state = self.state();
+            (state.shown(T::FIELDS), state.generation)
+        };
+        let (loan, undecodable) = Loan::new(shown, generation);
+        self.report_bad_fields::<T>(undecodable);
+        loan
     }
 
-    /// Puts all stored values, as this request sees them, into `value`. What is not stored stays.
-    pub(crate) fn view_fields<T: SessionSchema>(&self, value: &mut T) {
-        let stored = self.state().current(T::FIELDS);
-        self.decode::<T, _>(&stored, |fields| {
-            for index in 0..T::FIELDS.len() {
-                value.read_field(index, fields);
-            }
-        });
+    /// Brings a loan up to date. What it asked for was handed over or is dropped.
+    pub(crate) fn refresh<T: SessionSchema>(&self, loan: &mut Loan<T>) {
+        let (shown, generation) = {
+            let mut state = self.state();
+            (state.shown(T::FIELDS), state.generation)
+        };
+        let undecodable = loan.show(shown, generation);
+        self.report_bad_fields::<T>(undecodable);
     }
 
-    /// Puts one field's value, as this request sees it, into `value`.
-    pub(crate) fn view_field<T: SessionSchema>(&self, value: &mut T, index: usize) {
-        let stored = self.state().current(T::FIELDS);
-        self.decode::<T, _>(&stored, |fields| value.read_field(index, fields));
+    /// Brings one field of a loan up to date. What it asked for of other fields stays.
+    pub(crate) fn refresh_field<T: SessionSchema>(&self, loan: &mut Loan<T>, index: usize) {
+        let shown = self.state().field(T::FIELDS, index).shown();
+        loan.show_field(index, shown);
     }
 
-    /// Takes over what changed in `value` since `baseline`. Answers whether anything did.
-    pub(crate) fn hand_over<T: SessionSchema>(&self, value: &T, baseline: &Encoded) -> bool {
-        let changes = changes_since(value, baseline);
-        if changes.changed().next().is_none() {
-            return false;
+    /// Takes over all that a loan asks for.
+    pub(crate) fn hand_over<T: SessionSchema>(&self, loan: &mut Loan<T>) {
+        self.take_over(loan, None);
+    }
+
+    /// Takes over what a loan asks for of one field.
+    fn hand_over_field<T: SessionSchema>(&self, loan: &mut Loan<T>, index: usize) {
+        self.take_over(loan, Some(index));
+    }
+
+    fn take_over<T: SessionSchema>(&self, loan: &mut Loan<T>, only: Option<usize>) {
+        let generation = loan.generation;
+        let mut handed = match only {
+            None => loan.hand_over(),
+            Some(index) => loan.hand_over_field(index),
+        };
+        if handed.is_empty() {
+            return;
         }
-        let defaults = changes
-            .changed()
-            .any(|index| matches!(T::FIELDS[index].merge, Merge::Integer { .. }))
-            .then(defaults::<T>);
-        self.state()
-            .record(T::FIELDS, baseline, &changes, defaults.as_ref());
-        true
+        let mut state = self.state();
+        let is_taken = state.take_over(T::FIELDS, generation, &mut handed, only);
+        // The session that the loan belongs to has ended in this request.
+        if let Some(ended) = state.ended.filter(|_| !is_taken) {
+            events::gone(ended);
+        }
     }
 
     /// As [`hand_over`](Self::hand_over), for a guard that is dropped: when the response has left,
-    /// nobody will save what it changed or asked for.
-    pub(crate) fn let_go<T: SessionSchema>(&self, value: &T, baseline: Option<&Encoded>) {
-        let (closed, pending) = {
+    /// nothing will save what it asked for.
+    pub(crate) fn let_go<T: SessionSchema>(&self, loan: &mut Loan<T>) {
+        let (is_closed, is_pending) = {
             let state = self.state();
-            (state.closed, state.closed && state.is_pending())
+            (state.is_closed, state.is_closed && state.is_pending())
         };
-        match baseline {
-            Some(baseline) if !closed => {
-                self.hand_over(value, baseline);
-            }
-            baseline => {
-                let changed = baseline.is_some_and(|baseline| {
-                    changes_since(value, baseline).changed().next().is_some()
-                });
-                if changed || pending {
-                    events::changes_lost(T::NAME);
-                }
-            }
+        if !is_closed {
+            self.hand_over(loan);
+        } else if is_pending || loan.asks_for_anything() {
+            events::changes_lost(T::NAME);
         }
     }
 
     /// Nothing of this request is to be saved: a handler panicked.
     pub(crate) fn abandon(&self, schema: &'static str) {
         events::abandoned(schema);
-        self.state().abandoned = true;
-    }
-
-    /// The next commit replaces the token.
-    pub(crate) fn rotate(&self) {
-        self.state().wishes.rotate = true;
+        self.state().was_abandoned = true;
     }
 
     /// The next commit removes the session; from now on the request is a new visitor's.
     pub(crate) fn destroy(&self) {
         self.state().destroy();
-    }
-
-    pub(crate) fn remember(&self, persistent: bool) {
-        self.state().wishes.persistent = Some(persistent);
-    }
-
-    pub(crate) fn set_timeouts(&self, timeouts: Timeouts) {
-        self.state().wishes.timeouts = Some(timeouts);
-    }
-
-    pub(crate) fn set_label(&self, label: Arc<str>) {
-        self.state().wishes.label = Some(label);
-    }
-
-    /// The next commit restarts the field's time to live.
-    pub(crate) fn renew<T: SessionSchema>(&self, index: usize) {
-        self.state().tracked(&T::FIELDS[index]).renew();
-    }
-
-    /// The next commit removes the field, whatever its merge.
-    pub(crate) fn remove<T: SessionSchema>(&self, index: usize) {
-        self.state().remove(&T::FIELDS[index]);
     }
 
     /// A panic while the lock was held left at worst a change unrecorded, which is what a panicking
@@ -187,20 +173,17 @@ impl RequestSession {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Decodes, and reports what did not open and what does not decode.
-    fn decode<T: SessionSchema, R>(
-        &self,
-        stored: &[Option<Bytes>],
-        read: impl FnOnce(&mut FieldReader<'_>) -> R,
-    ) -> R {
-        let (value, undecodable) = decode(stored, read);
-        let unopened = self.state().unopened(T::FIELDS);
-        for index in undecodable.into_iter().chain(unopened) {
-            if self.state().tracked(&T::FIELDS[index]).mark_undecodable() {
-                events::decode_failed(T::FIELDS[index].name);
+    /// Reports the fields that did not decode or open, each once.
+    fn report_bad_fields<T: SessionSchema>(&self, undecodable: Vec<usize>) {
+        let mut state = self.state();
+        for index in undecodable {
+            state.field(T::FIELDS, index).mark_undecodable();
+        }
+        for (index, spec) in T::FIELDS.iter().enumerate() {
+            if state.field(T::FIELDS, index).is_news() {
+                events::decode_failed(spec.name);
             }
         }
-        value
     }
 }
 
@@ -208,34 +191,4 @@ impl std::fmt::Debug for RequestSession {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RequestSession").finish_non_exhaustive()
     }
-}
-
-/// What was read, and which fields did not decode.
-fn decode<R>(
-    stored: &[Option<Bytes>],
-    read: impl FnOnce(&mut FieldReader<'_>) -> R,
-) -> (R, Vec<usize>) {
-    let mut fields = FieldReader::new(stored);
-    let value = read(&mut fields);
-    (value, fields.undecodable())
-}
-
-/// Every field as it is now, to compare with later.
-pub(crate) fn baseline<T: SessionSchema>(value: &T) -> Encoded {
-    let mut writer = FieldWriter::baseline();
-    value.write(&mut writer);
-    writer.finish()
-}
-
-/// Which fields differ from the baseline, and how.
-pub(crate) fn changes_since<T: SessionSchema>(value: &T, baseline: &Encoded) -> Encoded {
-    let mut writer = FieldWriter::changes_since(baseline);
-    value.write(&mut writer);
-    writer.finish()
-}
-
-/// Every field as it is in a session that holds nothing.
-fn defaults<T: SessionSchema>() -> Encoded {
-    let nothing = vec![None; T::FIELDS.len()];
-    baseline(&T::read(&mut FieldReader::new(&nothing)))
 }

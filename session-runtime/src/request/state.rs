@@ -1,62 +1,76 @@
 //! The bookkeeping of one request.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::tracked::TrackedField;
-use crate::config::Config;
+use super::field::FieldState;
+use super::guard::{Ask, Handed, HandedField, SessionWants};
+use crate::config::{Config, Shared};
 use crate::error::SessionError;
-use crate::schema::{Encoded, FieldSpec, Slot};
-use crate::store::{Loaded, PrincipalKey, Timeouts};
-use crate::token::{Token, Verifier};
+use crate::schema::FieldSpec;
+use crate::store::{Loaded, Principal};
+use crate::token::{CommitId, SessionId, Token, Verifier};
 
 #[derive(Default)]
 pub(super) struct State {
     pub(super) visitor: Visitor,
     /// Whether the request came without a live session.
-    pub(super) new: bool,
-    /// Every field that was loaded or changed.
-    pub(super) fields: Vec<TrackedField>,
-    pub(super) wishes: Wishes,
-    /// The sessions that `destroy` gave up and the next commit removes.
-    pub(super) doomed: Vec<Doomed>,
-    /// What a guard could not hand over; the commit fails with it.
+    pub(super) is_new: bool,
+    /// Every field that was loaded or changed, each once.
+    pub(super) fields: Vec<FieldState>,
+    /// Where the fields of each schema are in `fields`.
+    views: Vec<View>,
+    /// What guards asked of the session as a whole.
+    pub(super) wants: SessionWants,
+    /// The sessions that handlers destroyed and the next commit removes.
+    pub(super) destroyed: Vec<Live>,
+    /// Why something that a guard handed over cannot be committed; the commit fails with it.
     pub(super) error: Option<SessionError>,
     /// What the response must say about the cookie because of commits that were applied.
     pub(super) cookie: Option<CookieChange>,
-    /// The request's cookie opens nothing, or nothing certain: the response removes it.
-    pub(super) useless_cookie: bool,
-    /// A browser says that it would not send our cookie back.
+    /// Whether a browser would not send the cookie back over this connection.
     pub(super) cookie_is_lost: bool,
     /// Whether a handler asked for the session, or for what its cookie says.
-    pub(super) asked: bool,
-    /// The request's token was replaced a moment ago, while the request was on its way. The visitor
-    /// holds a newer one, which the response must neither remove nor replace.
-    pub(super) late: bool,
-    /// A handler panicked: nothing is saved.
-    pub(super) abandoned: bool,
-    /// The response has left.
-    pub(super) closed: bool,
+    pub(super) was_asked: bool,
+    /// Whether the request's token was replaced a moment ago, while the request was on its way. The
+    /// visitor holds a newer one, which the response must not replace.
+    pub(super) token_was_replaced: bool,
+    /// Whether upkeep at the load was tried.
+    pub(super) was_kept_up: bool,
+    /// Whether a handler panicked, so that nothing is saved.
+    pub(super) was_abandoned: bool,
+    /// Whether the response has left.
+    pub(super) is_closed: bool,
+    /// Counts the sessions that ended in this request. A guard belongs to one of them.
+    pub(super) generation: u32,
+    /// The session that ended last in this request.
+    pub(super) ended: Option<SessionId>,
 }
 
-/// Whose request it is.
+/// Where the fields of one schema are.
+struct View {
+    specs: &'static [FieldSpec],
+    places: Vec<usize>,
+}
+
+/// The session that a request belongs to.
 #[derive(Default)]
 pub(super) enum Visitor {
-    /// Nobody asked yet.
+    /// The cookie was not looked at.
     #[default]
     Unread,
-    /// Somebody without a session.
+    /// There is no session.
     Anonymous,
-    /// Somebody with a session.
+    /// There is one.
     Known(Box<Live>),
 }
 
 /// A session that exists, as far as this request knows.
+#[derive(Clone)]
 pub(super) struct Live {
     pub(super) token: Token,
-    /// What the store is shown as proof: the verifier of `token`.
+    /// The verifier of `token`, which the store compares.
     pub(super) verifier: Verifier,
     pub(super) persistent: Option<bool>,
     pub(super) idle: Option<Duration>,
@@ -70,35 +84,27 @@ pub(super) struct Live {
     pub(super) is_current: bool,
     /// Whether the token before this one still works.
     pub(super) has_previous: bool,
-    /// How long before `read_at` the session had been touched.
+    /// How long before `untouched_since` the session had been touched.
     pub(super) untouched_for: Duration,
+    pub(super) untouched_since: Instant,
+    /// The last commit that this request knows of.
+    pub(super) last_commit: Option<CommitId>,
+    /// The principals that list the session.
+    pub(super) principals: Vec<Principal>,
     pub(super) read_at: Instant,
 }
 
-/// A session that is to be removed.
-pub(super) struct Doomed {
-    pub(super) live: Live,
-    /// Under whom the index lists it, as far as this request knows.
-    pub(super) principals: Vec<(&'static str, PrincipalKey)>,
-}
-
-/// What applies to the session as a whole and waits for the next commit.
-#[derive(Default)]
-pub(super) struct Wishes {
-    pub(super) rotate: bool,
-    pub(super) persistent: Option<bool>,
-    pub(super) timeouts: Option<Timeouts>,
-    pub(super) label: Option<Arc<str>>,
-}
-
 /// What the response says about the cookie.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum CookieChange {
-    /// The visitor keeps this token; the age is that of the live session.
+    /// The visitor keeps the live session's token.
     Set,
+    /// The visitor drops the cookie: this request ended its session.
     Remove,
 }
 
 impl Live {
+    /// A session that was found; `is_current` says whether the token is its present one.
     pub(super) fn loaded(
         token: Token,
         verifier: Verifier,
@@ -117,10 +123,14 @@ impl Live {
             is_current,
             has_previous: header.previous.is_some(),
             untouched_for: now.saturating_since(header.seen),
+            untouched_since: Instant::now(),
+            last_commit: header.last_commit,
+            principals: header.principals.clone(),
             read_at: Instant::now(),
         }
     }
 
+    /// A session that this request has just created.
     pub(super) fn created(token: Token) -> Self {
         Self {
             verifier: token.verifier(),
@@ -133,36 +143,31 @@ impl Live {
             is_current: true,
             has_previous: false,
             untouched_for: Duration::ZERO,
+            untouched_since: Instant::now(),
+            last_commit: None,
+            principals: Vec::new(),
             read_at: Instant::now(),
         }
     }
 
-    /// How long the record lives from now on if it was touched just now; `None` for ever.
+    /// How long the record lives from now on if nothing touches it; `None` for ever. By at most a
+    /// second too long.
     pub(super) fn remaining(&self) -> Option<Duration> {
-        let to_end = self
-            .ends_in
-            .map(|ends_in| ends_in.saturating_sub(self.read_at.elapsed()));
-        match (self.idle, to_end) {
+        let untouched = Duration::from_secs(self.untouched_since.elapsed().as_secs());
+        let untouched = self.untouched_for.saturating_add(untouched);
+        let idle = self.idle.map(|idle| idle.saturating_sub(untouched));
+        let to_end = self.ends_in;
+        let to_end = to_end.map(|ends_in| ends_in.saturating_sub(self.read_at.elapsed()));
+        match (idle, to_end) {
             (Some(idle), Some(to_end)) => Some(idle.min(to_end)),
             (one, other) => one.or(other),
         }
     }
-}
 
-impl Live {
-    /// Brings it up to date with a commit that was applied.
-    pub(super) fn settle(&mut self, wishes: &Wishes, ended_grace: bool) {
-        if let Some(timeouts) = wishes.timeouts {
-            self.idle = timeouts.idle;
-            self.ends_in = timeouts
-                .lifetime
-                .map(|lifetime| lifetime.saturating_sub(self.age));
-        }
-        if wishes.persistent.is_some() {
-            self.persistent = wishes.persistent;
-        }
+    /// A commit has just been applied to the session.
+    pub(super) fn mark_touched(&mut self) {
         self.untouched_for = Duration::ZERO;
-        self.has_previous &= !ended_grace;
+        self.untouched_since = Instant::now();
     }
 
     /// The visitor has this token from now on.
@@ -175,8 +180,14 @@ impl Live {
         self.has_previous = false;
     }
 
-    /// Whether a visit that changes nothing owes the session a commit all the same.
-    pub(super) fn is_upkeep_due(&self, config: &Config) -> bool {
+    /// Whether so much of the idle timeout has passed that the visit is recorded at its beginning.
+    pub(super) fn needs_early_touch(&self) -> bool {
+        self.idle.is_some_and(|idle| self.untouched_for > idle / 2)
+    }
+
+    /// Whether a read-only request still needs a commit: a touch, a rotation, or the end of a grace
+    /// period.
+    pub(super) fn needs_upkeep(&self, config: &Config) -> bool {
         self.untouched_for >= Config::touch_interval(self.idle)
             || self.should_rotate(config)
             || self.should_end_grace()
@@ -188,15 +199,15 @@ impl Live {
         self.is_current && interval.is_some_and(|interval| self.token_age >= interval)
     }
 
+    /// Whether the token that replaced this one was perhaps never shown: the outcome of the rotation
+    /// stayed unknown.
+    pub(super) fn may_rotate_again(&self, shared: &Shared) -> bool {
+        !self.is_current && shared.upkeep.is_rotation_unknown(&self.token.id())
+    }
+
     /// Whether the visitor has shown the new token, so that the one before is not needed any more.
     pub(super) fn should_end_grace(&self) -> bool {
         self.is_current && self.has_previous
-    }
-}
-
-impl Wishes {
-    pub(super) fn is_empty(&self) -> bool {
-        !self.rotate && self.persistent.is_none() && self.timeouts.is_none() && self.label.is_none()
     }
 }
 
@@ -215,112 +226,210 @@ impl State {
         }
     }
 
-    /// The encoded values of these fields with the request's changes.
-    pub(super) fn current(&self, specs: &'static [FieldSpec]) -> Vec<Option<Bytes>> {
-        let value = |spec: &FieldSpec| {
-            let tracked = self.fields.iter().find(|field| field.is(spec))?;
-            tracked.current().cloned()
-        };
-        specs.iter().map(value).collect()
+    /// Whether the fields of this schema were loaded.
+    pub(super) fn knows(&self, specs: &'static [FieldSpec]) -> bool {
+        self.view(specs).is_some()
+            || specs.iter().all(|spec| {
+                self.fields
+                    .iter()
+                    .any(|field| field.spec().name == spec.name)
+            })
     }
 
-    /// Which of these fields hold something sealed that does not open.
-    pub(super) fn unopened(&self, specs: &'static [FieldSpec]) -> Vec<usize> {
-        let is_unopened = |spec: &FieldSpec| {
-            let mut fields = self.fields.iter();
-            fields.any(|field| field.is(spec) && field.is_unopened())
-        };
-        let specs = specs.iter().enumerate();
-        specs
-            .filter_map(|(index, spec)| is_unopened(spec).then_some(index))
+    /// The encoded values of a schema as this request sees them.
+    pub(super) fn shown(&mut self, specs: &'static [FieldSpec]) -> Vec<Option<Bytes>> {
+        let view = self.view_or_new(specs);
+        let places = &self.views[view].places;
+        places
+            .iter()
+            .map(|&place| self.fields[place].shown())
             .collect()
     }
 
-    pub(super) fn knows(&self, specs: &'static [FieldSpec]) -> bool {
-        let is_tracked = |spec| self.fields.iter().any(|field| field.is(spec));
-        specs.iter().all(is_tracked)
+    /// One field of a schema.
+    pub(super) fn field(&mut self, specs: &'static [FieldSpec], index: usize) -> &mut FieldState {
+        let view = self.view_or_new(specs);
+        let place = self.views[view].places[index];
+        &mut self.fields[place]
     }
 
-    /// The field, tracked from now on.
-    pub(super) fn tracked(&mut self, spec: &'static FieldSpec) -> &mut TrackedField {
-        let index = self.fields.iter().position(|field| field.is(spec));
-        let index = index.unwrap_or_else(|| {
-            self.fields.push(TrackedField::absent(spec));
-            self.fields.len() - 1
-        });
-        &mut self.fields[index]
-    }
-
-    /// Takes over what a guard changed.
-    pub(super) fn record(
+    /// Adds the fields of a schema that was loaded. Fields that are known already stay.
+    pub(super) fn add_fields(
         &mut self,
         specs: &'static [FieldSpec],
-        baseline: &Encoded,
-        changes: &Encoded,
-        defaults: Option<&Encoded>,
+        loaded: impl Iterator<Item = FieldState>,
     ) {
-        for (index, (spec, slot)) in specs.iter().zip(changes.slots()).enumerate() {
-            let value = match slot {
-                Slot::Unchanged => continue,
-                Slot::Absent => None,
-                // A copy, because a store may keep it for long: a part of the buffer would keep
-                // all of it, and with it the room that unchanged fields took.
-                Slot::Present(_) => changes.value(index).map(Bytes::copy_from_slice),
-                Slot::Failed => {
-                    self.error = Some(SessionError::Encode { field: spec.name });
-                    continue;
-                }
-            };
-            self.wishes.rotate |= spec.principal;
-            self.tracked(spec).write(
-                value,
-                baseline.value(index),
-                defaults.and_then(|defaults| defaults.value(index)),
-            );
+        let is_first = self.fields.is_empty();
+        for field in loaded {
+            if is_first || self.place(field.spec()).is_none() {
+                self.fields.push(field);
+            }
+        }
+        self.view_or_new(specs);
+    }
+
+    /// Replaces the fields of a schema; what was wanted of them is dropped.
+    pub(super) fn replace_fields(
+        &mut self,
+        specs: &'static [FieldSpec],
+        loaded: impl Iterator<Item = FieldState>,
+    ) {
+        for (index, field) in loaded.enumerate() {
+            *self.field(specs, index) = field;
         }
     }
 
-    /// Removes the field with the next commit.
-    pub(super) fn remove(&mut self, spec: &'static FieldSpec) {
-        let field = self.tracked(spec);
-        let rotates = spec.principal && field.current().is_some();
-        field.remove();
-        self.wishes.rotate |= rotates;
+    /// Takes over what a guard asks for; answers whether it belongs to the present session.
+    pub(super) fn take_over(
+        &mut self,
+        specs: &'static [FieldSpec],
+        generation: u32,
+        handed: &mut Handed<'_>,
+        only: Option<usize>,
+    ) -> bool {
+        if generation != self.generation {
+            return false;
+        }
+        self.wants.add(handed.take_wants());
+        for (index, asked) in handed.fields() {
+            if only.is_some_and(|only| only != index) {
+                continue;
+            }
+            let field = self.field(specs, index);
+            let taken = match asked {
+                HandedField::Asked(Ask::Overwrite(value)) => {
+                    field.overwrite(value);
+                    Ok(())
+                }
+                HandedField::Asked(Ask::Renew) => {
+                    field.renew();
+                    Ok(())
+                }
+                HandedField::Asked(Ask::Remove) => {
+                    field.remove();
+                    Ok(())
+                }
+                HandedField::Changed(change) => field.write(change),
+                HandedField::Failed => Err(SessionError::Encode {
+                    field: specs[index].name.into(),
+                }),
+            };
+            if let Err(error) = taken {
+                self.error = Some(error);
+            }
+        }
+        true
     }
 
-    /// What was on its way to the store did not get there.
-    pub(super) fn revert(&mut self) {
-        self.fields.iter_mut().for_each(TrackedField::revert);
+    /// Takes out what waits for a schema and for the session as a whole.
+    pub(super) fn split_off(&mut self, specs: &'static [FieldSpec]) -> Self {
+        let mut fields = Vec::with_capacity(specs.len());
+        for index in 0..specs.len() {
+            let field = self.field(specs, index);
+            fields.push(field.clone());
+            field.forget_want();
+        }
+        let mut split = Self {
+            wants: std::mem::take(&mut self.wants),
+            error: self.error.take(),
+            is_closed: self.is_closed,
+            generation: self.generation,
+            ..Self::default()
+        };
+        split.add_fields(specs, fields.into_iter());
+        split
+    }
+
+    /// The same once more, for another attempt.
+    pub(super) fn clone_pending(&self) -> Self {
+        Self {
+            fields: self.fields.clone(),
+            wants: self.wants.clone(),
+            error: self.error.clone(),
+            is_closed: self.is_closed,
+            generation: self.generation,
+            ..Self::default()
+        }
+    }
+
+    /// Takes over what an update made of these fields and of the session.
+    pub(super) fn join(&mut self, updated: Self, specs: &'static [FieldSpec]) {
+        if updated.generation != self.generation {
+            return;
+        }
+        for (index, field) in updated.fields.into_iter().enumerate() {
+            let own = self.field(specs, index);
+            // A change that another guard handed over meanwhile keeps waiting.
+            match own.is_pending() {
+                true => own.refresh(field),
+                false => *own = field,
+            }
+        }
+        self.visitor = updated.visitor;
+        self.cookie = updated.cookie.or(self.cookie);
     }
 
     /// Whether there is something that a commit would save.
     pub(super) fn is_pending(&self) -> bool {
-        !self.doomed.is_empty()
-            || !self.wishes.is_empty()
-            || self.fields.iter().any(TrackedField::is_pending)
+        self.error.is_some()
+            || !self.destroyed.is_empty()
+            || !self.wants.is_empty()
+            || self.fields.iter().any(FieldState::is_pending)
     }
 
-    /// Gives the session up; the next commit removes it.
+    /// A commit that was under way did not take effect.
+    pub(super) fn revert(&mut self) {
+        self.fields.iter_mut().for_each(FieldState::revert);
+    }
+
+    /// The next commit removes the session; from now on the request is a new visitor's.
     pub(super) fn destroy(&mut self) {
         if let Visitor::Known(live) = std::mem::take(&mut self.visitor) {
-            self.doomed.push(Doomed {
-                live: *live,
-                principals: self
-                    .fields
-                    .iter()
-                    .filter_map(TrackedField::principal)
-                    .collect(),
-            });
+            self.ended = Some(live.token.id());
+            self.destroyed.push(*live);
         }
-        self.give_up();
+        self.begin_anew();
     }
 
-    /// Forgets the session: what follows in this request is a new visitor's.
-    pub(super) fn give_up(&mut self) {
+    /// Leaves the session: what follows in this request is a new visitor's.
+    pub(super) fn begin_anew(&mut self) {
         self.visitor = Visitor::Anonymous;
-        self.new = true;
+        self.is_new = true;
         self.fields.clear();
-        self.wishes = Wishes::default();
+        self.views.clear();
+        self.wants = SessionWants::default();
         self.error = None;
+        self.generation += 1;
+    }
+
+    fn view(&self, specs: &'static [FieldSpec]) -> Option<usize> {
+        let mut views = self.views.iter();
+        views.position(|view| std::ptr::eq(view.specs, specs))
+    }
+
+    fn view_or_new(&mut self, specs: &'static [FieldSpec]) -> usize {
+        if let Some(view) = self.view(specs) {
+            return view;
+        }
+        let mut places = Vec::with_capacity(specs.len());
+        for (index, spec) in specs.iter().enumerate() {
+            // The fields of the first schema stand in its order.
+            let is_here = |field: &FieldState| std::ptr::eq(field.spec(), spec);
+            let place = match self.fields.get(index).is_some_and(is_here) {
+                true => index,
+                false => self.place(spec).unwrap_or_else(|| {
+                    self.fields.push(FieldState::absent(spec));
+                    self.fields.len() - 1
+                }),
+            };
+            places.push(place);
+        }
+        self.views.push(View { specs, places });
+        self.views.len() - 1
+    }
+
+    fn place(&self, spec: &FieldSpec) -> Option<usize> {
+        let mut fields = self.fields.iter();
+        fields.position(|field| field.spec().name == spec.name)
     }
 }

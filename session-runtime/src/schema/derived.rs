@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn none_is_absent_unless_the_field_has_a_default_of_its_own() {
-        let mut fields = FieldWriter::baseline();
+        let mut fields = FieldWriter::all();
         Shop::of(None, 5, None, &[1]).write(&mut fields);
         let encoded = fields.finish();
         let written = [0, 1, 2, 3].map(|index| encoded.value(index).map(Bytes::copy_from_slice));

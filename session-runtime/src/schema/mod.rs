@@ -125,6 +125,18 @@ impl FieldSpec {
         self
     }
 
+    /// The integers that a merged field can hold.
+    pub(crate) fn range(&self) -> IntegerRange {
+        match self.merge {
+            Merge::Integer { range, .. } => range,
+            _ => IntegerRange {
+                min: i64::MIN,
+                max: i64::MAX,
+                stop_at_min: false,
+            },
+        }
+    }
+
     /// The time to live of a write.
     pub(crate) fn write_ttl(&self) -> Option<FieldTtl> {
         self.ttl.map(|duration| FieldTtl {

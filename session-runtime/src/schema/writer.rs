@@ -1,6 +1,8 @@
-//! From a schema's fields to bytes, and which of them changed.
+//! From a schema's fields to bytes, and which of them a handler changed.
 
 use std::ops::Range;
+
+use bytes::Bytes;
 
 use super::FieldValue;
 use crate::codec::Codec;
@@ -9,10 +11,23 @@ use crate::codec::Codec;
 #[derive(Debug)]
 pub struct FieldWriter<'a> {
     encoded: Encoded,
-    baseline: Option<&'a Encoded>,
+    purpose: Purpose<'a>,
 }
 
-/// Bytes that a baseline has room for at first: those of an ordinary schema.
+#[derive(Debug)]
+enum Purpose<'a> {
+    /// Encodes every field.
+    All,
+    /// Encodes the fields whose changes cannot be seen by comparison with what was shown.
+    Baseline { shown: &'a [Option<Bytes>] },
+    /// Encodes the fields that differ from what was shown, or from the baseline.
+    Changes {
+        shown: &'a [Option<Bytes>],
+        baseline: &'a Encoded,
+    },
+}
+
+/// Bytes that an encoded schema has room for at first: those of an ordinary one.
 const USUAL_SIZE: usize = 256;
 
 /// All fields of one schema, encoded into one buffer.
@@ -24,7 +39,7 @@ pub(crate) struct Encoded {
 /// Where one field is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Slot {
-    /// The same as in the baseline.
+    /// The same as what was shown or as the baseline.
     Unchanged,
     /// An `Option` that is `None`.
     Absent,
@@ -35,20 +50,29 @@ pub(crate) enum Slot {
 }
 
 impl<'a> FieldWriter<'a> {
-    /// Encodes everything, to compare with later.
-    pub(crate) fn baseline() -> Self {
-        Self {
-            encoded: Encoded::with_capacity(USUAL_SIZE, 0),
-            baseline: None,
-        }
+    /// Encodes everything.
+    pub(crate) fn all() -> Self {
+        Self::new(Purpose::All)
     }
 
-    /// Encodes what differs from `baseline`.
-    pub(crate) fn changes_since(baseline: &'a Encoded) -> Self {
-        Self {
-            encoded: Encoded::with_capacity(baseline.buffer.len(), baseline.slots.len()),
-            baseline: Some(baseline),
-        }
+    /// Encodes what [`changes`](Self::changes) needs beside `shown`, the bytes that the fields were
+    /// decoded from: absent fields, whose default may differ each time, and values that can encode
+    /// to other bytes each time, such as a `HashSet`. Called before a handler changes anything.
+    pub(crate) fn baseline(shown: &'a [Option<Bytes>]) -> Self {
+        Self::new(Purpose::Baseline { shown })
+    }
+
+    /// Encodes what differs from `shown` or, where there is one, from the baseline.
+    pub(crate) fn changes(shown: &'a [Option<Bytes>], baseline: &'a Encoded) -> Self {
+        Self::new(Purpose::Changes { shown, baseline })
+    }
+
+    fn new(purpose: Purpose<'a>) -> Self {
+        let encoded = Encoded {
+            buffer: Vec::new(),
+            slots: Vec::new(),
+        };
+        Self { encoded, purpose }
     }
 
     pub(crate) fn finish(self) -> Encoded {
@@ -62,28 +86,39 @@ impl<'a> FieldWriter<'a> {
 
     /// The next field, an `Option`.
     pub fn optional<C: Codec, T: FieldValue>(&mut self, value: Option<&T>) {
+        let index = self.encoded.slots.len();
         let start = self.encoded.buffer.len();
-        let slot = match value.map(|value| C::encode(value, &mut self.encoded.buffer)) {
-            None => Slot::Absent,
-            Some(Ok(())) => Slot::Present(start..self.encoded.buffer.len()),
-            Some(Err(_)) => Slot::Failed,
+        let mut slot = match &self.purpose {
+            Purpose::Baseline { shown } if is_comparable::<C>(shown, index) => Slot::Unchanged,
+            _ => self.encode::<C, T>(value),
         };
-        let slot = if self.is_unchanged::<C>(&slot) {
-            Slot::Unchanged
-        } else {
-            slot
-        };
+        if self.is_unchanged::<C, T>(index, &slot) {
+            slot = Slot::Unchanged;
+        }
         if !matches!(slot, Slot::Present(_)) {
             self.encoded.buffer.truncate(start);
         }
         self.encoded.slots.push(slot);
     }
 
-    fn is_unchanged<C: Codec>(&self, slot: &Slot) -> bool {
-        let Some(baseline) = self.baseline else {
+    fn encode<C: Codec, T: FieldValue>(&mut self, value: Option<&T>) -> Slot {
+        let buffer = &mut self.encoded.buffer;
+        let start = buffer.len();
+        if start == 0 {
+            buffer.reserve(USUAL_SIZE);
+        }
+        match value.map(|value| C::encode(value, buffer)) {
+            None => Slot::Absent,
+            Some(Ok(())) => Slot::Present(start..buffer.len()),
+            Some(Err(_)) => Slot::Failed,
+        }
+    }
+
+    fn is_unchanged<C: Codec, T: FieldValue>(&self, index: usize, slot: &Slot) -> bool {
+        let Purpose::Changes { shown, baseline } = &self.purpose else {
             return false;
         };
-        match (baseline.slots.get(self.encoded.slots.len()), slot) {
+        match (baseline.slots.get(index), slot) {
             (Some(Slot::Absent), Slot::Absent) => true,
             // A value that never had an encoding was not what the handler changed.
             (Some(Slot::Failed), Slot::Failed) => true,
@@ -92,19 +127,38 @@ impl<'a> FieldWriter<'a> {
                 let new = &self.encoded.buffer[new.clone()];
                 old == new || C::same_meaning(old, new)
             }
+            (Some(Slot::Unchanged), Slot::Present(new)) => {
+                let new = &self.encoded.buffer[new.clone()];
+                shown.get(index).is_some_and(|old| {
+                    old.as_ref()
+                        .is_some_and(|old| is_same_value::<C, T>(old, new))
+                })
+            }
             _ => false,
         }
     }
 }
 
-impl Encoded {
-    fn with_capacity(bytes: usize, fields: usize) -> Self {
-        Self {
-            buffer: Vec::with_capacity(bytes),
-            slots: Vec::with_capacity(fields),
-        }
-    }
+/// Whether a change of the field shows in a comparison with the bytes that it was decoded from.
+fn is_comparable<C: Codec>(shown: &[Option<Bytes>], index: usize) -> bool {
+    let shown = shown.get(index).and_then(Option::as_ref);
+    shown.is_some_and(|shown| C::is_comparable(shown))
+}
 
+/// Whether the value that was decoded from `old` encodes to `new`. The old bytes may come from an
+/// older version of the type, or be spelled otherwise than this program spells them.
+fn is_same_value<C: Codec, T: FieldValue>(old: &[u8], new: &[u8]) -> bool {
+    if old == new || C::same_meaning(old, new) {
+        return true;
+    }
+    let Ok(value) = C::decode::<T>(old) else {
+        return false;
+    };
+    let mut again = Vec::with_capacity(new.len());
+    C::encode(&value, &mut again).is_ok() && (again == new || C::same_meaning(&again, new))
+}
+
+impl Encoded {
     /// The bytes of a field that is present.
     pub(crate) fn value(&self, index: usize) -> Option<&[u8]> {
         match self.slots.get(index)? {
@@ -113,14 +167,23 @@ impl Encoded {
         }
     }
 
-    /// Which fields are not [`Slot::Unchanged`].
-    pub(crate) fn changed(&self) -> impl Iterator<Item = usize> {
-        let slots = self.slots.iter().enumerate();
-        slots.filter_map(|(index, slot)| (*slot != Slot::Unchanged).then_some(index))
-    }
-
     pub(crate) fn slots(&self) -> &[Slot] {
         &self.slots
+    }
+
+    /// Replaces one field by these bytes, or by nothing.
+    pub(crate) fn replace(&mut self, index: usize, value: Option<&[u8]>) {
+        let slot = match value {
+            None => Slot::Absent,
+            Some(value) => {
+                let start = self.buffer.len();
+                self.buffer.extend_from_slice(value);
+                Slot::Present(start..self.buffer.len())
+            }
+        };
+        if let Some(place) = self.slots.get_mut(index) {
+            *place = slot;
+        }
     }
 }
 

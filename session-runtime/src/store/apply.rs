@@ -116,7 +116,12 @@ impl Commit {
     fn answer_again(&self, record: &Record, now: Timestamp) -> Applied {
         let value_of = |change: &Change| match change {
             Change::Take { name } => record.taken_by(&self.id, name),
-            Change::Merge { name, .. } => record.live(name, now).map(|field| field.value.clone()),
+            Change::Merge { name, .. }
+            | Change::Set {
+                name,
+                only_if_absent: true,
+                ..
+            } => record.live(name, now).map(|field| field.value.clone()),
             _ => None,
         };
         Applied::new(self.changes.iter().map(value_of).collect())
@@ -206,8 +211,10 @@ impl Commit {
             _ => {}
         }
         if let Some(timeouts) = self.timeouts {
-            header.idle = timeouts.idle;
-            header.end = timeouts.lifetime.map(|lifetime| header.created + lifetime);
+            header.idle = timeouts.idle();
+            header.end = timeouts
+                .lifetime()
+                .map(|lifetime| header.created + lifetime);
         }
         if self.persistent.is_some() {
             header.persistent = self.persistent;
@@ -322,9 +329,10 @@ impl<'a> Staged<'a> {
                 ttl,
                 only_if_absent,
             } => {
-                if !only_if_absent || self.get(name).is_none() {
-                    self.put(name, value.clone(), *ttl);
+                if *only_if_absent && let Some(first) = self.get(name) {
+                    return Ok(Some(first.value.clone()));
                 }
+                self.put(name, value.clone(), *ttl);
                 Ok(None)
             }
             Change::Remove { name } => {
@@ -456,7 +464,7 @@ mod tests {
     }
 
     fn verifier() -> Verifier {
-        Verifier::from_bytes([1; 32])
+        Verifier::from_bytes([1; 16])
     }
 
     fn update(changes: Vec<Change>) -> Commit {
@@ -490,10 +498,7 @@ mod tests {
             },
             changes,
         );
-        creation.timeouts = Some(Timeouts {
-            idle: Some(Duration::from_secs(3_600)),
-            lifetime: None,
-        });
+        creation.timeouts = Some(Timeouts::new(Duration::from_secs(3_600), None).unwrap());
         let mut record = None;
         let outcome = apply(&mut record, &creation, START);
         assert!(matches!(outcome, Outcome::Applied(_)), "{outcome:?}");
@@ -514,7 +519,7 @@ mod tests {
         rotation.action = Action::Update {
             verifier: verifier(),
             rotation: Some(Rotation::new(
-                Verifier::from_bytes([2; 32]),
+                Verifier::from_bytes([2; 16]),
                 Some(Duration::from_secs(10)),
             )),
         };

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{ListChange, PrincipalKey};
+use crate::timeouts::Timeouts;
 use crate::token::{CommitId, SessionId, Verifier};
 
 /// The stored name of a field, `<schema>.<field>`. Names that begin with `@` belong to the header.
@@ -168,15 +169,6 @@ impl Link {
     }
 }
 
-/// What bounds a session in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    /// How long the session lives without being touched; `None` for no such limit.
-    pub idle: Option<Duration>,
-    /// How long it lives in all, counted from its creation; `None` for no such limit.
-    pub lifetime: Option<Duration>,
-}
-
 /// What must be true of a session for a commit to be applied.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -228,7 +220,8 @@ pub enum Change {
         value: Bytes,
         /// Its time to live; `None` makes it live as long as the session.
         ttl: Option<FieldTtl>,
-        /// Writes only where the field is absent; where it is present the change does nothing.
+        /// Writes only where the field is absent; where it is present the change only answers the
+        /// present value in [`Applied::values`].
         only_if_absent: bool,
     },
     /// Removes a field; nothing happens where it is absent.
@@ -436,7 +429,8 @@ pub enum Outcome {
 #[non_exhaustive]
 pub struct Applied {
     /// One entry per change: what a [`Change::Take`] found, what a [`Change::Merge`] resulted in,
-    /// `None` for the others.
+    /// what a [`Change::Set`] with `only_if_absent` kept, `None` for the others. A repeated commit
+    /// answers the present value for the last two.
     pub values: Vec<Option<Bytes>>,
 }
 

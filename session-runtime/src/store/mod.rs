@@ -15,7 +15,6 @@
 mod apply;
 mod commit;
 mod erased;
-mod error;
 #[cfg(all(unix, feature = "file"))]
 mod file;
 mod list;
@@ -32,10 +31,9 @@ use std::future::Future;
 pub use self::apply::Touched;
 pub use self::commit::{
     Action, Applied, Change, Commit, Condition, FieldName, FieldTtl, IntegerRange, Link,
-    MergeOperation, Outcome, Restore, Rotation, Timeouts,
+    MergeOperation, Outcome, Restore, Rotation,
 };
 pub use self::erased::ErasedStore;
-pub use self::error::{StoreError, StoreErrorKind};
 #[cfg(all(unix, feature = "file"))]
 pub use self::file::{Durability, FileStore, FileStoreBuilder};
 pub use self::list::{
@@ -48,6 +46,8 @@ pub use self::record::Record;
 pub use self::redis::{RedisConnectError, RedisStore, RedisStoreBuilder, Tier};
 pub use self::steps::{AddStep, NewEntry, SessionStep, SteppedStore, commit_in_steps};
 pub use self::text::TextError;
+pub use crate::error::{StoreError, StoreErrorKind};
+pub use crate::timeouts::Timeouts;
 use crate::token::SessionId;
 
 /// Keeps sessions.
@@ -62,12 +62,12 @@ use crate::token::SessionId;
 ///    Commits of one session take effect one after the other.
 /// 3. **Guards.** A commit is applied only if its [`Action`]'s guard and each of its
 ///    [`Condition`]s hold at the moment it takes effect. Checking and applying is one step.
-/// 4. **Once.** A record remembers at least the last eight [`CommitId`](crate::CommitId)s
-///    that changed it. A commit whose id is among them changes nothing and answers
-///    [`Outcome::Applied`], with the present value for a [`Change::Merge`], and for a
-///    [`Change::Take`] with what it took, for at least 30 seconds and unless another commit took
-///    the field meanwhile. This holds even where its guard no longer does: its own rotation may
-///    have changed the token.
+/// 4. **Once.** A record remembers at least the last eight [`CommitId`](crate::CommitId)s that
+///    changed it. A commit whose id is among them changes nothing and answers
+///    [`Outcome::Applied`], with the present value for a [`Change::Merge`] and for a
+///    [`Change::Set`] with `only_if_absent`, and for a [`Change::Take`] with what it took, for at
+///    least 30 seconds and unless another commit took the field meanwhile. This holds even where
+///    its guard no longer does: its own rotation may have changed the token.
 /// 5. **Field deadlines.** A field whose deadline has come is absent for loads, conditions and
 ///    changes, whether or not it has been reclaimed. Only a new write brings it back, or a
 ///    [`Change::Renew`] that carries the value.

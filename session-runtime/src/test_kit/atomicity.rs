@@ -5,8 +5,8 @@ use super::changes::{
     take, text,
 };
 use super::check::Contract;
-use super::visitor::{Kit, Visitor, previous_token, random_commit_id, values};
-use crate::store::{Action, Commit, FieldTtl, MergeOperation, Outcome, Rotation, Timeouts};
+use super::visitor::{Kit, Visitor, previous_token, random_commit_id, timeouts, values};
+use crate::store::{Action, Commit, FieldTtl, MergeOperation, Outcome, Rotation};
 
 pub(super) const CONTRACT: Contract = Contract("guarantee 2 (atomicity)");
 
@@ -39,10 +39,7 @@ fn change_everything(kit: &Kit, visitor: &Visitor) -> Commit {
         verifier,
         rotation: Some(Rotation::new(kit.visitor().verifier, Some(kit.long()))),
     };
-    commit.timeouts = Some(Timeouts {
-        idle: None,
-        lifetime: None,
-    });
+    commit.timeouts = Some(timeouts(None, None));
     commit.persistent = Some(true);
     commit.label = Some("changed".into());
     commit

@@ -4,23 +4,17 @@ use std::time::Duration;
 
 use super::changes::{add, conflict_at, field_is, renew, set, text};
 use super::check::Contract;
-use super::visitor::{Kit, values};
+use super::visitor::{Kit, timeouts, values};
 use crate::store::{Outcome, Timeouts};
 
 pub(super) const CONTRACT: Contract = Contract("guarantee 1 (existence)");
 
 fn idle(idle: Duration) -> Timeouts {
-    Timeouts {
-        idle: Some(idle),
-        lifetime: None,
-    }
+    timeouts(Some(idle), None)
 }
 
 fn lifetime(lifetime: Duration) -> Timeouts {
-    Timeouts {
-        idle: None,
-        lifetime: Some(lifetime),
-    }
+    timeouts(None, Some(lifetime))
 }
 
 pub(super) async fn a_session_that_was_never_created_is_gone(kit: Kit) {
@@ -56,10 +50,7 @@ pub(super) async fn a_created_session_is_found_as_it_was_created(kit: Kit) {
 }
 
 pub(super) async fn a_session_without_fields_or_limits_exists(kit: Kit) {
-    let unlimited = Timeouts {
-        idle: None,
-        lifetime: None,
-    };
+    let unlimited = timeouts(None, None);
     let visitor = kit.session_ending(unlimited, []).await;
     kit.pass(2).await;
     let header = visitor.expect(&[]).await.header;
@@ -201,10 +192,7 @@ pub(super) async fn a_refused_commit_does_not_move_the_idle_end(kit: Kit) {
 }
 
 pub(super) async fn nothing_moves_the_absolute_end(kit: Kit) {
-    let timeouts = Timeouts {
-        idle: Some(kit.units(5)),
-        lifetime: Some(kit.units(8)),
-    };
+    let timeouts = timeouts(Some(kit.units(5)), Some(kit.units(8)));
     let visitor = kit.session_ending(timeouts, [set("a", "1")]).await;
     let end = visitor.expect(&[]).await.header.end;
 
@@ -225,10 +213,7 @@ pub(super) async fn nothing_moves_the_absolute_end(kit: Kit) {
 }
 
 pub(super) async fn timeouts_can_be_lengthened(kit: Kit) {
-    let short = Timeouts {
-        idle: Some(kit.units(3)),
-        lifetime: Some(kit.units(3)),
-    };
+    let short = timeouts(Some(kit.units(3)), Some(kit.units(3)));
     let visitor = kit.session_ending(short, []).await;
     let created = visitor.expect(&[]).await.header.created;
     kit.pass(1).await;
@@ -317,10 +302,8 @@ pub(super) async fn a_session_outlives_its_fields(kit: Kit) {
 }
 
 pub(super) async fn the_longest_timeouts_are_no_error(kit: Kit) {
-    let longest = Timeouts {
-        idle: Some(Duration::MAX),
-        lifetime: Some(Duration::MAX),
-    };
+    let almost_endless = Duration::MAX - Duration::from_millis(1);
+    let longest = timeouts(Some(almost_endless), Some(almost_endless));
     let visitor = kit.session_ending(longest, [set("a", "1")]).await;
     visitor.apply(&visitor.touch()).await;
     visitor.expect_value("a", "1").await;

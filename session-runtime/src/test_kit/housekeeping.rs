@@ -2,8 +2,8 @@
 
 use super::changes::set;
 use super::check::Contract;
-use super::visitor::Kit;
-use crate::store::{Count, SessionStore, Timeouts};
+use super::visitor::{Kit, timeouts};
+use crate::store::{Count, SessionStore};
 
 pub(super) const CONTRACT: Contract = Contract("the contract of `len` and `sweep`");
 
@@ -43,10 +43,7 @@ pub(super) async fn living_sessions_are_counted(kit: Kit) {
 }
 
 pub(super) async fn a_sweep_takes_ended_sessions_only(kit: Kit) {
-    let short = Timeouts {
-        idle: Some(kit.units(1)),
-        lifetime: None,
-    };
+    let short = timeouts(Some(kit.units(1)), None);
     for _ in 0..20 {
         kit.session_ending(short, [set("a", "1")]).await;
     }

@@ -3,8 +3,8 @@
 use super::changes::{conflict_at, field_is, principal_is, remove, set, set_for};
 use super::check::Contract;
 use super::lists::{add, add_as, expect_listed, principal, sign_in, take_off, take_off_as, with};
-use super::visitor::{Kit, Visitor};
-use crate::store::{FieldTtl, Outcome, PrincipalKey, Timeouts};
+use super::visitor::{Kit, Visitor, timeouts};
+use crate::store::{FieldTtl, Outcome, PrincipalKey};
 
 pub(super) const CONTRACT: Contract = Contract("the contract of `Header::principals`");
 
@@ -120,10 +120,7 @@ pub(super) async fn principals_end_with_their_session(kit: Kit) {
 
     let visitor = kit.visitor();
     let mut short = sign_in(&kit, &visitor, "7");
-    short.timeouts = Some(Timeouts {
-        idle: Some(kit.units(1)),
-        lifetime: None,
-    });
+    short.timeouts = Some(timeouts(Some(kit.units(1)), None));
     visitor.apply(&short).await;
     kit.pass(2).await;
     visitor.apply(&visitor.creation([])).await;

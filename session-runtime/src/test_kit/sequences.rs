@@ -7,7 +7,7 @@ use super::changes::{
     set_for, stopping_at_min, take,
 };
 use super::check::Contract;
-use super::visitor::{Kit, Visitor, random_commit_id};
+use super::visitor::{Kit, Visitor, random_commit_id, timeouts};
 use crate::clock::Timestamp;
 use crate::store::{
     Change, Commit, Condition, FieldTtl, Header, ListChange, Loaded, MergeOperation, Outcome,
@@ -389,10 +389,10 @@ impl<'a> Sequence<'a> {
     }
 
     fn timeouts(&mut self) -> Timeouts {
-        Timeouts {
-            idle: self.random.bool().then(|| self.duration()),
-            lifetime: self.random.bool().then(|| self.duration() * 4),
-        }
+        timeouts(
+            self.random.bool().then(|| self.duration()),
+            self.random.bool().then(|| self.duration() * 4),
+        )
     }
 
     /// Short where time stands still, so that much ends on the way; else longer than the check.

@@ -16,6 +16,12 @@ use crate::store::{
 };
 use crate::token::{CommitId, SessionId, Verifier};
 
+/// The timeouts with these limits; an idle timeout beyond the lifetime is cut to it.
+pub(super) fn timeouts(idle: Option<Duration>, lifetime: Option<Duration>) -> Timeouts {
+    let idle = idle.map(|idle| idle.min(lifetime.unwrap_or(idle)));
+    Timeouts::new(idle, lifetime).expect("no check counts in less than milliseconds")
+}
+
 /// What one check works with.
 #[derive(Clone)]
 pub(super) struct Kit {
@@ -57,10 +63,7 @@ impl Kit {
 
     /// Timeouts that end no session during a check.
     pub(super) fn long_timeouts(&self) -> Timeouts {
-        Timeouts {
-            idle: Some(self.long()),
-            lifetime: Some(self.long()),
-        }
+        timeouts(Some(self.long()), Some(self.long()))
     }
 
     /// How far two moments may be apart that are the same on the store's clock.
@@ -440,7 +443,7 @@ impl Visitor {
 }
 
 fn random_verifier() -> Verifier {
-    let mut bytes = [0; 32];
+    let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).expect("the system has random bytes");
     Verifier::from_bytes(bytes)
 }

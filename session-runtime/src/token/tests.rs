@@ -2,10 +2,10 @@
 
 use std::cell::Cell;
 use std::collections::HashSet;
-use std::path::Path;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::Path;
 use axum::routing::get;
 use http::header::{COOKIE, SET_COOKIE};
 use http::{Request, StatusCode};
@@ -76,15 +76,7 @@ fn s06_every_comparison_of_secrets_is_constant_time() {
 
     for (path, source) in sources() {
         // What holds a secret compares it as above or not at all.
-        for secret in [
-            "Verifier",
-            "Token",
-            "Key",
-            "KeyRing",
-            "Signer",
-            "Sealer",
-            "SealingKey",
-        ] {
+        for secret in ["Verifier", "Token", "Key", "Signer", "Sealer", "SealingKey"] {
             let Some((before, _)) = source.split_once(&format!("struct {secret} ")) else {
                 continue;
             };
@@ -103,7 +95,7 @@ fn s06_every_comparison_of_secrets_is_constant_time() {
 
 /// The sources of this crate, without their tests, by their paths.
 fn sources() -> Vec<(String, String)> {
-    fn collect(folder: &Path, found: &mut Vec<(String, String)>) {
+    fn collect(folder: &std::path::Path, found: &mut Vec<(String, String)>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
@@ -117,7 +109,7 @@ fn sources() -> Vec<(String, String)> {
     }
     let mut found = Vec::new();
     collect(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+        &std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
         &mut found,
     );
     found.retain(|(path, _)| !path.ends_with("tests.rs") && !path.contains("test_kit"));
@@ -138,11 +130,57 @@ fn text_forms_round_trip() {
     assert_eq!("".parse::<SessionId>(), Err(ParseSessionIdError));
 
     let verifier = Token::generate().unwrap().verifier();
+    assert_eq!(verifier.to_string().len(), 22);
     assert_eq!(verifier.to_string().parse(), Ok(verifier));
+    assert_eq!("".parse::<Verifier>(), Err(ParseVerifierError));
 
     let commit = CommitId::generate().unwrap();
     assert_eq!(commit.to_string().len(), 8);
     assert_eq!(commit.to_string().parse(), Ok(commit));
+}
+
+#[test]
+fn a_verifier_is_half_of_the_sha_256_of_the_secret() {
+    let token = Token::parse(b"AAECAwQFBgcICQoLDA0OD2FiYwAAAAAAAAAAAAAAAAA").unwrap();
+    let digest = Sha256::digest(token.secret);
+    assert_eq!(token.verifier().as_bytes()[..], digest[..16]);
+    let mut other = token;
+    other.secret[15] ^= 1;
+    assert_ne!(token.verifier(), other.verifier());
+}
+
+#[test]
+fn a_session_id_is_serialized_as_its_text_form() {
+    let id = SessionId::generate().unwrap();
+    let json = serde_json::to_string(&id).unwrap();
+    assert_eq!(json, format!("\"{id}\""));
+    assert_eq!(serde_json::from_str::<SessionId>(&json).unwrap(), id);
+    let bytes = postcard::to_allocvec(&id).unwrap();
+    assert_eq!(postcard::from_bytes::<SessionId>(&bytes).unwrap(), id);
+    for wrong in ["\"\"", "\"AAAA\"", "7", "null"] {
+        let error = serde_json::from_str::<SessionId>(wrong).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("22 base64url characters"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_id_is_taken_from_a_path() {
+    let show = |Path(id): Path<SessionId>| async move { id.to_string() };
+    let app = Router::new().route("/devices/{session}", get(show));
+    let answer = |path: String| {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        app.clone().oneshot(request)
+    };
+    let id = SessionId::generate().unwrap();
+    let response = answer(format!("/devices/{id}")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let body = axum::body::to_bytes(response.into_body(), 100).await;
+    assert_eq!(body.unwrap(), id.to_string());
+    for wrong in ["x", &format!("{id}A"), &format!("{id}=")] {
+        let response = answer(format!("/devices/{wrong}")).await.unwrap();
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{wrong}");
+    }
 }
 
 thread_local! {

@@ -6,6 +6,7 @@
 //!   of the session as one byte.
 //! - `sign-in FOLDER SEED` signs sessions in under `7` and `8`, moves them, signs them out and ends
 //!   them, without end. Before a session first exists it prints the id on a line.
+//! - `once FOLDER SESSION` signs this session in under `7`, moves it to `8` and ends it.
 //! - `compete FOLDER SIGN-INS LIMIT` signs so many sessions in under `7` at the same time, and prints
 //!   how many were within the limit.
 //! - `serve FOLDER CLOCK` answers the loads and commits of a test, by the clock in this file.
@@ -78,6 +79,23 @@ async fn run(arguments: &[&str]) -> Result<(), StoreError> {
             for task in tasks.collect::<Vec<_>>() {
                 task.await.expect("a task without end");
             }
+            Ok(())
+        }
+        ["once", folder, session] => {
+            let durable = FileStore::builder().durability(Durability::PowerLoss);
+            let store = durable.open(folder)?;
+            let session = parse(session);
+            let off = |mut commit: Commit, owner: &str| {
+                let (field, principal) =
+                    ("owner".into(), PrincipalKey::new("owner", owner.as_bytes()));
+                commit.lists.push(ListChange::Remove { field, principal });
+                commit
+            };
+            apply(&store, &sign_in(session, "7", None)).await;
+            let mut to_another = off(update(session, [set("owner", "8")]), "7");
+            to_another.lists.extend(sign_in(session, "8", None).lists);
+            apply(&store, &to_another).await;
+            apply(&store, &off(destroy(session), "8")).await;
             Ok(())
         }
         ["compete", folder, sign_ins, limit] => {

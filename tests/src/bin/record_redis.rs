@@ -1,6 +1,6 @@
-//! Writes `corpus/redis.txt`: what true servers answer to a `RedisStore`.
+//! Writes `campaigns/corpus/redis.txt`: what true servers answer to a `RedisStore`.
 //!
-//! `cargo run --package tests --bin record_redis > tests/corpus/redis.txt`
+//! `cargo run --package tests --bin record_redis > tests/campaigns/corpus/redis.txt`
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use session_runtime::store::{
     Action, Change, Commit, FieldTtl, MergeOperation, Outcome, Record, StoredField, Touched,
 };
-use session_runtime::{CommitId, Timestamp};
+use session_runtime::{CommitId, Timeouts, Timestamp};
 
 use super::{Defect, DefectiveStore, State};
 
@@ -49,7 +49,8 @@ impl DefectiveStore {
             }
             Defect::IdleTimeoutIgnored => {
                 if let Some(timeouts) = &mut commit.timeouts {
-                    timeouts.idle = timeouts.idle.map(|idle| idle * 1_000);
+                    let longer = timeouts.idle().map(|idle| idle * 1_000);
+                    *timeouts = Timeouts::new(longer, None).expect("a long time");
                 }
             }
             _ => {}

@@ -88,7 +88,7 @@ impl Answers {
     /// Those in the corpus.
     pub fn recorded() -> Self {
         let mut answers = Self::default();
-        for line in include_str!("../../corpus/redis.txt").lines() {
+        for line in include_str!("../../campaigns/corpus/redis.txt").lines() {
             let words: Vec<&str> = line.split('\t').collect();
             let [dialect, kind, key, bytes] = words.as_slice() else {
                 continue;

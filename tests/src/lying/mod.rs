@@ -1,6 +1,6 @@
 //! A server that speaks RESP and answers whatever a test wants.
 //!
-//! What a true server answers is in `corpus/redis.txt`, which `record_redis` wrote: for each kind of
+//! What a true server answers is in `campaigns/corpus/redis.txt`, which `record_redis` wrote: for each kind of
 //! command one line, and one for each session where the answer depends on it.
 
 mod answers;

@@ -37,7 +37,7 @@ pub(super) enum Answer {
     Failed(String),
 }
 
-type Bits = [u8; 32];
+type Bits = [u8; 16];
 type Ttl = Option<(Duration, bool)>;
 
 /// A [`Commit`] that changes no list.
@@ -165,7 +165,7 @@ impl From<&Commit> for WireCommit {
             session: commit.session.to_string(),
             id: commit.id.to_string(),
             action,
-            timeouts: commit.timeouts.map(|both| (both.idle, both.lifetime)),
+            timeouts: commit.timeouts.map(|both| (both.idle(), both.lifetime())),
             persistent: commit.persistent,
             label: commit.label.as_deref().map(str::to_owned),
             end_grace: commit.end_grace,
@@ -259,7 +259,9 @@ impl WireCommit {
         let id = self.id.parse().expect("a commit's id");
         let mut commit = Commit::new(session, id, action);
         let timeouts = self.timeouts;
-        commit.timeouts = timeouts.map(|(idle, lifetime)| Timeouts { idle, lifetime });
+        commit.timeouts = timeouts.map(|(idle, lifetime)| {
+            Timeouts::new(idle, lifetime).expect("timeouts that were valid before")
+        });
         commit.persistent = self.persistent;
         commit.label = self.label.map(Into::into);
         commit.end_grace = self.end_grace;

@@ -16,7 +16,7 @@ use crate::{MINUTE, SECOND, Shop, count, id_of, sign_in, sign_out, signed_in, si
 async fn an_entry_ends_with_the_lifetime_of_its_session() {
     let (layer, store, clock) = site();
     let customer = PrincipalKey::new("shop.customer", b"7");
-    let entries = async || store.index(&customer).await.unwrap().entries.len();
+    let entries = async || store.list(&customer).await.unwrap().entries.len();
     signed_in(&layer, 7).await;
     clock.advance(24 * 60 * MINUTE - SECOND);
     assert_eq!(entries().await, 1);
@@ -29,7 +29,7 @@ async fn an_entry_ends_with_the_lifetime_of_its_session() {
 async fn an_entry_goes_with_the_sign_out_or_the_session() {
     let (layer, store, _) = site();
     let customer = PrincipalKey::new("shop.customer", b"7");
-    let entries = async || store.index(&customer).await.unwrap().entries.len();
+    let entries = async || store.list(&customer).await.unwrap().entries.len();
 
     let mut visitor = signed_in(&layer, 7).await;
     sign_out(&mut visitor).await;
@@ -61,7 +61,7 @@ async fn an_entry_waits_ten_seconds_for_its_session() {
     let store = SteppedMemory::new(clock.clone());
     let layer = SessionLayer::new(store.clone());
     let customer = PrincipalKey::new("shop.customer", b"7");
-    let entries = async || store.index(&customer).await.unwrap().entries.len();
+    let entries = async || store.list(&customer).await.unwrap().entries.len();
     half_signed_in(&store, &mut Visitor::new(&layer)).await;
     for (pause, left) in [(0, 1), (9_999, 1), (1, 0)] {
         clock.advance(Duration::from_millis(pause));
@@ -83,11 +83,11 @@ async fn s25_revoking_the_others_spares_an_entry_of_the_current_session() {
     half_signed_in(&store, &mut Visitor::new(&layer)).await;
 
     let page = |sessions: Sessions, _: Session<Shop>| async move {
-        let ended = sessions.revoke_others(Shop::CUSTOMER, &7).await;
+        let ended = sessions.of(Shop::CUSTOMER, &7).revoke_others().await;
         ended.map(|ended| ended.to_string())
     };
     assert_eq!(visitor.visit(page).await.body, "0");
-    let left = store.index(&customer).await.unwrap().entries;
+    let left = store.list(&customer).await.unwrap().entries;
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].session, own);
 }

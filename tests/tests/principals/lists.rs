@@ -4,7 +4,9 @@ use std::time::SystemTime;
 
 use http::StatusCode;
 use session_runtime::test_kit::ManualClock;
-use session_runtime::{Clock, Session, SessionId, SessionInfo, SessionLayer, Sessions, WhenFull};
+use session_runtime::{
+    Clock, Session, SessionId, SessionInfo, SessionLayer, Sessions, Timeouts, WhenFull,
+};
 use tests::visitor::Visitor;
 
 use crate::{
@@ -71,13 +73,13 @@ async fn s26_the_list_knows_the_current_session() {
     signed_in(&layer, 7).await;
 
     let with_session = |sessions: Sessions, session: Session<Shop>| async move {
-        let infos = sessions.list(Shop::CUSTOMER, &7).await.unwrap();
+        let infos = sessions.of(Shop::CUSTOMER, &7).list().await.unwrap();
         shown(&infos, session.id())
     };
     assert_eq!(visitor.visit(with_session).await.body, "2 true");
 
     let alone = |sessions: Sessions| async move {
-        let infos = sessions.list(Shop::CUSTOMER, &7).await.unwrap();
+        let infos = sessions.of(Shop::CUSTOMER, &7).list().await.unwrap();
         shown(&infos, None)
     };
     let answer = visitor.visit(alone).await;
@@ -87,7 +89,7 @@ async fn s26_the_list_knows_the_current_session() {
     let rotated = |sessions: Sessions, mut session: Session<Shop>| async move {
         session.rotate();
         session.save().await.unwrap();
-        let infos = sessions.list(Shop::CUSTOMER, &7).await.unwrap();
+        let infos = sessions.of(Shop::CUSTOMER, &7).list().await.unwrap();
         shown(&infos, session.id())
     };
     assert_eq!(visitor.visit(rotated).await.body, "2 true");
@@ -95,7 +97,7 @@ async fn s26_the_list_knows_the_current_session() {
     let new = |sessions: Sessions, mut session: Session<Shop>| async move {
         session.customer = Some(7);
         session.save().await.unwrap();
-        let infos = sessions.list(Shop::CUSTOMER, &7).await.unwrap();
+        let infos = sessions.of(Shop::CUSTOMER, &7).list().await.unwrap();
         shown(&infos, session.id())
     };
     assert_eq!(Visitor::new(&layer).visit(new).await.body, "3 true");
@@ -150,25 +152,34 @@ async fn a_longer_life_is_a_longer_listing() {
     let page = |mut session: Session<Staff>| async move { session.clerk = Some("eve".to_owned()) };
     visitor.visit(page).await;
     let page = move |mut session: Session<OldShop>| async move {
-        session.set_timeouts(None, 10 * day);
+        session.set_timeouts(Timeouts::new(None, 10 * day).unwrap());
         session.cart = 1;
     };
     visitor.visit(page).await;
     clock.advance(9 * day);
     let sessions = layer.sessions();
     let eve = "eve".to_owned();
-    assert_eq!(sessions.list(Staff::CLERK, &eve).await.unwrap().len(), 1);
-    assert_eq!(sessions.revoke_all(Staff::CLERK, &eve).await.unwrap(), 1);
+    assert_eq!(
+        sessions.of(Staff::CLERK, &eve).list().await.unwrap().len(),
+        1
+    );
+    assert_eq!(
+        sessions.of(Staff::CLERK, &eve).revoke_all().await.unwrap(),
+        1
+    );
 
     // Set before the sign-in, it holds for the entry as well.
     let mut visitor = Visitor::new(&layer);
     let page = move |mut session: Session<Staff>| async move {
-        session.set_timeouts(None, None);
+        session.set_timeouts(Timeouts::new(None, None).unwrap());
         session.clerk = Some("eve".to_owned());
     };
     visitor.visit(page).await;
     clock.advance(1_000 * day);
-    assert_eq!(sessions.list(Staff::CLERK, &eve).await.unwrap().len(), 1);
+    assert_eq!(
+        sessions.of(Staff::CLERK, &eve).list().await.unwrap().len(),
+        1
+    );
 }
 
 /// A call costs by the principal's own sessions, however many others there are.
@@ -180,16 +191,17 @@ async fn a_list_costs_by_its_own_sessions() {
     }
     signed_in(&layer, 7).await;
     store.take_counts();
-    store.take_index_count();
+    store.take_list_count();
     assert_eq!(count(&layer, 7).await, 2);
-    assert_eq!((store.take_counts(), store.take_index_count()), ((2, 0), 1));
+    assert_eq!((store.take_counts(), store.take_list_count()), ((2, 0), 1));
     assert_eq!(
         layer
             .sessions()
-            .revoke_all(Shop::CUSTOMER, &7)
+            .of(Shop::CUSTOMER, &7)
+            .revoke_all()
             .await
             .unwrap(),
         2
     );
-    assert_eq!((store.take_counts(), store.take_index_count()), ((2, 2), 2));
+    assert_eq!((store.take_counts(), store.take_list_count()), ((2, 2), 2));
 }

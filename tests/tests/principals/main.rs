@@ -1,8 +1,10 @@
 //! Who is signed in where: lists, revocation and limits, as handlers and jobs use them.
 
+mod cuts;
 mod entries;
 mod limits;
 mod lists;
+mod races;
 mod revocations;
 mod rotation;
 mod schemas;
@@ -87,7 +89,7 @@ async fn id_of(visitor: &mut Visitor) -> SessionId {
 
 async fn list(layer: &SessionLayer, customer: u32) -> Vec<SessionInfo> {
     let sessions = layer.sessions();
-    sessions.list(Shop::CUSTOMER, &customer).await.unwrap()
+    sessions.of(Shop::CUSTOMER, &customer).list().await.unwrap()
 }
 
 async fn count(layer: &SessionLayer, customer: u32) -> usize {

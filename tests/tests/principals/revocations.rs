@@ -17,23 +17,35 @@ async fn s26_only_the_owner_revokes_a_session() {
     let id = id_of(&mut eight).await;
 
     let page = move |sessions: Sessions, Path(()): Path<()>| async move {
-        let revoked = sessions.revoke(Shop::CUSTOMER, &7, &id).await.unwrap();
+        let revoked = sessions.of(Shop::CUSTOMER, &7).revoke(&id).await.unwrap();
         revoked.to_string()
     };
     let page = move |sessions: Sessions| page(sessions, Path(()));
     assert_eq!(seven.visit(page).await.body, "false");
     for other in [7, 0, 88, 80] {
-        assert!(!sessions.revoke(Shop::CUSTOMER, &other, &id).await.unwrap());
+        assert!(
+            !sessions
+                .of(Shop::CUSTOMER, &other)
+                .revoke(&id)
+                .await
+                .unwrap()
+        );
     }
     let clerk = "8".to_owned();
-    assert!(!sessions.revoke(Staff::CLERK, &clerk, &id).await.unwrap());
+    assert!(!sessions.of(Staff::CLERK, &clerk).revoke(&id).await.unwrap());
     let unknown = SessionId::generate().unwrap();
-    assert!(!sessions.revoke(Shop::CUSTOMER, &8, &unknown).await.unwrap());
+    assert!(
+        !sessions
+            .of(Shop::CUSTOMER, &8)
+            .revoke(&unknown)
+            .await
+            .unwrap()
+    );
     assert_eq!(whoami(&mut eight).await, "8");
 
-    assert!(sessions.revoke(Shop::CUSTOMER, &8, &id).await.unwrap());
+    assert!(sessions.of(Shop::CUSTOMER, &8).revoke(&id).await.unwrap());
     assert_eq!(whoami(&mut eight).await, "nobody");
-    assert!(!sessions.revoke(Shop::CUSTOMER, &8, &id).await.unwrap());
+    assert!(!sessions.of(Shop::CUSTOMER, &8).revoke(&id).await.unwrap());
     assert_eq!(count(&layer, 8).await, 0);
     assert_eq!(whoami(&mut seven).await, "7");
 }
@@ -43,11 +55,11 @@ async fn s25_revoking_the_others_leaves_exactly_the_current_one() {
     let (layer, _, _) = site();
     let page = |sessions: Sessions, session: Session<Shop>| async move {
         let customer = session.customer.unwrap();
-        let revoked = sessions.revoke_others(Shop::CUSTOMER, &customer).await;
+        let revoked = sessions.of(Shop::CUSTOMER, &customer).revoke_others().await;
         revoked.unwrap().to_string()
     };
     let alone = |sessions: Sessions| async move {
-        let revoked = sessions.revoke_others(Shop::CUSTOMER, &7).await;
+        let revoked = sessions.of(Shop::CUSTOMER, &7).revoke_others().await;
         revoked.unwrap().to_string()
     };
     for without_session in [false, true] {
@@ -72,7 +84,11 @@ async fn s25_revoking_the_others_leaves_exactly_the_current_one() {
     }
     // Outside a request nothing is current.
     signed_in(&layer, 9).await;
-    let revoked = layer.sessions().revoke_others(Shop::CUSTOMER, &9).await;
+    let revoked = layer
+        .sessions()
+        .of(Shop::CUSTOMER, &9)
+        .revoke_others()
+        .await;
     assert_eq!(revoked.unwrap(), 1);
 }
 
@@ -84,7 +100,7 @@ async fn s24_revoking_all_ends_the_session_of_the_request_too() {
     // A touch would be due, of a session that does not exist any more.
     clock.advance(2 * MINUTE);
     let page = |sessions: Sessions, session: Session<Shop>| async move {
-        let revoked = sessions.revoke_all(Shop::CUSTOMER, &7).await.unwrap();
+        let revoked = sessions.of(Shop::CUSTOMER, &7).revoke_all().await.unwrap();
         assert!(session.id().is_none());
         revoked.to_string()
     };
@@ -96,7 +112,7 @@ async fn s24_revoking_all_ends_the_session_of_the_request_too() {
     let mut own = signed_in(&layer, 7).await;
     let page = |sessions: Sessions, mut session: Session<Shop>| async move {
         let id = session.id().unwrap();
-        assert!(sessions.revoke(Shop::CUSTOMER, &7, &id).await.unwrap());
+        assert!(sessions.of(Shop::CUSTOMER, &7).revoke(&id).await.unwrap());
         session.customer = None;
     };
     assert_eq!(own.visit(page).await.status, StatusCode::OK);
@@ -104,7 +120,8 @@ async fn s24_revoking_all_ends_the_session_of_the_request_too() {
     assert_eq!(
         layer
             .sessions()
-            .revoke_all(Shop::CUSTOMER, &7)
+            .of(Shop::CUSTOMER, &7)
+            .revoke_all()
             .await
             .unwrap(),
         0
@@ -119,7 +136,7 @@ async fn a_page_that_asked_for_nothing_is_not_replaced_by_an_error() {
     clock.advance(2 * MINUTE);
     let sessions = layer.sessions();
     let page = |_: Session<Shop>| async move {
-        sessions.revoke_all(Shop::CUSTOMER, &7).await.unwrap();
+        sessions.of(Shop::CUSTOMER, &7).revoke_all().await.unwrap();
         "read"
     };
     let recorder = Recorder::start();
@@ -135,7 +152,7 @@ async fn a_page_that_asked_for_nothing_is_not_replaced_by_an_error() {
     let mut visitor = signed_in(&layer, 7).await;
     let sessions = layer.sessions();
     let page = |mut session: Session<Shop>| async move {
-        sessions.revoke_all(Shop::CUSTOMER, &7).await.unwrap();
+        sessions.of(Shop::CUSTOMER, &7).revoke_all().await.unwrap();
         session.cart = 1;
     };
     assert_eq!(visitor.visit(page).await.status, StatusCode::CONFLICT);
@@ -156,9 +173,9 @@ async fn s26_an_id_without_its_secret_is_nobodys_own_session() {
     };
     thief.set_token(&format!("{}{guess}", &token[..39]));
     let page = |sessions: Sessions| async move {
-        let list = sessions.list(Shop::CUSTOMER, &7).await?;
+        let list = sessions.of(Shop::CUSTOMER, &7).list().await?;
         assert!(!list[0].current);
-        let ended = sessions.revoke_others(Shop::CUSTOMER, &7).await?;
+        let ended = sessions.of(Shop::CUSTOMER, &7).revoke_others().await?;
         Ok::<_, SessionError>(ended.to_string())
     };
     assert_eq!(thief.visit(page).await.body, "1", "nothing is spared");

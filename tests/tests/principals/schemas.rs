@@ -1,7 +1,7 @@
 //! Several schemas and several versions of one: whose sessions each of them lists.
 
 use http::StatusCode;
-use session_runtime::{ReadSession, Session, SessionLayer};
+use session_runtime::{ReadSession, Session, SessionLayer, Timeouts};
 use tests::visitor::Visitor;
 
 use crate::{MINUTE, OldShop, Shop, Staff, count, sign_in, sign_out, signed_in, site, whoami};
@@ -13,14 +13,21 @@ async fn two_schemas_keep_separate_lists() {
     let clerk = |mut session: Session<Staff>| async move { session.clerk = Some("7".to_owned()) };
     visitor.visit(clerk).await;
     let sessions = layer.sessions();
-    let clerks = || async { sessions.list(Staff::CLERK, &"7".to_owned()).await.unwrap() };
+    let clerks = || async {
+        sessions
+            .of(Staff::CLERK, &"7".to_owned())
+            .list()
+            .await
+            .unwrap()
+    };
     assert_eq!((count(&layer, 7).await, clerks().await.len()), (1, 1));
     sign_out(&mut visitor).await;
     assert_eq!((count(&layer, 7).await, clerks().await.len()), (0, 1));
     sign_in(&mut visitor, 8).await;
     assert_eq!(
         sessions
-            .revoke_all(Staff::CLERK, &"7".to_owned())
+            .of(Staff::CLERK, &"7".to_owned())
+            .revoke_all()
             .await
             .unwrap(),
         1
@@ -40,7 +47,11 @@ async fn two_principals_change_in_one_commit() {
     store.take_counts();
     visitor.visit(both).await;
     assert_eq!(store.take_counts(), (0, 1));
-    let clerks = layer.sessions().list(Staff::CLERK, &"eve".to_owned()).await;
+    let clerks = layer
+        .sessions()
+        .of(Staff::CLERK, &"eve".to_owned())
+        .list()
+        .await;
     assert_eq!((count(&layer, 7).await, clerks.unwrap().len()), (1, 1));
 }
 
@@ -74,7 +85,11 @@ async fn a_program_that_knows_no_principal_shares_the_sessions() {
 
     let mut visitor = signed_in(&new, 7).await;
     assert_eq!(
-        new.sessions().revoke_all(Shop::CUSTOMER, &7).await.unwrap(),
+        new.sessions()
+            .of(Shop::CUSTOMER, &7)
+            .revoke_all()
+            .await
+            .unwrap(),
         1
     );
     visitor.move_to(&old);
@@ -106,23 +121,32 @@ async fn a_renamed_principal_is_found_under_both_names() {
     old.visit(before).await;
     let mut new = Visitor::new(&layer);
     new.visit(after).await;
-    assert_eq!(sessions.list(After::MEMBER, &7).await.unwrap().len(), 2);
+    assert_eq!(
+        sessions.of(After::MEMBER, &7).list().await.unwrap().len(),
+        2
+    );
 
     // Listed under the new name as well, it is still one session.
     let longer = |mut session: Session<After>| async move {
-        session.set_timeouts(MINUTE, 60 * MINUTE);
+        session.set_timeouts(Timeouts::new(MINUTE, 60 * MINUTE).unwrap());
     };
     old.visit(longer).await;
-    assert_eq!(sessions.list(After::MEMBER, &7).await.unwrap().len(), 2);
-    assert_eq!(sessions.revoke_all(After::MEMBER, &7).await.unwrap(), 2);
-    assert_eq!(sessions.list(After::MEMBER, &7).await.unwrap(), []);
+    assert_eq!(
+        sessions.of(After::MEMBER, &7).list().await.unwrap().len(),
+        2
+    );
+    assert_eq!(
+        sessions.of(After::MEMBER, &7).revoke_all().await.unwrap(),
+        2
+    );
+    assert_eq!(sessions.of(After::MEMBER, &7).list().await.unwrap(), []);
 
     // The newer name counts: whoever is signed in as 8 is not revoked as 7.
     let mut visitor = Visitor::new(&layer);
     let as_eight = |mut session: Session<After>| async move { session.member = Some(8) };
     visitor.visit(as_eight).await;
     visitor.visit(before).await;
-    let id = sessions.list(After::MEMBER, &8).await.unwrap()[0].id;
-    assert!(!sessions.revoke(After::MEMBER, &7, &id).await.unwrap());
-    assert!(sessions.revoke(After::MEMBER, &8, &id).await.unwrap());
+    let id = sessions.of(After::MEMBER, &8).list().await.unwrap()[0].id;
+    assert!(!sessions.of(After::MEMBER, &7).revoke(&id).await.unwrap());
+    assert!(sessions.of(After::MEMBER, &8).revoke(&id).await.unwrap());
 }

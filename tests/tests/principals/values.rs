@@ -65,7 +65,11 @@ async fn any_value_is_a_principal() {
         assert_eq!(answer.status, StatusCode::OK);
     }
     for text in texts {
-        let found = sessions.list(Keys::TEXT, &text.to_owned()).await.unwrap();
+        let found = sessions
+            .of(Keys::TEXT, &text.to_owned())
+            .list()
+            .await
+            .unwrap();
         assert_eq!(found.len(), 1, "{text:.20}");
     }
 
@@ -82,7 +86,8 @@ async fn any_value_is_a_principal() {
     for account in &accounts {
         assert_eq!(
             sessions
-                .revoke_all(Accounts::ACCOUNT, account)
+                .of(Accounts::ACCOUNT, account)
+                .revoke_all()
                 .await
                 .unwrap(),
             1
@@ -99,7 +104,7 @@ async fn any_value_is_a_principal() {
     }
     for who in &everybody {
         assert_eq!(
-            sessions.list(Whose::WHO, who).await.unwrap().len(),
+            sessions.of(Whose::WHO, who).list().await.unwrap().len(),
             1,
             "{who:?}"
         );
@@ -111,7 +116,8 @@ async fn a_field_that_is_no_principal_is_refused() {
     let (layer, _, _) = site();
     let refused = layer
         .sessions()
-        .revoke_all(Shop::VISITS, &"7".to_owned())
+        .of(Shop::VISITS, &"7".to_owned())
+        .revoke_all()
         .await;
     let expected = ConfigError::NotPrincipal {
         field: "shop.visits",

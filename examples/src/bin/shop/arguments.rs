@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use session_runtime::{FileStore, Key, KeyRing, MemoryStore, RedisStore, SessionStore};
+use session_runtime::{FileStore, Key, MemoryStore, RedisStore, SessionStore};
 
 /// A small web shop that shows what sessions can do.
 #[derive(Parser)]
@@ -28,16 +28,16 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    pub(crate) fn keys(&self) -> Result<KeyRing, Box<dyn Error>> {
+    pub(crate) fn keys(&self) -> Result<[Key; 1], Box<dyn Error>> {
         let key = match &self.key {
             Some(key) => Key::from_base64(key)?,
             None => {
                 let mut bytes = [0; 32];
                 getrandom::fill(&mut bytes)?;
-                Key::from_bytes(bytes)
+                Key::from(bytes)
             }
         };
-        Ok(KeyRing::new([key]))
+        Ok([key])
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) async fn show(
     };
     Ok(render(&Devices {
         page: Page::of(&session),
-        devices: sessions.list(Shop::CUSTOMER, &customer).await?,
+        devices: sessions.of(Shop::CUSTOMER, &customer).list().await?,
     }))
 }
 
@@ -50,7 +50,7 @@ pub(crate) async fn revoke(
         return Ok(Redirect::to("/sign-in").into_response());
     };
     let revoked = match id.parse::<SessionId>() {
-        Ok(id) => sessions.revoke(Shop::CUSTOMER, &customer, &id).await?,
+        Ok(id) => sessions.of(Shop::CUSTOMER, &customer).revoke(&id).await?,
         Err(_) => false,
     };
     if !revoked {
@@ -67,6 +67,9 @@ pub(crate) async fn revoke_others(
     let Some(customer) = session.customer else {
         return Ok(Redirect::to("/sign-in"));
     };
-    sessions.revoke_others(Shop::CUSTOMER, &customer).await?;
+    sessions
+        .of(Shop::CUSTOMER, &customer)
+        .revoke_others()
+        .await?;
     Ok(Redirect::to("/devices"))
 }

@@ -1,4 +1,4 @@
-//! What the file system refused, as a store error.
+//! Errors of the file system as store errors.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};

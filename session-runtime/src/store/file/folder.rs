@@ -2,10 +2,10 @@
 //!
 //! 1. A file is always named relative to an open folder, and neither the folder nor the file may
 //!    be a symbolic link.
-//! 2. Whoever changes or removes a record holds its lock, and has checked after locking that the
-//!    name still means this file ([`Folder::lock`]). Lists of the index have one lock for all in
-//!    their folder ([`Folder::lock_all`]). A file is never written in place: a new one takes its
-//!    name, so readers need no lock.
+//! 2. A record is changed or removed under its lock, after a check that the name still means the
+//!    file that was locked ([`Folder::lock`]). Principals' lists have one lock for all in their
+//!    folder ([`Folder::lock_all`]). A file is never written in place: a new one takes its name, so
+//!    reading a record needs no lock.
 //! 3. The locks are `flock` locks, so they hold between threads as well as between processes, and
 //!    end with the process that holds them, however it ends.
 
@@ -14,12 +14,19 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, Stat};
+use rustix::fs::{
+    AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_NOW,
+    UTIME_OMIT,
+};
 use rustix::io::Errno;
 
 use super::error::failed;
 use crate::store::StoreError;
 
+const FOLDER_FLAGS: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
 const FOLDER_MODE: Mode = Mode::RWXU;
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
@@ -32,7 +39,7 @@ pub(super) struct Folder {
     path: PathBuf,
 }
 
-/// What is found under a name.
+/// The thing that has a file's name.
 pub(super) enum Entry {
     /// Nothing.
     Absent,
@@ -42,11 +49,20 @@ pub(super) enum Entry {
     NotAFile,
 }
 
+/// The thing that has a folder's name.
+pub(super) enum Subfolder {
+    /// Nothing.
+    Absent,
+    /// A folder.
+    Folder(Folder),
+    /// A symbolic link, a file or another thing that is no folder.
+    NotAFolder,
+}
+
 impl Folder {
     /// Opens a folder; `None` when there is none.
     pub(super) fn open(path: PathBuf) -> Result<Option<Self>, StoreError> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match rustix::fs::open(&path, flags, Mode::empty()) {
+        match rustix::fs::open(&path, FOLDER_FLAGS, Mode::empty()) {
             Ok(fd) => Ok(Some(Self { fd, path })),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(failed("open the folder", &path)(error)),
@@ -61,13 +77,42 @@ impl Folder {
         }
     }
 
+    /// Opens a folder in this one.
+    pub(super) fn subfolder(&self, name: &str) -> Result<Subfolder, StoreError> {
+        match rustix::fs::openat(&self.fd, name, FOLDER_FLAGS, Mode::empty()) {
+            Ok(fd) => Ok(Subfolder::Folder(Self {
+                fd,
+                path: self.path.join(name),
+            })),
+            Err(Errno::NOENT) => Ok(Subfolder::Absent),
+            Err(Errno::NOTDIR | Errno::LOOP | Errno::MLINK) => Ok(Subfolder::NotAFolder),
+            Err(error) => Err(failed("open a folder", &self.path)(error)),
+        }
+    }
+
+    /// Makes a folder in this one that only its owner may use. It may exist already.
+    pub(super) fn create_subfolder(&self, name: &str) -> Result<(), StoreError> {
+        match rustix::fs::mkdirat(&self.fd, name, FOLDER_MODE) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(error) => Err(failed("make a folder", &self.path)(error)),
+        }
+    }
+
+    /// Removes a folder in this one unless something is in it.
+    pub(super) fn remove_subfolder_if_empty(&self, name: &str) -> Result<(), StoreError> {
+        match rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
+            Err(error) => Err(failed("remove a folder", &self.path)(error)),
+        }
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Opens a file for reading.
     pub(super) fn open_file(&self, name: &str) -> Result<Entry, StoreError> {
-        // Without NONBLOCK, opening a pipe would wait for someone to write to it.
+        // Without NONBLOCK, opening a pipe would wait for a writer.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match rustix::fs::openat(&self.fd, name, flags, Mode::empty()) {
             Ok(fd) => File::from(fd),
@@ -101,7 +146,7 @@ impl Folder {
         }
     }
 
-    /// The same without waiting; `None` when somebody else holds the lock or there is no file.
+    /// The same without waiting; `None` when the lock is held or there is no file.
     pub(super) fn try_lock(&self, name: &str) -> Result<Option<File>, StoreError> {
         let Entry::File(file) = self.open_file(name)? else {
             return Ok(None);
@@ -128,9 +173,15 @@ impl Folder {
         }
     }
 
-    /// The same without waiting; `None` when somebody else holds the lock or it was never made.
+    /// The same without waiting; `None` when the lock is held.
     pub(super) fn try_lock_all(&self) -> Result<Option<File>, StoreError> {
+        self.make_lock()?;
         self.try_lock(LOCK)
+    }
+
+    /// Moves the modification time of the folder's lock to the present.
+    pub(super) fn refresh_lock(&self) -> Result<(), StoreError> {
+        self.refresh(LOCK).map(drop)
     }
 
     fn make_lock(&self) -> Result<(), StoreError> {
@@ -194,7 +245,7 @@ impl Folder {
         }
     }
 
-    /// As [`remove`](Self::remove), where somebody else may have been faster.
+    /// Removes a file that may be gone already.
     pub(super) fn remove_if_there(&self, name: &str) -> Result<(), StoreError> {
         match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
@@ -205,6 +256,21 @@ impl Folder {
     pub(super) fn remove(&self, name: &str) -> Result<(), StoreError> {
         rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())
             .map_err(failed("remove a file", &self.path))
+    }
+
+    /// Moves the modification time of what has this name to the present; `false` when nothing has
+    /// it.
+    pub(super) fn refresh(&self, name: &str) -> Result<bool, StoreError> {
+        let special = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
+        let times = Timestamps {
+            last_access: special(UTIME_OMIT),
+            last_modification: special(UTIME_NOW),
+        };
+        match rustix::fs::utimensat(&self.fd, name, &times, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(failed("refresh a file", &self.path)(error)),
+        }
     }
 
     /// Returns when the names in this folder would survive a power cut.

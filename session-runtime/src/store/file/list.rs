@@ -1,250 +1,219 @@
-//! A principal's sessions as text: what `cat` shows.
+//! One principal's list on the disk: a folder, and in it a file for each listed session.
 //!
-//! ```text
-//! session-index 1
-//! 3fa85f6457174562b3fc2c963f66afa6 q83vEjRW 2026-03-14T09:26:53.589Z 2026-03-15T09:26:53.589Z
-//! 9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d 8zKq0a1P 2026-03-14T11:02:11.004Z -
-//! @check 5d1c9f0e2b7a4c36
-//! ```
-//!
-//! First and last line are those of a record. Between them is one line per session: its id, the
-//! commit that listed it, when that was, and when the entry goes (`-` for never).
+//! The name is the entry. The content only adds which commit listed the session, when, and until
+//! when: the byte form of a [`PrincipalList`] with this one entry. A session whose file cannot be
+//! read is listed all the same, without an end.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::rc::Rc;
 
-use super::format::{BAD_LINE, FormatError, Time, VERSION, lines_of, parse_time, with_check};
-use super::name::RecordName;
+use sha2::{Digest, Sha256};
+
+use super::error::failed;
+use super::folder::{Entry, Folder, Subfolder};
+use super::name::{PrincipalName, RecordName};
+use super::new_file::NewFile;
+use super::root::Root;
 use crate::clock::Timestamp;
-use crate::store::{Commit, IndexChange, IndexEntry, PrincipalKey};
-use crate::token::{CommitId, SessionId};
+use crate::store::{ListEntry, PrincipalKey, PrincipalList, StoreError, StoreErrorKind};
+use crate::token::{CommitId, SessionId, write_base64};
 
-const FIRST_LINE: &str = "session-index ";
+/// No more of an entry is read: many times what one needs.
+const LARGEST_ENTRY: u64 = 4096;
 
-/// The sessions of one principal, those included whose entries have ended.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// A principal's list. Its lock is held as long as this lives.
 pub(super) struct List {
-    entries: BTreeMap<SessionId, Listed>,
+    pub(super) name: PrincipalName,
+    pub(super) shard: Rc<LockedShard>,
 }
 
-/// One line of a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Listed {
-    pub(super) mark: CommitId,
-    pub(super) added: Timestamp,
-    /// When the entry goes by itself.
-    pub(super) until: Option<Timestamp>,
+/// A folder of lists, locked.
+pub(super) struct LockedShard {
+    folder: Folder,
+    /// The lock is held as long as this is open.
+    _lock: File,
 }
 
-impl Listed {
-    fn counts(&self, now: Timestamp) -> bool {
-        self.until.is_none_or(|until| now < until)
+impl LockedShard {
+    /// Waits for the lock.
+    pub(super) fn new(folder: Folder) -> Result<Self, StoreError> {
+        let lock = folder.lock_all()?;
+        Ok(Self {
+            folder,
+            _lock: lock,
+        })
     }
 
-    fn entry(&self, session: SessionId) -> IndexEntry {
-        IndexEntry::new(session, self.mark, self.added)
+    /// The same without waiting; `None` when the lock is held.
+    pub(super) fn try_new(folder: Folder) -> Result<Option<Self>, StoreError> {
+        let lock = folder.try_lock_all()?;
+        Ok(lock.map(|lock| Self {
+            folder,
+            _lock: lock,
+        }))
     }
 }
 
 impl List {
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    pub(super) fn holds(&self, session: &SessionId) -> bool {
-        self.entries.contains_key(session)
-    }
-
-    /// The entries that have not ended.
-    pub(super) fn entries(&self, now: Timestamp) -> Vec<IndexEntry> {
-        let counting = self.entries.iter().filter(|(_, listed)| listed.counts(now));
-        counting
-            .map(|(session, listed)| listed.entry(*session))
-            .collect()
-    }
-
-    /// Whether the list has no room for what the commit adds to it.
-    pub(super) fn is_full_for(
-        &self,
-        commit: &Commit,
-        change: &IndexChange,
-        now: Timestamp,
-    ) -> bool {
-        let IndexChange::Add {
-            limit: Some(limit), ..
-        } = change
-        else {
-            return false;
-        };
-        let others = self
-            .entries
-            .iter()
-            .filter(|(session, listed)| **session != commit.session && listed.counts(now));
-        others.count() >= *limit as usize
-    }
-
-    /// Does what a commit says about this principal.
-    pub(super) fn apply(&mut self, principal: &PrincipalKey, commit: &Commit, now: Timestamp) {
-        let changes = commit.index.iter();
-        for change in changes.filter(|change| change.principal() == principal) {
-            match change {
-                IndexChange::Add { keep, .. } => {
-                    let listed = Listed {
-                        mark: commit.id,
-                        added: now,
-                        until: keep.map(|keep| now + keep),
-                    };
-                    self.insert(commit.session, listed);
-                }
-                IndexChange::Remove { .. } => {
-                    self.entries.remove(&commit.session);
-                }
+    /// Locks a list; `None` when no list was ever in its folder.
+    pub(super) fn lock_existing(
+        root: &Root,
+        name: PrincipalName,
+    ) -> Result<Option<Self>, StoreError> {
+        match root.index_shard(name.shard())? {
+            Some(folder) => {
+                let shard = Rc::new(LockedShard::new(folder)?);
+                Ok(Some(Self { name, shard }))
+            }
+            None => {
+                root.check_presence()?;
+                Ok(None)
             }
         }
     }
 
-    pub(super) fn insert(&mut self, session: SessionId, listed: Listed) {
-        self.entries.insert(session, listed);
+    fn folder(&self) -> Result<Option<Folder>, StoreError> {
+        principal_folder(&self.shard.folder, &self.name)
     }
 
-    /// Removes an entry if it is still the one that was seen.
-    pub(super) fn forget(&mut self, stale: &IndexEntry) {
-        let session = stale.session;
-        if let Some(listed) = self.entries.get(&session)
-            && listed.entry(session).is_same(stale)
-        {
-            self.entries.remove(&session);
+    fn make_folder(&self, root: &Root) -> Result<Folder, StoreError> {
+        loop {
+            if let Some(folder) = self.folder()? {
+                return Ok(folder);
+            }
+            self.shard.folder.create_subfolder(self.name.as_str())?;
+            root.sync_names(&self.shard.folder)?;
         }
     }
 
-    /// Drops the entries that have ended.
-    pub(super) fn reclaim(&mut self, now: Timestamp) {
-        self.entries.retain(|_, listed| listed.counts(now));
-    }
-
-    pub(super) fn sessions(&self) -> impl Iterator<Item = &SessionId> {
-        self.entries.keys()
-    }
-
-    pub(super) fn remove(&mut self, session: &SessionId) {
-        self.entries.remove(session);
-    }
-
-    pub(super) fn to_text(&self) -> String {
-        let mut text = format!("{FIRST_LINE}{VERSION}\n");
-        for (session, listed) in &self.entries {
-            let name = RecordName::of(session);
-            let (name, mark, added) = (name.as_str(), listed.mark, Time(listed.added));
-            // Writing to a string cannot fail.
-            let _ = match listed.until {
-                Some(until) => writeln!(text, "{name} {mark} {added} {}", Time(until)),
-                None => writeln!(text, "{name} {mark} {added} -"),
-            };
-        }
-        with_check(text)
-    }
-
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
-        let mut list = Self::default();
-        for line in lines_of(bytes, FIRST_LINE)? {
-            let (session, listed) = parse_line(line).ok_or(BAD_LINE)?;
-            list.insert(session, listed);
+    /// All entries.
+    pub(super) fn read(&self) -> Result<PrincipalList, StoreError> {
+        let mut list = PrincipalList::new(*self.name.principal());
+        if let Some(folder) = self.folder()? {
+            for session in sessions_in(&folder)? {
+                let entry = read_entry(&folder, &self.name, &session)?;
+                list.entries.extend(entry);
+            }
         }
         Ok(list)
     }
-}
 
-fn parse_line(line: &str) -> Option<(SessionId, Listed)> {
-    let mut words = line.split(' ');
-    let name = RecordName::parse(words.next()?)?;
-    let listed = Listed {
-        mark: words.next()?.parse().ok()?,
-        added: parse_time(words.next()?)?,
-        until: match words.next()? {
-            "-" => None,
-            time => Some(parse_time(time)?),
-        },
-    };
-    words.next().is_none().then_some((*name.session(), listed))
-}
+    /// The entry of a session, if it is listed.
+    pub(super) fn read_entry(&self, session: &SessionId) -> Result<Option<ListEntry>, StoreError> {
+        match self.folder()? {
+            Some(folder) => read_entry(&folder, &self.name, session),
+            None => Ok(None),
+        }
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// Writes an entry, without its name.
+    pub(super) fn write<'a>(
+        &self,
+        root: &Root,
+        entry: &ListEntry,
+        temporary: &'a Folder,
+    ) -> Result<NewFile<'a>, StoreError> {
+        let mut list = PrincipalList::new(*self.name.principal());
+        list.insert(*entry);
+        let mut file = NewFile::create(temporary)?;
+        file.write(&list.to_bytes(), None, root.durability())?;
+        Ok(file)
+    }
 
-    fn list() -> List {
-        let listed = |until| Listed {
-            mark: "q83vEjRW".parse().unwrap(),
-            added: Timestamp::from_millis(1_000),
-            until,
+    /// Gives an entry its name; from now on the session is listed.
+    pub(super) fn publish(
+        &self,
+        root: &Root,
+        session: &SessionId,
+        file: NewFile<'_>,
+    ) -> Result<(), StoreError> {
+        let folder = self.make_folder(root)?;
+        file.replace(&folder, RecordName::of(session).as_str())?;
+        root.sync_names(&folder)
+    }
+
+    /// Removes an entry, and the folder with the last one. The disk need not have it: an entry that
+    /// comes back after a power cut is one too many.
+    pub(super) fn remove(&self, session: &SessionId) -> Result<(), StoreError> {
+        let Some(folder) = self.folder()? else {
+            return Ok(());
         };
-        let mut list = List::default();
-        let until = Timestamp::from_millis(86_401_000);
-        list.insert(SessionId::from_bytes([0xAB; 16]), listed(Some(until)));
-        list.insert(SessionId::from_bytes([0xCD; 16]), listed(None));
-        let never = Timestamp::from_millis(u64::MAX);
-        list.insert(SessionId::from_bytes([0xEF; 16]), listed(Some(never)));
-        list
+        folder.remove_if_there(RecordName::of(session).as_str())?;
+        self.remove_folder_if_empty()
     }
 
-    #[test]
-    fn a_list_is_readable_text() {
-        let text = list().to_text();
-        let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines[0], "session-index 1");
-        assert_eq!(
-            lines[1..4],
-            [
-                "abababababababababababababababab q83vEjRW 1970-01-01T00:00:01.000Z \
-                 1970-01-02T00:00:01.000Z",
-                "cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd q83vEjRW 1970-01-01T00:00:01.000Z -",
-                "efefefefefefefefefefefefefefefef q83vEjRW 1970-01-01T00:00:01.000Z \
-                 18446744073709551615",
-            ]
-        );
-        assert!(lines[4].starts_with("@check "));
-        assert_eq!(List::parse(text.as_bytes()), Ok(list()));
+    pub(super) fn remove_folder_if_empty(&self) -> Result<(), StoreError> {
+        let name = self.name.as_str();
+        self.shard.folder.remove_subfolder_if_empty(name)
     }
+}
 
-    #[test]
-    fn no_part_of_a_list_is_a_list() {
-        let text = list().to_text();
-        for end in 0..text.len() {
-            let part = &text.as_bytes()[..end];
-            assert!(
-                matches!(List::parse(part), Err(FormatError::Damaged(_))),
-                "{end}"
-            );
-        }
-        let mut bytes = text.into_bytes();
-        for position in 0..bytes.len() {
-            bytes[position] ^= 1;
-            assert!(List::parse(&bytes).is_err(), "{position}");
-            bytes[position] ^= 1;
+/// The folder with a principal's entries, if there is one.
+pub(super) fn principal_folder(
+    shard: &Folder,
+    name: &PrincipalName,
+) -> Result<Option<Folder>, StoreError> {
+    match shard.subfolder(name.as_str())? {
+        Subfolder::Folder(folder) => Ok(Some(folder)),
+        Subfolder::Absent => Ok(None),
+        // Not an empty list: sessions that cannot be found cannot be revoked.
+        Subfolder::NotAFolder => Err(StoreError::with_source(
+            StoreErrorKind::Corrupt,
+            "something that is no folder has the name of a principal's list; remove it, and a \
+             sweep lists the principal's sessions again",
+        )),
+    }
+}
+
+/// The sessions that have an entry in a principal's folder.
+pub(super) fn sessions_in(folder: &Folder) -> Result<Vec<SessionId>, StoreError> {
+    let names = folder.names()?;
+    let sessions = names.iter().filter_map(|name| RecordName::parse(name));
+    Ok(sessions.map(|name| *name.session()).collect())
+}
+
+/// Reads an entry; `None` when nothing has its name.
+fn read_entry(
+    folder: &Folder,
+    name: &PrincipalName,
+    session: &SessionId,
+) -> Result<Option<ListEntry>, StoreError> {
+    let mut bytes = Vec::new();
+    match folder.open_file(RecordName::of(session).as_str())? {
+        Entry::Absent => return Ok(None),
+        Entry::NotAFile => {}
+        Entry::File(file) => {
+            file.take(LARGEST_ENTRY)
+                .read_to_end(&mut bytes)
+                .map_err(failed("read an entry", folder.path()))?;
         }
     }
+    parse_entry(&bytes, name.principal(), session)
+        .map_or_else(|| unreadable_entry(&bytes, session), Ok)
+        .map(Some)
+}
 
-    #[test]
-    fn lines_of_another_form_are_damage_and_a_later_version_is_not() {
-        for line in [
-            "",
-            "x",
-            "abababababababababababababababab q83vEjRW 1 - more",
-            "@new line",
-        ] {
-            let text = with_check(format!("session-index 1\n{line}\n"));
-            assert_eq!(List::parse(text.as_bytes()), Err(BAD_LINE), "{line}");
-        }
-        let later = with_check("session-index 2\nwho knows\n".to_owned());
-        assert_eq!(List::parse(later.as_bytes()), Err(FormatError::Newer(2)));
-        let record = with_check("session-record 1\n".to_owned());
-        assert!(matches!(
-            List::parse(record.as_bytes()),
-            Err(FormatError::Damaged(_))
-        ));
+fn parse_entry(bytes: &[u8], principal: &PrincipalKey, session: &SessionId) -> Option<ListEntry> {
+    let list = PrincipalList::from_bytes(bytes).ok()?;
+    let entry = list.get(session)?;
+    (list.principal == *principal && list.entries.len() == 1).then_some(*entry)
+}
+
+/// The entry of a file whose content says nothing. Its mark comes from the content, so it changes
+/// when the session is listed anew.
+fn unreadable_entry(bytes: &[u8], session: &SessionId) -> Result<ListEntry, StoreError> {
+    let digest = Sha256::digest(bytes);
+    let mark = Base64(&digest[..6]).to_string().parse::<CommitId>();
+    let mark = mark.map_err(|error| StoreError::with_source(StoreErrorKind::Corrupt, error))?;
+    Ok(ListEntry::new(*session, mark, Timestamp::from_millis(0)))
+}
+
+struct Base64<'a>(&'a [u8]);
+
+impl fmt::Display for Base64<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_base64(f, self.0)
     }
 }

@@ -1,28 +1,30 @@
 //! Sessions in files, one each, that survive a restart and need no server.
 //!
-//! 1. What a commit means is [`Record`](super::Record)'s business, and how a record is written is
-//!    `format`'s. `records` reads, changes and writes one record; `lists` does the same for the
-//!    lists of principals, written as `list` says; `root` knows the folder as a whole; `folder`
-//!    holds the rules for locks and names; `sweep` removes what has ended.
+//! 1. What a commit means is [`Commit::apply`]'s business, and how a record is written is
+//!    [`Record::to_bytes`](super::Record::to_bytes)'s. `commit` holds locks and orders what is
+//!    written; `records` reads and writes records, `entries` the entries on principals' lists, each
+//!    `list` a folder; `sweep` removes what has ended; `root` knows the folder as a whole, and
+//!    `folder` has the rules for locks and names.
 //! 2. All of these block. This module hands their work to Tokio's blocking threads, no more than
 //!    the store's concurrency at a time.
-//! 3. Commits of one session wait for each other in `turns` before they get a thread, and between
-//!    processes at the lock of the record's file. The same holds for calls that need the lists of
-//!    one folder. Whoever needs several turns waits for lists, in the order of their folders, then
-//!    for the session, then for a thread; the locks are taken in the same order.
+//! 3. Commits of one session wait for each other in a [`KeyedMutex`] before they get a thread, and
+//!    between processes at the lock of the record's file. The same holds for calls that need the
+//!    lists of one folder. A call that needs several locks waits for lists, in the order of their
+//!    folders, then for the session, then for a thread; the files are locked in the same order.
 //! 4. Once handed over, work runs to its end, even if the future that waits for it is dropped.
 
+mod commit;
+mod durability;
+mod entries;
 mod error;
 mod folder;
-mod format;
+mod keyed_mutex;
 mod list;
-mod lists;
 mod name;
 mod new_file;
 mod records;
 mod root;
 mod sweep;
-mod turns;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -30,17 +32,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_core::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use self::name::ListName;
-use self::records::Records;
+pub use self::durability::Durability;
+use self::keyed_mutex::{KeyedGuard, KeyedMutex};
+use self::name::PrincipalName;
+use self::root::Root;
 use self::sweep::BackgroundSweep;
-use self::turns::{Turn, Turns};
 use super::{
-    Commit, Count, IndexChange, IndexEntries, IndexEntry, Loaded, Outcome, PrincipalKey, Selected,
-    SessionStore, StoreError, StoreErrorKind,
+    Commit, Count, ListEntry, Listing, Loaded, Outcome, PrincipalKey, Selection, SessionStore,
+    StoreError, StoreErrorKind,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::token::SessionId;
@@ -74,12 +76,13 @@ const SHARDS_PER_CALL: usize = 16;
 /// processes of this machine may use it at the same time. It must be on a file system with `flock`
 /// and hard links, as local ones have; network file systems are not supported.
 ///
-/// A record is text: `cat` shows names, values and deadlines. Whoever changes one by hand breaks
-/// the check at its end. A file that is empty, cut short or otherwise damaged counts as absent, is
-/// reported by an event, and is moved to `damaged/` below the folder by the next commit or sweep;
-/// nothing is ever removed from there. Symbolic links, folders and the like in a record's place
-/// count as absent too, are reported, and are left alone. A record that a later version of the
-/// format wrote is left alone and is an error ([`StoreErrorKind::Corrupt`]).
+/// A record is text: `cat` shows names, values and deadlines. Changing one by hand breaks the check
+/// at its end. A file that is empty, cut short or otherwise damaged counts as absent, is reported by
+/// an event, and is moved to `damaged/` below the folder by the next commit or sweep; nothing is ever
+/// removed from there. Symbolic links, folders and the like in a record's place count as absent too,
+/// are reported, and are left alone. A record that another version of the format wrote is left alone
+/// and is an error ([`StoreErrorKind::Corrupt`]). A folder that another version of the layout laid
+/// out is refused by [`open`](Self::open).
 ///
 /// If the folder vanishes or its volume is unmounted, every call fails
 /// ([`StoreErrorKind::Unavailable`]): a missing record then says nothing about its session. The
@@ -88,8 +91,8 @@ const SHARDS_PER_CALL: usize = 16;
 /// # What survives
 ///
 /// A commit that was answered survives the death of the process, and, at a price, of the machine;
-/// see [`Durability`]. Whatever dies when: a record is the one before a commit or the one after
-/// it. Where a disk is full, a commit fails ([`StoreErrorKind::Full`]), the record stays as it was
+/// see [`Durability`]. At any moment a record is the one before a commit or the one after it. Where
+/// a disk is full, a commit fails ([`StoreErrorKind::Full`]), the record stays as it was
 /// and no part of the new one remains. Destroying a session and touching one need no room.
 ///
 /// # Time
@@ -99,32 +102,35 @@ const SHARDS_PER_CALL: usize = 16;
 /// modification times loses touches, so sessions in it end earlier, never later.
 ///
 /// A commit reads the clock, writes, and is seen when it has written; the time in it is a moment
-/// earlier. Whoever loads a session in between sees it as it was before.
+/// earlier. A load in between sees the session as it was before.
 ///
 /// # Reclaiming
 ///
-/// Sessions and fields that have ended are absent at once. Their data, and their entries in the
-/// index, are removed from the disk afterwards by a sweep in the background: a pass over the folder takes ten minutes unless
-/// [`sweep_every`](FileStoreBuilder::sweep_every) says otherwise, and is cut into 256 steps, which
-/// commits start when they are due. [`sweep`](SessionStore::sweep) makes a whole pass at once.
+/// Sessions and fields that have ended are absent at once. Their data, and their entries on lists,
+/// are removed from the disk afterwards by a sweep in the background: a pass over the folder takes
+/// ten minutes unless [`sweep_every`](FileStoreBuilder::sweep_every) says otherwise, and is cut into
+/// 256 steps, which commits start when they are due. [`sweep`](SessionStore::sweep) makes a whole pass at once.
 /// Leftovers of processes that were killed are removed when the store is opened and in each step.
 ///
 /// # Principals
 ///
-/// The sessions of a principal are a text file as well, with one line for each, below `index/`. A
-/// sign-in writes this file again, so it costs in proportion to the principal's own sessions.
-/// Sign-ins and lists of one principal wait for each other; those of two principals do so only if
-/// both are in the same one of 4,096 folders.
+/// A principal's list is a folder below `index/`, with a small text file for each session. A
+/// sign-in writes one of them; where there is a limit it reads the others. Sign-ins and lists of one
+/// principal wait for each other; those of two principals do so only if both are in the same one of
+/// 4,096 folders.
 ///
-/// Whatever dies when, every session that should be listed is. There may be an entry too many,
-/// which goes when the layer reads the list, or by a sweep.
+/// The name of such a file lists the session, whatever is in the file: damage hides nothing. Crashes
+/// hide nothing either. They may leave an entry too many, which goes when the layer reads the list,
+/// or by a sweep.
 ///
-/// A session that is not listed cannot be revoked by its principal, so no list is taken for empty
-/// because it is damaged: the first call that needs it moves it to `damaged/`, makes it anew from
-/// all records and reports that by an event. This reads every record once, which may take longer
-/// than the layer waits; it goes on nevertheless, and later calls find it done. A list that a later
-/// version of the format wrote, and anything in a list's place that is no regular file, is left
-/// alone and is an error ([`StoreErrorKind::Corrupt`]). Nobody should remove a file below `index/`.
+/// A session that is not listed cannot be revoked by its principal. So a sweep lists the sessions
+/// again whose entries are lost, as their records say, and reports that by an event; until then they
+/// are missing. Something that is no folder in a list's place is left alone and is an error
+/// ([`StoreErrorKind::Corrupt`]).
+///
+/// Programs that remove old files spare the entries, whose modification times a sweep moves to the
+/// present. A record has the time of its session's last visit: such a program must leave it for as
+/// long as the session may live.
 ///
 /// # Counting
 ///
@@ -136,25 +142,12 @@ pub struct FileStore {
 }
 
 struct Shared {
-    records: Records,
-    /// At the lists of one folder.
-    list_turns: Turns<String>,
-    session_turns: Turns<SessionId>,
+    root: Root,
+    /// By the folder that the lists are in.
+    lists: KeyedMutex<String>,
+    sessions: KeyedMutex<SessionId>,
     threads: Arc<Semaphore>,
     background: BackgroundSweep,
-}
-
-/// What a commit that was answered survives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Durability {
-    /// The end of the process, however it ends. After a power cut or a crash of the system the last
-    /// seconds may be missing, logouts among them, and a record written in them may be damaged. A
-    /// session whose visitor signed in during them may be there and not be listed.
-    #[default]
-    ProcessCrash,
-    /// A power cut as well. Each commit waits until the disk has the file and its name.
-    PowerLoss,
 }
 
 impl FileStore {
@@ -164,7 +157,8 @@ impl FileStore {
     ///
     /// # Errors
     ///
-    /// Fails when the folder cannot be made or used, and when it holds other files.
+    /// Fails when the folder cannot be made or used, and when it holds other files or the sessions
+    /// of another version of the layout.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::builder().open(folder)
     }
@@ -182,7 +176,7 @@ impl FileStore {
     /// Does work on a blocking thread once one of ours is free.
     async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Records) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&Root) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let runtime = runtime()?;
         let permit = Arc::clone(&self.shared.threads)
@@ -192,7 +186,7 @@ impl FileStore {
         let shared = Arc::clone(&self.shared);
         let work = runtime.spawn_blocking(move || {
             let _permit = permit;
-            work(&shared.records)
+            work(&shared.root)
         });
         work.await.unwrap_or_else(|error| {
             // A runtime that is shutting down does not begin the work. A panic is no source: its
@@ -205,32 +199,29 @@ impl FileStore {
         })
     }
 
-    /// Waits for the lists of these principals.
-    async fn turns_at_lists(
-        &self,
-        principals: impl Iterator<Item = &PrincipalKey>,
-    ) -> Vec<Turn<String>> {
-        let shard = |principal| ListName::of(principal).shard().to_owned();
+    /// Locks the lists of these principals within this process.
+    async fn lock_lists(&self, principals: &[PrincipalKey]) -> Vec<KeyedGuard<String>> {
+        let shard = |principal| PrincipalName::of(principal).shard().to_owned();
         // In order, so that two that wait for the same ones do not wait for each other.
-        let shards: BTreeSet<String> = principals.map(shard).collect();
-        let mut turns = Vec::with_capacity(shards.len());
+        let shards: BTreeSet<String> = principals.iter().map(shard).collect();
+        let mut guards = Vec::with_capacity(shards.len());
         for shard in shards {
-            turns.push(self.shared.list_turns.wait_for(shard).await);
+            guards.push(self.shared.lists.lock(shard).await);
         }
-        turns
+        guards
     }
 
     /// Adds up what `work` answers for each folder that `shards` names.
     async fn sum_over_shards(
         &self,
-        shards: fn(&Records) -> Result<Vec<String>, StoreError>,
-        work: fn(&Records, &str) -> Result<u64, StoreError>,
+        shards: fn(&Root) -> Result<Vec<String>, StoreError>,
+        work: fn(&Root, &str) -> Result<u64, StoreError>,
     ) -> Result<u64, StoreError> {
         let shards = self.blocking(shards).await?;
         let mut sum = 0;
         for some in shards.chunks(SHARDS_PER_CALL) {
             let some = some.to_vec();
-            let add = move |records: &Records| some.iter().map(|shard| work(records, shard)).sum();
+            let add = move |root: &Root| some.iter().map(|shard| work(root, shard)).sum();
             sum += self.blocking::<u64>(add).await?;
         }
         Ok(sum)
@@ -239,107 +230,87 @@ impl FileStore {
     /// Starts a step of the background sweep if one is due, and does not wait for it.
     fn sweep_in_background(&self) {
         let Ok(runtime) = runtime() else { return };
-        let Some(permit) = self.shared.background.due(self.shared.records.now()) else {
+        let Some(permit) = self.shared.background.due(self.shared.root.now()) else {
             return;
         };
         let shared = Arc::clone(&self.shared);
         runtime.spawn_blocking(move || {
             let _permit = permit;
-            shared.background.step(&shared.records);
+            shared.background.step(&shared.root);
         });
     }
 }
 
 impl SessionStore for FileStore {
-    fn load<'a>(
-        &'a self,
-        session: &'a SessionId,
-        fields: &'a [Selected<'a>],
-    ) -> BoxFuture<'a, Result<Option<Loaded>, StoreError>> {
-        let session = *session;
-        Box::pin(async move {
-            let (record, now) = self
-                .blocking(move |records| records.load_in_time(&session))
-                .await?;
-            Ok(record.and_then(|record| record.load(&session, fields, now)))
-        })
+    async fn load(
+        &self,
+        session: &SessionId,
+        selection: &Selection<'_>,
+    ) -> Result<Option<Loaded>, StoreError> {
+        let id = *session;
+        let (record, now) = self.blocking(move |root| records::load(root, &id)).await?;
+        Ok(record.and_then(|record| record.load(selection, now)))
     }
 
-    fn commit<'a>(&'a self, commit: &'a Commit) -> BoxFuture<'a, Result<Outcome, StoreError>> {
-        Box::pin(async move {
-            let principals = commit.index.iter().map(IndexChange::principal);
-            let at_lists = self.turns_at_lists(principals).await;
-            let at_session = self.shared.session_turns.wait_for(commit.session).await;
-            let commit = commit.clone();
-            let outcome = self
-                .blocking(move |records| {
-                    let _turns = (at_lists, at_session);
-                    records.commit(&commit)
-                })
-                .await;
-            self.sweep_in_background();
-            outcome
-        })
-    }
-
-    fn index<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-    ) -> BoxFuture<'a, Result<IndexEntries, StoreError>> {
-        Box::pin(async move {
-            let turns = self.turns_at_lists(std::iter::once(principal)).await;
-            let principal = *principal;
-            self.blocking(move |records| {
-                let _turns = turns;
-                records.index(&principal)
+    async fn commit(&self, commit: &Commit) -> Result<Outcome, StoreError> {
+        let lists = self.lock_lists(&commit.principals()).await;
+        let session = self.shared.sessions.lock(commit.session).await;
+        let commit = commit.clone();
+        let outcome = self
+            .blocking(move |root| {
+                let _guards = (lists, session);
+                commit::commit(root, &commit)
             })
-            .await
-        })
+            .await;
+        self.sweep_in_background();
+        outcome
     }
 
-    fn forget<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-        entry: &'a IndexEntry,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move {
-            let turns = self.turns_at_lists(std::iter::once(principal)).await;
-            let (principal, entry) = (*principal, *entry);
-            self.blocking(move |records| {
-                let _turns = turns;
-                records.forget(&principal, &entry)
-            })
-            .await
+    async fn list(&self, principal: &PrincipalKey) -> Result<Listing, StoreError> {
+        let guards = self.lock_lists(&[*principal]).await;
+        let principal = *principal;
+        self.blocking(move |root| {
+            let _guards = guards;
+            entries::list(root, &principal)
         })
+        .await
     }
 
-    fn len(&self) -> BoxFuture<'_, Result<Count, StoreError>> {
-        Box::pin(async move {
-            let shards = |records: &Records| records.root().shards();
-            let records = self.sum_over_shards(shards, Records::count_shard).await?;
-            Ok(Count::Exact(records))
+    async fn remove_stale(
+        &self,
+        principal: &PrincipalKey,
+        entry: &ListEntry,
+    ) -> Result<(), StoreError> {
+        let guards = self.lock_lists(&[*principal]).await;
+        let (principal, entry) = (*principal, *entry);
+        self.blocking(move |root| {
+            let _guards = guards;
+            entries::remove_stale(root, &principal, &entry)
         })
+        .await
     }
 
-    fn sweep(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
-        Box::pin(async move {
-            self.blocking(Records::sweep_leftovers).await?;
-            let shards = |records: &Records| records.root().shards();
-            let removed = self.sum_over_shards(shards, Records::sweep_shard).await?;
-            // After the records, so that their entries go in the same pass.
-            let shards = |records: &Records| records.root().index_shards();
-            let none = self.sum_over_shards(shards, |records, shard| {
-                records.sweep_lists(shard).map(|()| 0)
-            });
-            Ok(removed + none.await?)
-        })
+    async fn len(&self) -> Result<Count, StoreError> {
+        let records = self.sum_over_shards(Root::shards, sweep::count_records);
+        Ok(Count::Exact(records.await?))
+    }
+
+    async fn sweep(&self) -> Result<u64, StoreError> {
+        self.blocking(sweep::sweep_leftovers).await?;
+        let removed = self.sum_over_shards(Root::shards, sweep::sweep_records);
+        let removed = removed.await?;
+        // After the records, so that their entries go in the same pass.
+        let none = self.sum_over_shards(Root::index_shards, |root, shard| {
+            sweep::sweep_entries(root, shard).map(|()| 0)
+        });
+        Ok(removed + none.await?)
     }
 }
 
 impl fmt::Debug for FileStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileStore")
-            .field("folder", &self.shared.records.root().path())
+            .field("folder", &self.shared.root.path())
             .finish_non_exhaustive()
     }
 }
@@ -359,7 +330,7 @@ pub struct FileStoreBuilder {
 }
 
 impl FileStoreBuilder {
-    /// What a commit that was answered survives. Default: the end of the process.
+    /// How much a commit that was answered survives. Default: the end of the process.
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
@@ -403,14 +374,16 @@ impl FileStoreBuilder {
     ///
     /// # Errors
     ///
-    /// Fails when the folder cannot be made or used, and when it holds other files.
+    /// Fails when the folder cannot be made or used, and when it holds other files or the sessions
+    /// of another version of the layout.
     pub fn open(self, folder: impl AsRef<Path>) -> Result<FileStore, StoreError> {
-        let records = Records::open(folder.as_ref(), self.durability, self.clock)?;
-        let background = BackgroundSweep::new(self.sweep_interval, records.now());
+        let root = Root::open(folder.as_ref(), self.durability, self.clock)?;
+        sweep::sweep_leftovers(&root)?;
+        let background = BackgroundSweep::new(self.sweep_interval, root.now());
         let shared = Shared {
-            records,
-            list_turns: Turns::default(),
-            session_turns: Turns::default(),
+            root,
+            lists: KeyedMutex::default(),
+            sessions: KeyedMutex::default(),
             threads: Arc::new(Semaphore::new(self.concurrency)),
             background,
         };

@@ -1,4 +1,5 @@
-//! The names of the files of sessions and principals, and of the folders that they are in.
+//! The names of the files of sessions and of the folders of principals, and of the folders that
+//! they are in.
 
 use std::fmt::Write as _;
 use std::io;
@@ -28,7 +29,7 @@ impl RecordName {
         }
     }
 
-    /// The name, if a file of this name can be a record.
+    /// The name, if a file of this name can be a session's.
     pub(super) fn parse(name: &str) -> Option<Self> {
         if name.len() != 32 || !name.bytes().all(is_hex) {
             return None;
@@ -37,7 +38,7 @@ impl RecordName {
         Some(Self::of(&SessionId::from_bytes(bytes)))
     }
 
-    /// Whose record it is.
+    /// The session.
     pub(super) fn session(&self) -> &SessionId {
         &self.session
     }
@@ -54,32 +55,50 @@ impl RecordName {
 }
 
 /// A principal key in lower-case hexadecimal.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ListName(String);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PrincipalName {
+    principal: PrincipalKey,
+    text: String,
+}
 
-impl ListName {
+impl PrincipalName {
     pub(super) fn of(principal: &PrincipalKey) -> Self {
-        Self(hex(principal.as_bytes()))
+        Self {
+            principal: *principal,
+            text: hex(principal.as_bytes()),
+        }
     }
 
-    /// The name, if a file of this name can be a list.
+    /// The name, if a folder of this name can be a principal's list.
     pub(super) fn parse(name: &str) -> Option<Self> {
-        let is_name = name.len() == 64 && name.bytes().all(is_hex);
-        is_name.then(|| Self(name.to_owned()))
+        if name.len() != 64 || !name.bytes().all(is_hex) {
+            return None;
+        }
+        let mut bytes = [0; 32];
+        for (byte, digits) in bytes.iter_mut().zip(name.as_bytes().chunks(2)) {
+            let digits = std::str::from_utf8(digits).ok()?;
+            *byte = u8::from_str_radix(digits, 16).ok()?;
+        }
+        Some(Self::of(&PrincipalKey::from_bytes(bytes)))
     }
 
-    /// The name of the file.
+    /// The principal.
+    pub(super) fn principal(&self) -> &PrincipalKey {
+        &self.principal
+    }
+
+    /// The name of the folder with the principal's entries.
     pub(super) fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
-    /// The name of the folder that the file is in.
+    /// The name of the folder that it is in.
     pub(super) fn shard(&self) -> &str {
-        &self.0[..SHARD_CHARACTERS]
+        &self.text[..SHARD_CHARACTERS]
     }
 }
 
-/// Whether a folder of this name can hold records or lists.
+/// Whether a folder of this name can hold records or principals' lists.
 pub(super) fn is_shard(name: &str) -> bool {
     name.len() == SHARD_CHARACTERS && name.bytes().all(is_hex)
 }
@@ -118,13 +137,13 @@ mod tests {
     }
 
     #[test]
-    fn a_list_has_a_longer_name() {
-        let name = ListName::of(&PrincipalKey::new("shop.customer", b"7"));
+    fn a_principal_has_a_longer_name() {
+        let name = PrincipalName::of(&PrincipalKey::new("shop.customer", b"7"));
         assert_eq!(name.as_str().len(), 64);
         assert_eq!(name.shard(), &name.as_str()[..3]);
-        assert_eq!(ListName::parse(name.as_str()), Some(name.clone()));
+        assert_eq!(PrincipalName::parse(name.as_str()), Some(name.clone()));
         assert_eq!(RecordName::parse(name.as_str()), None);
-        assert_eq!(ListName::parse("lock"), None);
+        assert_eq!(PrincipalName::parse("lock"), None);
     }
 
     #[test]

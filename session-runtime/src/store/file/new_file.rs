@@ -4,7 +4,7 @@ use std::fs::{File, FileTimes};
 use std::io::Write;
 use std::time::SystemTime;
 
-use super::Durability;
+use super::durability::Durability;
 use super::error::failed;
 use super::folder::Folder;
 use super::name::random_name;
@@ -13,7 +13,7 @@ use crate::store::StoreError;
 /// A file without a lasting name, locked. It is removed again unless it is given one.
 ///
 /// The lock tells it from the leftover of a process that was killed, and stays with the file when
-/// it gets its name: until this value is dropped, nobody else changes the record.
+/// it gets its name: until this value is dropped, no other commit changes the record.
 pub(super) struct NewFile<'a> {
     folder: &'a Folder,
     name: String,

@@ -1,24 +1,26 @@
 //! The store's folder as a whole.
 //!
 //! ```text
-//! sessions/.session-store    says that the folder is a session store's, and which layout it has
-//! sessions/3fa/3fa85f64…     one record; there are up to 4,096 such folders
-//! sessions/index/1a7/1a79a4… one principal's list of sessions; there are up to 4,096 such folders
-//! sessions/index/1a7/lock    whoever reads or changes a list in this folder holds its lock
-//! sessions/tmp/…             records and lists that are being written
-//! sessions/damaged/…         files that were found in the place of a record or list and are none
+//! sessions/.session-store           says that the folder is a session store's, and its layout
+//! sessions/3fa/3fa85f64…            a record; there are up to 4,096 such folders
+//! sessions/index/1a7/1a79a4…/3fa85… a session on a principal's list; also up to 4,096 folders
+//! sessions/index/1a7/lock           held while a list in this folder is read or changed
+//! sessions/tmp/…                    files that are being written
+//! sessions/damaged/…                files that had a record's name and are none
 //! ```
 
 use std::fs;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::Durability;
-use super::error::failed;
+use super::durability::Durability;
+use super::error::{failed, outcome_unknown};
 use super::folder::{Entry, Folder};
-use super::name::{ListName, RecordName, is_shard};
+use super::name::{PrincipalName, RecordName, is_shard};
 use super::new_file::NewFile;
+use crate::clock::{Clock, Timestamp};
 use crate::store::{StoreError, StoreErrorKind};
 
 const MARKER: &str = ".session-store";
@@ -26,24 +28,33 @@ const TEMPORARY: &str = "tmp";
 const DAMAGED: &str = "damaged";
 const INDEX: &str = "index";
 
-const LAYOUT: &str = "session-store 1\n";
 const LAYOUT_NAME: &str = "session-store ";
-/// A marker is a few words; whatever is longer is none.
+const LAYOUT_VERSION: u64 = 2;
+/// A marker is a few words; what is longer is none.
 const LONGEST_MARKER: u64 = 4096;
 
-/// The store's folder.
+/// The store's folder, and what holds for everything in it.
 pub(super) struct Root {
     path: PathBuf,
     durability: Durability,
+    clock: Arc<dyn Clock>,
 }
 
 impl Root {
     /// Opens the folder, or makes it.
-    pub(super) fn open(path: &Path, durability: Durability) -> Result<Self, StoreError> {
+    pub(super) fn open(
+        path: &Path,
+        durability: Durability,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
         create_with_parents(path).map_err(failed("make the folder", path))?;
         // What a relative path means must not change with the working directory.
         let path = fs::canonicalize(path).map_err(failed("open the folder", path))?;
-        let root = Self { path, durability };
+        let root = Self {
+            path,
+            durability,
+            clock,
+        };
         let folder = root.folder()?;
         root.claim(&folder)?;
         root.close_to_others()?;
@@ -54,6 +65,14 @@ impl Root {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(super) fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// The folder of this record, if there is one.
@@ -81,8 +100,8 @@ impl Root {
         Folder::open(self.path.join(INDEX).join(shard))
     }
 
-    /// The folder of this list, made where it is missing.
-    pub(super) fn make_index_shard(&self, name: &ListName) -> Result<Folder, StoreError> {
+    /// The folder of this principal's list, made where it is missing.
+    pub(super) fn make_index_shard(&self, name: &PrincipalName) -> Result<Folder, StoreError> {
         let index = self.path.join(INDEX);
         self.open_or_make(&index)?;
         self.open_or_make(&index.join(name.shard()))
@@ -102,9 +121,37 @@ impl Root {
         self.open_or_make(&self.path.join(TEMPORARY))
     }
 
-    /// Where files go that are neither records nor lists.
+    /// Where files go that have a record's name and are none.
     pub(super) fn damaged(&self) -> Result<Folder, StoreError> {
         self.open_or_make(&self.path.join(DAMAGED))
+    }
+
+    /// Makes the names in a folder survive what the store promises. For names that must be safe
+    /// before a commit takes effect.
+    pub(super) fn sync_names(&self, folder: &Folder) -> Result<(), StoreError> {
+        match self.durability {
+            Durability::ProcessCrash => Ok(()),
+            Durability::PowerLoss => folder
+                .sync()
+                .map_err(failed("sync the folder", folder.path())),
+        }
+    }
+
+    /// The same once a record has its name or is gone, when a failure leaves the outcome unknown.
+    pub(super) fn sync_commit(&self, folder: &Folder) -> Result<(), StoreError> {
+        match self.durability {
+            Durability::ProcessCrash => Ok(()),
+            Durability::PowerLoss => folder
+                .sync()
+                .map_err(outcome_unknown("sync the folder", folder.path())),
+        }
+    }
+
+    /// Moves the modification time of the folder's marker to the present, so that what removes old
+    /// files spares it.
+    pub(super) fn refresh_marker(&self) -> Result<(), StoreError> {
+        self.check_presence()?;
+        self.folder()?.refresh(MARKER).map(drop)
     }
 
     /// Fails when the folder is gone, or when something else is in its place, such as the empty
@@ -137,11 +184,10 @@ impl Root {
             }
             self.check_presence()?;
             Folder::create(path)?;
-            if self.durability == Durability::PowerLoss
-                && let Some(above) = path.parent()
+            if let Some(above) = path.parent()
                 && let Some(folder) = Folder::open(above.to_path_buf())?
             {
-                folder.sync().map_err(failed("sync the folder", above))?;
+                self.sync_names(&folder)?;
             }
         }
     }
@@ -169,25 +215,27 @@ impl Root {
         let temporary = Folder::open(temporary)?
             .ok_or_else(|| self.unusable("something removes what is made in it"))?;
         let mut marker = NewFile::create(&temporary)?;
-        marker.write(LAYOUT.as_bytes(), None, self.durability)?;
+        let layout = format!("{LAYOUT_NAME}{LAYOUT_VERSION}\n");
+        marker.write(layout.as_bytes(), None, self.durability)?;
         // Where another process was faster, its marker says the same.
         marker.link(folder, MARKER)?;
-        if self.durability == Durability::PowerLoss {
-            folder
-                .sync()
-                .map_err(failed("sync the folder", &self.path))?;
-        }
-        Ok(())
+        self.sync_names(folder)
     }
 
     fn check_layout(&self, marker: &str) -> Result<(), StoreError> {
-        if marker == LAYOUT {
-            Ok(())
-        } else if marker.starts_with(LAYOUT_NAME) {
-            Err(self.unusable("a later version of this program laid it out; update this one"))
-        } else {
-            Err(self.unusable("its `.session-store` was not written by a session store"))
-        }
+        let version = marker
+            .strip_prefix(LAYOUT_NAME)
+            .and_then(|version| version.strip_suffix('\n')?.parse::<u64>().ok());
+        let reason = match version {
+            Some(LAYOUT_VERSION) => return Ok(()),
+            Some(0..LAYOUT_VERSION) => {
+                "an earlier version of `session-runtime` laid it out, and this one cannot read its \
+                 sessions; name a new folder, or remove this one (visitors sign in again)"
+            }
+            Some(_) => "a later version of `session-runtime` laid it out; update this program",
+            None => "its `.session-store` was not written by a session store",
+        };
+        Err(self.unusable(reason))
     }
 
     fn close_to_others(&self) -> Result<(), StoreError> {

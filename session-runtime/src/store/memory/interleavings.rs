@@ -1,6 +1,6 @@
 //! The store under a scheduler that decides at every lock and counter who goes next.
 //!
-//! `.ci/shuttle` runs it. A schedule that fails is printed; `shuttle::replay` follows it.
+//! `tests/campaigns/run/shuttle` runs it. A schedule that fails is printed; `shuttle::replay` follows it.
 
 use std::sync::Arc;
 
@@ -60,14 +60,11 @@ fn every_schedule_is_explained_by_one_order_of_its_calls() {
 }
 
 fn creation() -> Commit {
-    let verifier = Verifier::from_bytes([1; 32]);
+    let verifier = Verifier::from_bytes([1; 16]);
     let session = SessionId::generate().unwrap();
     let id = CommitId::generate().unwrap();
     let mut creation = Commit::new(session, id, Action::Create { verifier });
-    creation.timeouts = Some(Timeouts {
-        idle: None,
-        lifetime: None,
-    });
+    creation.timeouts = Some(Timeouts::new(None, None).unwrap());
     creation
 }
 
@@ -84,7 +81,7 @@ fn no_schedule_exceeds_the_capacity_or_loses_a_slot() {
                         let creation = creation();
                         let outcome = block_on(store.commit(&creation));
                         if racer == 0 && matches!(outcome, Ok(Outcome::Applied(_))) {
-                            let verifier = Verifier::from_bytes([1; 32]);
+                            let verifier = Verifier::from_bytes([1; 16]);
                             let destroy = Action::Destroy { verifier };
                             let id = CommitId::generate().unwrap();
                             let end = Commit::new(creation.session, id, destroy);

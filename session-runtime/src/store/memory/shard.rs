@@ -131,7 +131,7 @@ mod tests {
     const START: Timestamp = Timestamp::from_millis(1_000);
 
     fn verifier() -> Verifier {
-        Verifier::from_bytes([1; 32])
+        Verifier::from_bytes([1; 16])
     }
 
     fn commit(session: SessionId, action: Action) -> Commit {
@@ -158,10 +158,7 @@ mod tests {
                 link: None,
             },
         );
-        creation.timeouts = Some(Timeouts {
-            idle: Some(Duration::from_millis(idle)),
-            lifetime: None,
-        });
+        creation.timeouts = Some(Timeouts::new(Duration::from_millis(idle), None).unwrap());
         let created = apply(shard, &creation, now);
         assert_eq!(created, Outcome::Applied(Applied::default()));
         session

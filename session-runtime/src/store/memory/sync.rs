@@ -1,4 +1,4 @@
-//! The locks and counters of the store: the standard library's, or in `.ci/shuttle` those of a
+//! The locks and counters of the store: the standard library's, or in `tests/campaigns/run/shuttle` those of a
 //! scheduler that decides who goes next wherever one of them is used.
 
 #[cfg(all(test, shuttle))]

@@ -3,24 +3,48 @@
 use std::fmt;
 use std::time::Duration;
 
+#[cfg(any(feature = "redis-cluster", feature = "redis-sentinel"))]
+use redis::ProtocolVersion;
 use redis::aio::ConnectionLike;
-use redis::io::tcp::TcpSettings;
-use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+use redis::{ConnectionInfo, RedisConnectionInfo};
 
-use super::connection::{Connections, Deadlines, SharedConnection};
+use super::address::connection_info;
+use super::connect_error::RedisConnectError;
+use super::connection::{Connections, Deadlines};
 use super::endpoint::Endpoint;
-use super::error::{Failure, Refusal};
-use super::{RedisStore, Tier, probe};
-use crate::store::StoreError;
+use super::probe;
+use super::shared::SharedConnection;
+use super::store::RedisStore;
+use super::tier::Tier;
+
+impl RedisStore {
+    /// Connects to one server, `redis://user:password@host:port/database`, with the default
+    /// settings.
+    ///
+    /// # Errors
+    ///
+    /// As [`RedisStoreBuilder::connect`].
+    pub async fn connect(url: impl Into<String>) -> Result<Self, RedisConnectError> {
+        Self::builder().url(url).connect().await
+    }
+
+    /// Settings for a store.
+    pub fn builder() -> RedisStoreBuilder {
+        RedisStoreBuilder::new()
+    }
+}
 
 /// Settings of a [`RedisStore`].
 ///
 /// One of [`url`](Self::url), [`connection`](Self::connection), `cluster` (feature
 /// `redis-cluster`) and `sentinel` (feature `redis-sentinel`) says where the sessions are; the last
-/// call counts. `Debug` shows no address and no password.
+/// call counts. All other calls may come in any order, and [`connect`](Self::connect) refuses those
+/// that do not go with it. `Debug` shows no address and no password.
 #[must_use]
 pub struct RedisStoreBuilder {
     servers: Servers,
+    user: Option<(String, String)>,
+    database: Option<i64>,
     prefix: String,
     tier: Option<Tier>,
     deadlines: Deadlines,
@@ -39,8 +63,6 @@ enum Servers {
     Sentinel {
         master: String,
         sentinels: Vec<String>,
-        user: Option<(String, String)>,
-        database: i64,
     },
     Given(Endpoint),
 }
@@ -59,6 +81,8 @@ impl RedisStoreBuilder {
     pub(super) fn new() -> Self {
         Self {
             servers: Servers::Unset,
+            user: None,
+            database: None,
             prefix: "session".to_owned(),
             tier: None,
             deadlines: Deadlines {
@@ -86,8 +110,8 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// The master that these Sentinels know by this name. User, password and database of the URLs
-    /// are for the Sentinels; the master's own are set with [`user`](Self::user) and
+    /// The master that these Sentinels know by this name. User and password of the URLs are for the
+    /// Sentinels; the master's own are set with [`user`](Self::user), its database with
     /// [`database`](Self::database). Where the Sentinels' URLs are `rediss://`, the master is
     /// reached over TLS too.
     #[cfg(feature = "redis-sentinel")]
@@ -99,27 +123,21 @@ impl RedisStoreBuilder {
         self.servers = Servers::Sentinel {
             master: master.into(),
             sentinels: urls.into_iter().map(Into::into).collect(),
-            user: None,
-            database: 0,
         };
         self
     }
 
-    /// The user and the password for the master that [`sentinel`](Self::sentinel) finds.
-    #[cfg(feature = "redis-sentinel")]
+    /// The user and the password for the servers that keep the sessions: those of the URLs, or the
+    /// master that Sentinels find. URLs of servers must not name others.
     pub fn user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
-        if let Servers::Sentinel { user, .. } = &mut self.servers {
-            *user = Some((name.into(), password.into()));
-        }
+        self.user = Some((name.into(), password.into()));
         self
     }
 
-    /// The database of the master that [`sentinel`](Self::sentinel) finds.
-    #[cfg(feature = "redis-sentinel")]
+    /// The number of the database, 0 by default. A URL must not name another, and a Cluster has only
+    /// that one.
     pub fn database(mut self, number: i64) -> Self {
-        if let Servers::Sentinel { database, .. } = &mut self.servers {
-            *database = number;
-        }
+        self.database = Some(number);
         self
     }
 
@@ -197,18 +215,32 @@ impl RedisStoreBuilder {
         Ok(RedisStore::new(connections, prefix, tier))
     }
 
-    fn endpoint(self) -> Result<Endpoint, RedisConnectError> {
+    fn endpoint(mut self) -> Result<Endpoint, RedisConnectError> {
+        let servers = std::mem::replace(&mut self.servers, Servers::Unset);
         #[cfg(feature = "redis-tls")]
-        let tls = self.certificates();
-        match self.servers {
+        let tls = super::certificates::Certificates::new(
+            self.root_certificates.take(),
+            self.client_certificate.take(),
+        )?;
+        match servers {
             Servers::Unset => Err(RedisConnectError::NoServer),
-            Servers::Given(endpoint) => Ok(endpoint),
-            Servers::Url(url) => {
-                let info = connection_info(&url)?;
+            Servers::Given(endpoint) => {
                 #[cfg(feature = "redis-tls")]
-                let client = if is_tls(&info) {
-                    redis::Client::build_with_tls(info, tls)
+                tls.refuse_without_tls()?;
+                match (self.user, self.database) {
+                    (None, None) => Ok(endpoint),
+                    _ => Err(RedisConnectError::Contradiction(
+                        "a connection that the application made already has its user and database; set them there instead of with `user` and `database`",
+                    )),
+                }
+            }
+            Servers::Url(url) => {
+                let info = self.with_settings(connection_info(&url)?)?;
+                #[cfg(feature = "redis-tls")]
+                let client = if super::address::is_tls(&info) {
+                    redis::Client::build_with_tls(info, tls.for_library())
                 } else {
+                    tls.refuse_without_tls()?;
                     redis::Client::open(info)
                 };
                 #[cfg(not(feature = "redis-tls"))]
@@ -221,11 +253,16 @@ impl RedisStoreBuilder {
             Servers::Cluster(urls) => {
                 let nodes = urls
                     .iter()
-                    .map(|url| connection_info(url))
+                    .map(|url| self.with_settings(connection_info(url)?))
                     .collect::<Result<Vec<_>, _>>()?;
+                if nodes.iter().any(|node| node.redis_settings().db() != 0) {
+                    return Err(RedisConnectError::Contradiction(
+                        "a Cluster has no databases but 0",
+                    ));
+                }
                 let mut builder = redis::cluster::ClusterClientBuilder::new(nodes.clone())
                     .use_protocol(ProtocolVersion::RESP3)
-                    .tcp_settings(tcp_settings())
+                    .tcp_settings(super::address::tcp_settings())
                     .connection_timeout(self.deadlines.connect)
                     .response_timeout(self.deadlines.command)
                     .overall_response_timeout(Some(self.deadlines.command))
@@ -238,8 +275,9 @@ impl RedisStoreBuilder {
                     builder = builder.use_protocol(ProtocolVersion::RESP2);
                 }
                 #[cfg(feature = "redis-tls")]
-                if nodes.iter().all(is_tls) {
-                    builder = builder.tls(redis::TlsMode::Secure).certs(tls);
+                if tls.is_for_all(&nodes)? {
+                    let certificates = tls.for_library();
+                    builder = builder.tls(redis::TlsMode::Secure).certs(certificates);
                 }
                 builder
                     .build()
@@ -247,12 +285,7 @@ impl RedisStoreBuilder {
                     .map_err(|_| RedisConnectError::InvalidSettings)
             }
             #[cfg(feature = "redis-sentinel")]
-            Servers::Sentinel {
-                master,
-                sentinels,
-                user,
-                database,
-            } => {
+            Servers::Sentinel { master, sentinels } => {
                 let sentinels = sentinels
                     .iter()
                     .map(|url| connection_info(url))
@@ -260,163 +293,50 @@ impl RedisStoreBuilder {
                 if sentinels.is_empty() {
                     return Err(RedisConnectError::NoServer);
                 }
-                let mut greeting = redis::RedisConnectionInfo::default()
-                    .set_db(database)
-                    .set_protocol(ProtocolVersion::RESP3);
-                if let Some((name, password)) = user {
-                    greeting = greeting.set_username(name).set_password(password);
+                if sentinels.iter().any(|info| info.redis_settings().db() != 0) {
+                    return Err(RedisConnectError::Contradiction(
+                        "a Sentinel has no databases; the master's is set with `database`",
+                    ));
+                }
+                let mut master_settings =
+                    RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3);
+                if let Some(number) = self.database {
+                    master_settings = master_settings.set_db(number);
+                }
+                if let Some((name, password)) = self.user {
+                    master_settings = master_settings.set_username(name).set_password(password);
                 }
                 Ok(Endpoint::Sentinel(Box::new(super::sentinel::Sentinel {
                     master,
                     #[cfg(feature = "redis-tls")]
-                    tls: sentinels.iter().all(is_tls).then_some(tls),
+                    tls: tls.is_for_all(&sentinels)?.then(|| tls.for_library()),
                     sentinels,
-                    greeting,
+                    master_settings,
                     first: std::sync::atomic::AtomicUsize::new(0),
                 })))
             }
         }
     }
 
-    #[cfg(feature = "redis-tls")]
-    fn certificates(&self) -> redis::TlsCertificates {
-        // Without one the client library panics where more than one provider is compiled in.
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // Fails when another thread was faster, which is as good.
-            let _ = rustls::crypto::ring::default_provider().install_default();
+    /// A server of a URL, with the user and the database that were set beside it.
+    fn with_settings(&self, info: ConnectionInfo) -> Result<ConnectionInfo, RedisConnectError> {
+        let mut settings: RedisConnectionInfo = info.redis_settings().clone();
+        if let Some((name, password)) = &self.user {
+            if settings.password().is_some() {
+                return Err(RedisConnectError::Contradiction(
+                    "the URL and `user` both name a user or a password",
+                ));
+            }
+            settings = settings.set_username(name).set_password(password);
         }
-        let client_tls =
-            self.client_certificate
-                .as_ref()
-                .map(|(certificate, key)| redis::ClientTlsConfig {
-                    client_cert: certificate.clone(),
-                    client_key: key.clone(),
-                });
-        redis::TlsCertificates {
-            client_tls,
-            root_cert: self.root_certificates.clone(),
+        if let Some(number) = self.database {
+            if ![0, number].contains(&settings.db()) {
+                return Err(RedisConnectError::Contradiction(
+                    "the URL and `database` name different databases",
+                ));
+            }
+            settings = settings.set_db(number);
         }
-    }
-}
-
-/// What a URL says, with RESP3 unless it names a protocol.
-fn connection_info(url: &str) -> Result<ConnectionInfo, RedisConnectError> {
-    if cfg!(not(feature = "redis-tls")) && url.starts_with("rediss:") {
-        return Err(RedisConnectError::TlsIsOff);
-    }
-    let invalid = |_| RedisConnectError::InvalidUrl;
-    let info = url
-        .into_connection_info()
-        .map_err(invalid)?
-        .set_tcp_settings(tcp_settings());
-    // Saying which library this is takes a right that the user need not have, and each refusal would
-    // be a line in the server's log of denied commands.
-    let mut settings = info.redis_settings().clone().set_skip_set_lib_name();
-    if !url.contains("protocol=") {
-        settings = settings.set_protocol(ProtocolVersion::RESP3);
-    }
-    Ok(info.set_redis_settings(settings))
-}
-
-/// A request must not wait for the answer to the one before it.
-pub(super) fn tcp_settings() -> TcpSettings {
-    TcpSettings::default().set_nodelay(true)
-}
-
-#[cfg(feature = "redis-tls")]
-fn is_tls(info: &ConnectionInfo) -> bool {
-    matches!(info.addr(), redis::ConnectionAddr::TcpTls { .. })
-}
-
-/// A [`RedisStore`] could not be connected.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RedisConnectError {
-    /// No server was named.
-    #[error("no server is named; call `url`, `sentinel`, `cluster` or `connection` first")]
-    NoServer,
-    /// A URL cannot be read.
-    #[error(
-        "the URL is not of the form `redis://user:password@host:port/database`, with `/`, `@`, `:` and the like percent-encoded in user and password"
-    )]
-    InvalidUrl,
-    /// A URL asks for TLS, which was not compiled in.
-    #[error(
-        "the URL begins with `rediss:`, which needs the feature `redis-tls`: `cargo add session-runtime --features redis-tls`"
-    )]
-    TlsIsOff,
-    /// The prefix is empty or contains braces, which would place all keys on one Cluster node.
-    #[error("a key prefix must not be empty and must not contain `{{` or `}}`")]
-    InvalidPrefix,
-    /// The certificates or other settings cannot be used.
-    #[error("the connection's settings or certificates cannot be used")]
-    InvalidSettings,
-    /// The server cannot be reached or does not work now; trying later may help.
-    #[error("the session store is unavailable: {0}")]
-    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The server refused the user or the password.
-    #[error(
-        "the server refused the user name or the password; in a URL both are percent-encoded, and a password without a user is `redis://:password@host`"
-    )]
-    NotAuthenticated,
-    /// The server's user lacks a right.
-    #[error(
-        "the server's user may not run `{command}` on the session keys; allow it with `ACL SETUSER`, as the documentation of `RedisStore` shows"
-    )]
-    MissingRight {
-        /// The command.
-        command: &'static str,
-    },
-    /// The server is too old.
-    #[error(
-        "the server does not know `{command}`; Redis 6.2 or Valkey 7 are the oldest that can keep sessions"
-    )]
-    MissingCommand {
-        /// The command.
-        command: &'static str,
-    },
-    /// The native tier is required, and the server has no deadlines of fields.
-    #[error(
-        "the server cannot give fields a time to live; `Tier::Native` needs Redis 8.0 or Valkey 9.0"
-    )]
-    NoFieldDeadlines,
-    /// The sessions that are there have another layout than this server or the settings allow.
-    #[error(
-        "`{key}` says that the sessions are kept in the {recorded} layout, which this server cannot keep or the settings refuse; use another prefix, or remove that key once these sessions have ended"
-    )]
-    OtherLayout {
-        /// The key that records it.
-        key: String,
-        /// The layout that is recorded.
-        recorded: Tier,
-    },
-    /// The layout that is recorded is of no version of this crate that is known to this one.
-    #[error(
-        "`{key}` names a layout that this version does not know; use another prefix, or a newer version of `session-runtime`"
-    )]
-    UnknownLayout {
-        /// The key that records it.
-        key: String,
-    },
-}
-
-impl From<Failure> for RedisConnectError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Refused(Refusal::NotAuthenticated) => Self::NotAuthenticated,
-            Failure::Refused(Refusal::WrongType) => Self::InvalidPrefix,
-            failure => Self::Unavailable(failure.into()),
-        }
-    }
-}
-
-impl From<RedisConnectError> for StoreError {
-    fn from(error: RedisConnectError) -> Self {
-        use crate::store::StoreErrorKind::{Misconfigured, Unavailable};
-        let kind = match error {
-            RedisConnectError::Unavailable(_) => Unavailable,
-            _ => Misconfigured,
-        };
-        Self::with_source(kind, error)
+        Ok(info.set_redis_settings(settings))
     }
 }

@@ -9,21 +9,26 @@
 //! 4. A request is sent again only after the connection was lost or the server refused it. That is
 //!    sound for every request of this driver: loads read, and a commit takes effect once as long as
 //!    no more than seven others of the same session come between.
-//! 5. No lock is held over an await, and nothing is global.
+//! 5. What the server's clock says belongs to one connection and is dropped with it.
+//! 6. No lock is held over an await, and nothing is global.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use redis::aio::ConnectionLike;
-use redis::{Cmd, Pipeline, RedisFuture, Value};
+use redis::{Cmd, Pipeline, Value};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
+use super::answer;
 use super::endpoint::Endpoint;
 use super::error::{
     Failure, NO_ANSWER_IN_TIME, NO_CONNECTION_IN_TIME, Reason, Refusal, UNREACHABLE,
 };
+use super::server_clock::ServerClock;
+use super::shared::SharedConnection;
+use crate::clock::Timestamp;
 
 /// How many requests in a row may stay without an answer before the connection is replaced.
 const UNANSWERED_LIMIT: u32 = 3;
@@ -45,10 +50,30 @@ pub(super) struct Deadlines {
 }
 
 /// One command, or several in one trip.
-pub(super) enum Request<'a> {
+enum Request<'a> {
     One(&'a Cmd),
     /// Errors come as values.
     Several(&'a Pipeline),
+    /// One command, with `TIME` before it in the same trip unless an estimate of the time will do and
+    /// the connection has one.
+    Read {
+        command: &'a Cmd,
+        may_estimate: bool,
+    },
+}
+
+/// What the server answered, and its clock on the connection that the answer came over.
+pub(super) struct Answer<T> {
+    pub(super) value: T,
+    pub(super) clock: ServerClock,
+}
+
+/// What a read answered, and when.
+pub(super) struct Read {
+    pub(super) value: Value,
+    pub(super) now: Timestamp,
+    /// Whether `now` is the server's own; otherwise it is an estimate, a little late.
+    pub(super) is_exact: bool,
 }
 
 /// Connections to one server or Cluster, used in turn.
@@ -78,14 +103,51 @@ impl Connections {
     }
 
     /// Sends a single command and answers what the server did.
-    pub(super) async fn command(&self, command: &Cmd) -> Result<Value, Failure> {
-        let mut values = self.request(&Request::One(command)).await?;
-        values.pop().ok_or(Failure::NONSENSE)
+    pub(super) async fn command(&self, command: &Cmd) -> Result<Answer<Value>, Failure> {
+        let mut sent = self.request(&Request::One(command)).await?;
+        let value = sent.values.pop().ok_or(Failure::MALFORMED)?;
+        let clock = sent.clock;
+        Ok(Answer { value, clock })
     }
 
     /// Sends several commands in one trip; a refusal of one of them comes as its value.
     pub(super) async fn pipeline(&self, pipeline: &Pipeline) -> Result<Vec<Value>, Failure> {
-        self.request(&Request::Several(pipeline)).await
+        let sent = self.request(&Request::Several(pipeline)).await?;
+        Ok(sent.values)
+    }
+
+    /// Sends a command that only reads, and says when it was read: a moment that may be earlier than
+    /// the answer, never later. An estimate is given only if it may be, and if the connection leads
+    /// to one server whose time it has heard.
+    pub(super) async fn read(&self, command: &Cmd, may_estimate: bool) -> Result<Read, Failure> {
+        let request = Request::Read {
+            command,
+            may_estimate,
+        };
+        let mut sent = self.request(&request).await?;
+        if let Some(Value::ServerError(error)) = sent
+            .values
+            .iter()
+            .find(|value| matches!(value, Value::ServerError(_)))
+        {
+            return Err(Failure::Refused(error.into()));
+        }
+        let value = sent.values.pop().ok_or(Failure::MALFORMED)?;
+        if let Some(now) = sent.estimate {
+            let is_exact = false;
+            return Ok(Read {
+                value,
+                now,
+                is_exact,
+            });
+        }
+        let now = answer::time(sent.values.pop().ok_or(Failure::MALFORMED)?)?;
+        sent.clock.set(now);
+        Ok(Read {
+            value,
+            now,
+            is_exact: true,
+        })
     }
 
     /// Whether there are several servers, each with keys of its own.
@@ -93,9 +155,8 @@ impl Connections {
         self.slots.iter().any(|slot| slot.endpoint.is_cluster())
     }
 
-    /// Makes the next requests open other connections, because nothing that comes over these can be
-    /// believed any more.
-    pub(super) fn distrust(&self) {
+    /// Makes the next requests open other connections, after an answer that makes no sense.
+    pub(super) fn replace_all(&self) {
         for slot in &self.slots {
             if let State::Open(opened) = &*slot.state.borrow() {
                 slot.discard(opened);
@@ -109,7 +170,7 @@ impl Connections {
         self.slots[0].connection(deadline).await.map(drop)
     }
 
-    async fn request(&self, request: &Request<'_>) -> Result<Vec<Value>, Failure> {
+    async fn request(&self, request: &Request<'_>) -> Result<Sent, Failure> {
         let start = Instant::now();
         let connected_by = start + self.deadlines.connect;
         let mut answered_by = None;
@@ -129,14 +190,14 @@ impl Connections {
             let deadline =
                 *answered_by.get_or_insert_with(|| Instant::now() + self.deadlines.command);
             let failure = match slot.send(opened, request, deadline).await {
-                Ok(values) => return Ok(values),
+                Ok(sent) => return Ok(sent),
                 Err(failure) => failure,
             };
             match &failure {
                 Failure::NoAnswer(reason) if *reason != NO_ANSWER_IN_TIME => {
                     unanswered = Some(failure.clone());
                 }
-                Failure::Refused(Refusal::Elsewhere(_)) => {}
+                Failure::Refused(Refusal::Retry(_)) => {}
                 _ => return Err(failure),
             }
             if attempt == ATTEMPTS || Instant::now() + pause >= deadline {
@@ -173,6 +234,15 @@ struct Opened {
     lost: Arc<AtomicBool>,
     /// How many requests in a row had no answer.
     unanswered: Arc<std::sync::atomic::AtomicU32>,
+    clock: ServerClock,
+}
+
+/// The answers to one request.
+struct Sent {
+    values: Vec<Value>,
+    /// The estimated time at which a read was sent, where it was sent without `TIME`.
+    estimate: Option<Timestamp>,
+    clock: ServerClock,
 }
 
 impl Slot {
@@ -236,15 +306,31 @@ impl Slot {
         mut opened: Opened,
         request: &Request<'_>,
         deadline: Instant,
-    ) -> Result<Vec<Value>, Failure> {
+    ) -> Result<Sent, Failure> {
         let permit = timeout_at(deadline, self.permits.acquire()).await;
         let Ok(Ok(_permit)) = permit else {
             return Err(Failure::NotSent(Reason("too many requests at once")));
         };
         let connection = &mut opened.connection;
+        let mut estimate = None;
+        if let Request::Read {
+            may_estimate: true, ..
+        } = request
+            && self.endpoint.leads_to_one_server()
+        {
+            estimate = opened.clock.estimate();
+        }
         let answer = async {
             match request {
-                Request::One(command) => Ok(vec![connection.req_packed_command(command).await?]),
+                Request::Read { command, .. } if estimate.is_none() => {
+                    let mut pipeline = Pipeline::with_capacity(2);
+                    pipeline.ignore_errors();
+                    pipeline.cmd("TIME").add_command((*command).clone());
+                    pipeline.query_async(connection).await
+                }
+                Request::One(command) | Request::Read { command, .. } => {
+                    Ok(vec![connection.req_packed_command(command).await?])
+                }
                 Request::Several(pipeline) => pipeline.query_async(connection).await,
             }
         };
@@ -258,7 +344,7 @@ impl Slot {
                 self.unanswered(&opened);
             }
             Err(Failure::NoAnswer(_)) => self.discard(&opened),
-            Err(Failure::Refused(Refusal::Elsewhere(_))) => {
+            Err(Failure::Refused(Refusal::Retry(_))) => {
                 // A Cluster's client finds the right node itself.
                 if !self.endpoint.is_cluster() {
                     self.discard(&opened);
@@ -266,7 +352,11 @@ impl Slot {
             }
             Err(_) => {}
         }
-        answer
+        answer.map(|values| Sent {
+            values,
+            estimate,
+            clock: opened.clock,
+        })
     }
 
     fn unanswered(&self, opened: &Opened) {
@@ -291,7 +381,7 @@ fn refused_when_one(values: Vec<Value>) -> Result<Vec<Value>, Failure> {
     }
 }
 
-/// The right and the duty to leave [`State::Opening`], also when the task is dropped.
+/// Guard that resets [`State::Opening`] if the connecting task is cancelled.
 struct Opening(Arc<Slot>);
 
 impl Opening {
@@ -301,7 +391,7 @@ impl Opening {
         let opening = slot.endpoint.open(slot.deadline, Arc::clone(&lost));
         let opened = match tokio::time::timeout(slot.deadline, opening).await {
             Ok(Ok(connection)) => Ok(connection),
-            // Whatever was answered to the greeting: no request was sent.
+            // No request was sent yet.
             Ok(Err(Failure::NoAnswer(reason))) => Err(Failure::NotSent(match reason {
                 NO_ANSWER_IN_TIME => NO_CONNECTION_IN_TIME,
                 _ => UNREACHABLE,
@@ -314,6 +404,7 @@ impl Opening {
                 connection,
                 lost,
                 unanswered: Arc::default(),
+                clock: ServerClock::new(),
             }),
             Err(failure) => State::Closed(Some((failure, Instant::now()))),
         };
@@ -330,50 +421,5 @@ impl Drop for Opening {
             }
             abandoned
         });
-    }
-}
-
-/// Any connection of the client library.
-pub(super) struct SharedConnection(Box<dyn CloneConnection>);
-
-impl SharedConnection {
-    pub(super) fn new(connection: impl CloneConnection) -> Self {
-        Self(Box::new(connection))
-    }
-}
-
-impl Clone for SharedConnection {
-    fn clone(&self) -> Self {
-        self.0.clone_connection()
-    }
-}
-
-/// A connection that can be cloned, as a trait object.
-pub(super) trait CloneConnection: ConnectionLike + Send + Sync + 'static {
-    fn clone_connection(&self) -> SharedConnection;
-}
-
-impl<C: ConnectionLike + Clone + Send + Sync + 'static> CloneConnection for C {
-    fn clone_connection(&self) -> SharedConnection {
-        SharedConnection::new(self.clone())
-    }
-}
-
-impl ConnectionLike for SharedConnection {
-    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        self.0.req_packed_command(command)
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        pipeline: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        self.0.req_packed_commands(pipeline, offset, count)
-    }
-
-    fn get_db(&self) -> i64 {
-        self.0.get_db()
     }
 }

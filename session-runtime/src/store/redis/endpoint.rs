@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use redis::{AsyncConnectionConfig, ProtocolVersion, PushInfo, PushKind};
 
-use super::connection::SharedConnection;
 use super::error::Failure;
+use super::shared::SharedConnection;
 
 /// Where connections lead.
 pub(super) enum Endpoint {
@@ -47,6 +47,12 @@ impl Endpoint {
             Self::Cluster(_) => true,
             _ => false,
         }
+    }
+
+    /// Whether each connection leads to one server for as long as it lasts. A connection of the
+    /// application's may reconnect on its own.
+    pub(super) fn leads_to_one_server(&self) -> bool {
+        !self.is_cluster() && !matches!(self, Self::Given(_))
     }
 
     /// Whether opening again gives another connection.

@@ -28,8 +28,8 @@ pub(super) enum Refusal {
     NoScript,
     /// The key holds something else than a hash.
     WrongType,
-    /// Another server, or this one later, may answer otherwise.
-    Elsewhere(&'static str),
+    /// Another server, or this one later, may accept the request.
+    Retry(&'static str),
     /// There is no room.
     Full,
     /// The user may not do it.
@@ -41,7 +41,7 @@ pub(super) enum Refusal {
     /// Anything else.
     Other,
     /// The answer is not what the command answers.
-    Nonsense,
+    Malformed,
 }
 
 /// What happened, without anything that a server said.
@@ -57,7 +57,7 @@ impl fmt::Display for Reason {
 impl Error for Reason {}
 
 impl Failure {
-    pub(super) const NONSENSE: Self = Self::Refused(Refusal::Nonsense);
+    pub(super) const MALFORMED: Self = Self::Refused(Refusal::Malformed);
 
     /// As the error of a load, which changes nothing.
     pub(super) fn of_load(self) -> StoreError {
@@ -73,7 +73,7 @@ impl Failure {
     pub(super) fn of_commit(self) -> StoreError {
         let reason = match self {
             Self::NoAnswer(reason) => reason,
-            Self::Refused(Refusal::Nonsense) => Refusal::Nonsense.reason(),
+            Self::Refused(Refusal::Malformed) => Refusal::Malformed.reason(),
             other => return other.of_load(),
         };
         StoreError::with_source(StoreErrorKind::OutcomeUnknown, reason)
@@ -96,13 +96,13 @@ impl Refusal {
         Reason(match self {
             Self::NoScript => "the server forgot a script while it was being called",
             Self::WrongType => "the key holds something else than a hash",
-            Self::Elsewhere(reason) => reason,
+            Self::Retry(reason) => reason,
             Self::Full => "the server has reached `maxmemory`",
             Self::Forbidden => "the server's user lacks the right to run a command",
             Self::UnknownCommand => "the server does not know a command",
             Self::NotAuthenticated => "the server refused the user name or the password",
             Self::Other => "the server answered with an error",
-            Self::Nonsense => "the server's answer is not what the command answers",
+            Self::Malformed => "the server's answer is not what the command answers",
         })
     }
 }
@@ -114,10 +114,8 @@ impl From<Refusal> for StoreError {
             Refusal::Forbidden | Refusal::UnknownCommand | Refusal::NotAuthenticated => {
                 StoreErrorKind::Misconfigured
             }
-            Refusal::WrongType | Refusal::Nonsense => StoreErrorKind::Corrupt,
-            Refusal::NoScript | Refusal::Elsewhere(_) | Refusal::Other => {
-                StoreErrorKind::Unavailable
-            }
+            Refusal::WrongType | Refusal::Malformed => StoreErrorKind::Corrupt,
+            Refusal::NoScript | Refusal::Retry(_) | Refusal::Other => StoreErrorKind::Unavailable,
         };
         Self::with_source(kind, refusal.reason())
     }
@@ -139,14 +137,14 @@ impl Refusal {
             "OOM" => Self::Full,
             "NOPERM" => Self::Forbidden,
             "NOAUTH" | "WRONGPASS" => Self::NotAuthenticated,
-            "READONLY" => Self::Elsewhere("the server is a read-only replica"),
-            "LOADING" => Self::Elsewhere("the server is loading its data"),
-            "MASTERDOWN" => Self::Elsewhere("the server is a replica without its master"),
-            "CLUSTERDOWN" => Self::Elsewhere("the Cluster does not serve this key now"),
-            "MOVED" | "ASK" | "TRYAGAIN" => Self::Elsewhere("the key is on another node"),
-            "BUSY" => Self::Elsewhere("the server is busy with a script"),
-            "NOREPLICAS" => Self::Elsewhere("the server has too few replicas to accept writes"),
-            "MISCONF" => Self::Elsewhere("the server cannot save to its disk"),
+            "READONLY" => Self::Retry("the server is a read-only replica"),
+            "LOADING" => Self::Retry("the server is loading its data"),
+            "MASTERDOWN" => Self::Retry("the server is a replica without its master"),
+            "CLUSTERDOWN" => Self::Retry("the Cluster does not serve this key now"),
+            "MOVED" | "ASK" | "TRYAGAIN" => Self::Retry("the key is on another node"),
+            "BUSY" => Self::Retry("the server is busy with a script"),
+            "NOREPLICAS" => Self::Retry("the server has too few replicas to accept writes"),
+            "MISCONF" => Self::Retry("the server cannot save to its disk"),
             "ERR" if says("unknown command") || says("Unknown Redis command") => {
                 Self::UnknownCommand
             }
@@ -162,8 +160,8 @@ impl From<RedisError> for Failure {
     fn from(error: RedisError) -> Self {
         match error.kind() {
             ErrorKind::AuthenticationFailed => Self::Refused(Refusal::NotAuthenticated),
-            ErrorKind::Parse | ErrorKind::UnexpectedReturnType => Self::NONSENSE,
-            ErrorKind::Server(ServerErrorKind::CrossSlot) => Self::NONSENSE,
+            ErrorKind::Parse | ErrorKind::UnexpectedReturnType => Self::MALFORMED,
+            ErrorKind::Server(ServerErrorKind::CrossSlot) => Self::MALFORMED,
             ErrorKind::Server(_) | ErrorKind::Extension => {
                 let code = error.code().unwrap_or_default();
                 Self::Refused(Refusal::new(code, error.detail()))
@@ -174,7 +172,7 @@ impl From<RedisError> for Failure {
     }
 }
 
-/// There was nobody to send anything to.
+/// Nothing could be sent.
 pub(super) const UNREACHABLE: Reason = Reason(
     "no connection; does the server run at this host and port, and speak TLS where the URL says `rediss:`?",
 );

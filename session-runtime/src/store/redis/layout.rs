@@ -1,92 +1,227 @@
-//! How a session is kept in a hash: the names and forms of the header fields, and of the values.
+//! How a session is kept in a hash.
+//!
+//! | field | contents |
+//! |---|---|
+//! | `@` | what every session has, see below |
+//! | `@recent` | the seven commits before the last one, 8 characters each |
+//! | `@principals` | the principals that list the session: key and escaped name of the field, in turn |
+//! | `@label` | the label |
+//! | `@previous`, `@link` | the credentials beside the token: `@<until> <verifier>` |
+//! | `@taken` | the values that were taken in the last 30 seconds, for a commit that arrives twice |
+//! | `@sweep` | compatible tier: no field ends before |
+//! | any other | a field of a schema |
+//!
+//! All but `@` are there only where there is something to keep. `@` is text at fixed positions, so
+//! that a script reads it without a pattern, and short: Redis keeps a hash in a compact form as long
+//! as no value has more than 64 bytes. It never begins with `@`, which marks a value with a deadline.
+//!
+//! | characters | contents |
+//! |---|---|
+//! | 1–22 | the verifier |
+//! | 23–30 | the last commit |
+//! | 31 | whether the cookie is persistent: `t`, `f`, `n` for not set |
+//! | 32 | the sum of 1 for `@previous`, 2 for `@link`, 4 for `@taken` and 8 for `@label`, as a hexadecimal digit |
+//! | 33–41 | the creation, in milliseconds since the Unix epoch |
+//! | 42–49 | when the session was last seen, in milliseconds since the creation |
+//! | 50–53 | the idle timeout: three digits and the unit, `D`, `H`, `M`, `S` or `T` for thousandths of a second; `none`; or `full` |
+//! | 54–57 | the lifetime, likewise |
+//! | 58– | when the token was made, in milliseconds since the creation; then, for each `full`, a full stop and the milliseconds |
+//!
+//! Numbers are in base 36.
+
+use std::fmt::Write as _;
+use std::time::Duration;
 
 use bytes::Bytes;
-use redis::Value;
 
-use super::Tier;
+use super::tier::Tier;
 use crate::clock::Timestamp;
-use crate::store::{Header, Selected, StoredField};
-use crate::token::CommitId;
+use crate::store::{Credential, FieldName, Header, Principal, PrincipalKey, StoredField, Timeouts};
 
-/// The header fields of a session, in the order in which they are read.
-pub(super) const HEADER: [&str; 10] = [
-    "@verifier",
-    "@previous",
-    "@created",
-    "@rotated",
-    "@seen",
-    "@idle",
-    "@end",
-    "@persistent",
-    "@label",
-    "@commits",
+const VERIFIER: usize = 22;
+const COMMIT: usize = 8;
+const CREATED: usize = 9;
+const SEEN: usize = 8;
+const TIMEOUT: usize = 4;
+
+/// The units of timeouts, the largest first, in milliseconds.
+const UNITS: [(char, u64); 5] = [
+    ('D', 86_400_000),
+    ('H', 3_600_000),
+    ('M', 60_000),
+    ('S', 1_000),
+    ('T', 1),
 ];
 
-/// A hash that says it is a session but is none.
-pub(super) struct Undecodable;
+/// Durations beyond this are as good as none: servers keep deadlines in 46 bits.
+const LONGEST: u128 = (1 << 46) - 1;
 
-/// The header, from what a hash has for [`HEADER`]; nothing when the hash is no session.
-pub(super) fn header(
-    kept: &[Option<Bytes>],
-    tier: Tier,
-    now: Timestamp,
-) -> Result<Option<Header>, Undecodable> {
-    let [
-        verifier,
-        previous,
-        created,
-        rotated,
-        seen,
-        idle,
-        end,
-        persistent,
-        label,
-        commits,
-    ] = kept
-    else {
-        return Err(Undecodable);
-    };
-    let Some(verifier) = verifier else {
-        let is_empty = kept.iter().all(Option::is_none);
-        return if is_empty { Ok(None) } else { Err(Undecodable) };
-    };
-    let value = |kept: &Option<Bytes>| {
-        let kept = kept.clone()?;
-        live(kept, tier, now).map(|field| field.value)
-    };
-    let header = Header {
-        verifier: parse(verifier)?,
-        previous: value(previous).as_ref().map(parse).transpose()?,
-        created: moment(created.as_ref().ok_or(Undecodable)?)?,
-        rotated: moment(rotated.as_ref().ok_or(Undecodable)?)?,
-        seen: moment(seen.as_ref().ok_or(Undecodable)?)?,
-        idle: idle
-            .as_ref()
-            .map(|idle| parse(idle).map(std::time::Duration::from_millis))
-            .transpose()?,
-        end: end.as_ref().map(moment).transpose()?,
-        persistent: persistent.as_ref().map(parse).transpose()?,
-        label: value(label)
-            .map(|label| parse::<String>(&label).map(Into::into))
-            .transpose()?,
-        last_commit: commits.as_ref().map(last_commit).transpose()?,
-    };
-    let has_ended = header.deadline().is_some_and(|deadline| deadline <= now);
-    Ok((!has_ended).then_some(header))
+/// A duration as the scripts take it: whole milliseconds.
+pub(super) fn millis(duration: Duration) -> u64 {
+    // `LONGEST` fits.
+    u64::try_from(duration.as_millis().min(LONGEST)).unwrap_or(u64::MAX)
 }
 
-fn parse<T: std::str::FromStr>(kept: &Bytes) -> Result<T, Undecodable> {
-    let text = std::str::from_utf8(kept).map_err(|_| Undecodable)?;
-    text.parse().map_err(|_| Undecodable)
+/// The header fields that are there besides `@`, as `@` says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Beside {
+    pub(super) previous: bool,
+    pub(super) link: bool,
+    pub(super) label: bool,
 }
 
-fn moment(kept: &Bytes) -> Result<Timestamp, Undecodable> {
-    parse(kept).map(Timestamp::from_millis)
+impl Beside {
+    /// All of them.
+    pub(super) const ALL: Self = Self {
+        previous: true,
+        link: true,
+        label: true,
+    };
+
+    /// Whether these include those.
+    pub(super) fn include(self, others: Self) -> bool {
+        (self.previous || !others.previous)
+            && (self.link || !others.link)
+            && (self.label || !others.label)
+    }
 }
 
-fn last_commit(kept: &Bytes) -> Result<CommitId, Undecodable> {
-    let start = kept.len().checked_sub(8).ok_or(Undecodable)?;
-    parse(&kept.slice(start..))
+/// Reads `@`: the header without what is kept beside it, and what that is. `None` when it makes no
+/// sense.
+pub(super) fn header(kept: &[u8]) -> Option<(Header, Beside)> {
+    let text = std::str::from_utf8(kept).ok()?;
+    let mut rest = text;
+    let mut next = |length: usize| {
+        let (part, others) = rest.split_at_checked(length)?;
+        rest = others;
+        Some(part)
+    };
+    let mut header = Header::new(next(VERIFIER)?.parse().ok()?, Timestamp::from_millis(0));
+    header.last_commit = Some(next(COMMIT)?.parse().ok()?);
+    header.persistent = match next(1)? {
+        "t" => Some(true),
+        "f" => Some(false),
+        "n" => None,
+        _ => return None,
+    };
+    let flags = u8::from_str_radix(next(1)?, 16).ok()?;
+    let beside = Beside {
+        previous: flags & 1 != 0,
+        link: flags & 2 != 0,
+        label: flags & 8 != 0,
+    };
+    header.created = Timestamp::from_millis(from_base36(next(CREATED)?)?);
+    header.seen = header.created + Duration::from_millis(from_base36(next(SEEN)?)?);
+    let limits = [next(TIMEOUT)?, next(TIMEOUT)?];
+    let mut tail = rest.split('.');
+    let rotated = Duration::from_millis(from_base36(tail.next()?)?);
+    header.rotated = header.created + rotated;
+    let mut limits = limits.into_iter().map(|limit| match limit {
+        "none" => Some(None),
+        "full" => from_base36(tail.next()?).map(Some),
+        limit => {
+            let (count, unit) = limit.split_at_checked(3)?;
+            let (_, size) = UNITS.iter().find(|(name, _)| unit.starts_with(*name))?;
+            Some(Some(from_base36(count)? * size))
+        }
+    });
+    header.idle = limits.next()??.map(Duration::from_millis);
+    let lifetime = limits.next()??.map(Duration::from_millis);
+    header.end = lifetime.map(|lifetime| header.created + lifetime);
+    Some((header, beside))
+}
+
+/// Timeouts as `@` keeps them: characters 50–57, and what follows the moment of the token.
+pub(super) fn timeouts(timeouts: Timeouts) -> String {
+    let mut text = String::with_capacity(2 * TIMEOUT);
+    let mut tail = String::new();
+    for limit in [timeouts.idle(), timeouts.lifetime()] {
+        let Some(limit) = limit.map(millis) else {
+            text.push_str("none");
+            continue;
+        };
+        let fits =
+            |&&(_, size): &&(char, u64)| limit.is_multiple_of(size) && limit / size < 36_u64.pow(3);
+        match UNITS.iter().find(fits) {
+            Some((unit, size)) => {
+                let count = to_base36(limit / size);
+                // Writing to a string cannot fail.
+                let _ = write!(text, "{count:0>3}{unit}");
+            }
+            None => {
+                text.push_str("full");
+                tail.push('.');
+                tail.push_str(&to_base36(limit));
+            }
+        }
+    }
+    text + &tail
+}
+
+fn from_base36(digits: &str) -> Option<u64> {
+    u64::from_str_radix(digits, 36).ok()
+}
+
+fn to_base36(mut number: u64) -> String {
+    let mut digits = Vec::new();
+    loop {
+        let digit = u32::try_from(number % 36).ok();
+        digits.extend(digit.and_then(|digit| char::from_digit(digit, 36)));
+        number /= 36;
+        if number == 0 {
+            return digits.into_iter().rev().collect();
+        }
+    }
+}
+
+/// Reads `@previous` or `@link`. With a time, what is over is nothing; without, the server has
+/// removed what is over.
+pub(super) fn credential(kept: &Bytes, now: Option<Timestamp>) -> Option<Credential> {
+    let now = now.unwrap_or(Timestamp::from_millis(0));
+    let field = live(kept.clone(), Tier::Compatible, now)?;
+    Some(Credential::new(parse(&field.value)?, field.deadline?))
+}
+
+/// Reads `@label`.
+pub(super) fn label(kept: Bytes, tier: Tier) -> Option<std::sync::Arc<str>> {
+    let field = live(kept, tier, Timestamp::from_millis(0))?;
+    std::str::from_utf8(&field.value).ok().map(Into::into)
+}
+
+/// Reads `@principals`; a pair that makes no sense is left out.
+pub(super) fn principals(kept: &[u8]) -> Vec<Principal> {
+    let text = std::str::from_utf8(kept).unwrap_or_default();
+    let words: Vec<&str> = text.split(' ').collect();
+    let pair = |words: &[&str]| {
+        let [key, name] = words else { return None };
+        let key: PrincipalKey = key.parse().ok()?;
+        Some(Principal::new(unescape(name)?, key))
+    };
+    words.chunks(2).filter_map(pair).collect()
+}
+
+/// A field's name without spaces, for `@principals`.
+pub(super) fn escape(name: &str) -> String {
+    let mut escaped = String::with_capacity(name.len());
+    for character in name.chars() {
+        if character == '%' || character.is_ascii_whitespace() || character.is_ascii_control() {
+            let _ = write!(escaped, "%{:02X}", u32::from(character));
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
+}
+
+fn unescape(text: &str) -> Option<FieldName> {
+    let mut parts = text.split('%');
+    let mut name = parts.next()?.to_owned();
+    for part in parts {
+        let (code, rest) = part.split_at_checked(2)?;
+        name.push(u8::from_str_radix(code, 16).ok()?.into());
+        name.push_str(rest);
+    }
+    Some(name.into())
 }
 
 /// A kept value and its deadline as far as the value says, unless the deadline has come.
@@ -94,10 +229,6 @@ fn last_commit(kept: &Bytes) -> Result<CommitId, Undecodable> {
 /// In the compatible layout a value with a deadline is `@<deadline> <value>`. No JSON begins with
 /// `@`; another value that does is `@ <value>`.
 pub(super) fn live(kept: Bytes, tier: Tier, now: Timestamp) -> Option<StoredField> {
-    let plain = |value| StoredField {
-        value,
-        deadline: None,
-    };
     let tagged = match tier {
         Tier::Native => None,
         Tier::Compatible => kept.strip_prefix(b"@"),
@@ -107,67 +238,117 @@ pub(super) fn live(kept: Bytes, tier: Tier, now: Timestamp) -> Option<StoredFiel
         .map(|digits| digits + 1)
         .filter(|&end| kept[end] == b' ')
     else {
-        return Some(plain(kept));
+        return Some(StoredField::new(kept, None));
     };
-    let deadline = parse(&kept.slice(1..space))
-        .ok()
-        .map(Timestamp::from_millis);
+    let deadline = parse(&kept.slice(1..space)).map(Timestamp::from_millis);
     let is_live = deadline.is_none_or(|deadline| now < deadline);
-    is_live.then(|| StoredField {
-        value: kept.slice(space + 1..),
-        deadline,
-    })
+    is_live.then(|| StoredField::new(kept.slice(space + 1..), deadline))
 }
 
-/// The fields of an answer to a load.
-pub(super) fn fields(
-    kept: Vec<Option<Bytes>>,
-    selected: &[Selected<'_>],
-    deadlines: &[i64],
-    tier: Tier,
-    now: Timestamp,
-) -> Vec<Option<StoredField>> {
-    let mut asked = deadlines.iter();
-    kept.into_iter()
-        .zip(selected)
-        .map(|(kept, selected)| {
-            let deadline = selected.deadline.then(|| asked.next()).flatten();
-            let mut field = live(kept?, tier, now)?;
-            if !selected.deadline {
-                field.deadline = None;
-            } else if let Some(millis) = deadline.and_then(|&millis| u64::try_from(millis).ok()) {
-                field.deadline = Some(Timestamp::from_millis(millis));
-            }
-            Some(field)
-        })
-        .collect()
+fn parse<T: std::str::FromStr>(kept: &Bytes) -> Option<T> {
+    std::str::from_utf8(kept).ok()?.parse().ok()
 }
 
-/// The bytes of an answer, nothing for nil; an error for what is neither.
-pub(super) fn bytes(value: Value) -> Result<Option<Bytes>, Undecodable> {
-    match value {
-        Value::Nil => Ok(None),
-        Value::BulkString(bytes) => Ok(Some(bytes.into())),
-        Value::SimpleString(text) => Ok(Some(text.into_bytes().into())),
-        Value::Int(number) => Ok(Some(number.to_string().into_bytes().into())),
-        _ => Err(Undecodable),
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::{CommitId, Verifier};
+
+    const VERIFIER: &str = "U5snejiJXqFmpYPbk8JZ5w";
+
+    fn kept(parts: &str) -> Option<(Header, Beside)> {
+        header(format!("{VERIFIER}BBBBBBBB{parts}").as_bytes())
     }
-}
 
-/// The server's time, from what `TIME` answers.
-pub(super) fn time(value: Value) -> Result<Timestamp, Undecodable> {
-    let Value::Array(parts) = value else {
-        return Err(Undecodable);
-    };
-    let mut numbers = parts.into_iter().map(|part| {
-        let digits = bytes(part)?.ok_or(Undecodable)?;
-        parse::<u64>(&digits)
-    });
-    match (numbers.next(), numbers.next()) {
-        (Some(Ok(seconds)), Some(Ok(micros))) => {
-            let seconds = std::time::Duration::from_secs(seconds);
-            Ok(Timestamp::from_millis(micros / 1000) + seconds)
+    #[test]
+    fn a_usual_header_is_read_and_is_short() {
+        let (header, beside) = kept("t8mkx3k2l1a0000rs0000uM001D9z").unwrap();
+        assert_eq!(header.verifier, VERIFIER.parse::<Verifier>().unwrap());
+        assert_eq!(header.last_commit, "BBBBBBBB".parse::<CommitId>().ok());
+        assert_eq!(header.persistent, Some(true));
+        assert_eq!(
+            beside,
+            Beside {
+                label: true,
+                ..Beside::default()
+            }
+        );
+        let created = u64::from_str_radix("mkx3k2l1a", 36).unwrap();
+        assert_eq!(header.created.as_millis(), created);
+        assert_eq!(header.seen.as_millis() - created, 36_000 * 36);
+        assert_eq!(header.rotated.as_millis() - created, 359);
+        assert_eq!(header.idle, Some(Duration::from_secs(1800)));
+        assert_eq!(
+            header.end,
+            Some(header.created + Duration::from_secs(86_400))
+        );
+        // A month, the longest at which Redis keeps the hash in its compact form.
+        assert!(VERIFIER.len() + "BBBBBBBBt8mkx3k2l1a00fwqtc000uM00uDfwqtc00".len() <= 64);
+    }
+
+    #[test]
+    fn timeouts_survive_whatever_they_are() {
+        let day = Duration::from_secs(86_400);
+        let limits = [
+            None,
+            Some(Duration::ZERO),
+            Some(Duration::from_millis(1)),
+            Some(Duration::from_millis(46_656)),
+            Some(Duration::from_millis(1_800_001)),
+            Some(Duration::from_secs(1_800)),
+            Some(46_655 * day),
+            Some(46_656 * day),
+            Some(day + Duration::from_millis(1)),
+        ];
+        for idle in limits {
+            for lifetime in limits {
+                let text = timeouts(Timeouts { idle, lifetime });
+                let (first, tail) = text.split_at(8);
+                let (header, _) = kept(&format!("n000000000100000000{first}0{tail}"))
+                    .unwrap_or_else(|| panic!("{text}"));
+                assert_eq!(header.idle, idle, "{text}");
+                let end = lifetime.map(|lifetime| header.created + lifetime);
+                assert_eq!(header.end, end, "{text}");
+            }
         }
-        _ => Err(Undecodable),
+        let longest = timeouts(Timeouts {
+            idle: Some(Duration::MAX),
+            lifetime: None,
+        });
+        assert_eq!(longest, "fullnone.oxyydezgf");
+    }
+
+    #[test]
+    fn a_header_that_makes_no_sense_is_none() {
+        assert!(kept("n00000000010000000000uM001D0").is_some());
+        for damaged in [
+            "",
+            "n0",
+            "x00000000010000000000uM001D0",
+            "ng0000000010000000000uM001D0",
+            "n0000000001-000000000uM001D0",
+            "n00000000010000000000uX001D0",
+            "n00000000010000000000uM001D",
+            "n00000000010000000000uMfull0",
+            "n00000000010000000000uM001D0.\u{e9}",
+        ] {
+            let is_damaged = kept(damaged).is_none() || damaged.ends_with('\u{e9}');
+            assert!(is_damaged, "{damaged}");
+        }
+        assert!(header(b"\xff\xfe").is_none());
+    }
+
+    #[test]
+    fn names_of_principals_survive_spaces() {
+        let key = PrincipalKey::new("a", b"1");
+        for name in ["shop.customer", "a b%c\n", "%", "\u{fc}ber.all"] {
+            let text = format!("{key} {} {key} {}", escape(name), escape("other"));
+            let expected = vec![
+                Principal::new(name.to_owned(), key),
+                Principal::new("other", key),
+            ];
+            assert_eq!(principals(text.as_bytes()), expected);
+        }
+        assert!(principals(b"\xff nonsense").is_empty());
     }
 }

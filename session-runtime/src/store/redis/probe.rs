@@ -3,14 +3,23 @@
 //! The commands themselves are tried, on a key that never exists: versions and `COMMAND INFO` say
 //! nothing about the user's rights, and both lie behind proxies. Nothing is written but the record
 //! of the layout, `<prefix>:@layout`.
+//!
+//! What is recorded names the tier and the version of the layout, `native-2`. The programs of the
+//! first version wrote `native` and refuse every other word, as this one refuses theirs.
 
 use redis::{Cmd, Pipeline, Value};
 
+use super::connect_error::RedisConnectError;
 use super::connection::Connections;
 use super::error::{Failure, Refusal};
-use super::{RedisConnectError, Tier};
+use super::tier::Tier;
 
-/// The field of `<prefix>:@layout`.
+/// What `<prefix>:@layout` holds in this version.
+fn record_of(tier: Tier) -> String {
+    format!("{tier}-2")
+}
+
+/// Reads the record, or makes it.
 const RECORD: &str = "\
 local recorded = redis.call('HGET', KEYS[1], 'tier')
 if not recorded then
@@ -48,11 +57,18 @@ pub(super) async fn tier(
     let mut record = Cmd::new();
     record.arg("EVAL").arg(RECORD).arg(1);
     record.arg(format!("{prefix}:@layout"));
-    record.arg(required.unwrap_or(offered).name());
-    let recorded = match connections.command(&record).await {
-        Ok(Value::BulkString(name)) => Tier::ALL
-            .into_iter()
-            .find(|tier| tier.name().as_bytes() == name),
+    record.arg(record_of(required.unwrap_or(offered)));
+    let answer = connections.command(&record).await;
+    let recorded = match answer.map(|answer| answer.value) {
+        Ok(Value::BulkString(recorded)) => {
+            let is = |word: String| word.as_bytes() == recorded;
+            if Tier::ALL.iter().any(|tier| is(tier.to_string())) {
+                return Err(RedisConnectError::EarlierLayout {
+                    key: format!("{prefix}:@layout"),
+                });
+            }
+            Tier::ALL.into_iter().find(|&tier| is(record_of(tier)))
+        }
         Ok(_) => None,
         Err(Failure::Refused(Refusal::Forbidden)) => {
             return Err(RedisConnectError::MissingRight { command: "HSET" });
@@ -94,6 +110,7 @@ async fn offered(connections: &Connections, prefix: &str) -> Result<Tier, RedisC
     probe("HMGET", &[&key, "field"]);
     probe("HGET", &[&key, "field"]);
     probe("HGETALL", &[&key]);
+    probe("HKEYS", &[&key]);
     probe("HDEL", &[&key, "field"]);
     probe("EXISTS", &[&key]);
     probe("DEL", &[&key]);

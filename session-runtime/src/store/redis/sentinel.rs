@@ -5,11 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
 use redis::{Client, ConnectionInfo, RedisConnectionInfo, RedisResult};
 
-/// The Sentinels, and how to greet the master that they name.
+use super::address;
+
+/// The Sentinels, and the settings of connections to the master that they name.
 pub(super) struct Sentinel {
     pub(super) master: String,
     pub(super) sentinels: Vec<ConnectionInfo>,
-    pub(super) greeting: RedisConnectionInfo,
+    /// User, password, database and protocol for the master.
+    pub(super) master_settings: RedisConnectionInfo,
     #[cfg(feature = "redis-tls")]
     pub(super) tls: Option<redis::TlsCertificates>,
     pub(super) first: AtomicUsize,
@@ -24,23 +27,23 @@ impl Sentinel {
         let mut sentinels = self.sentinels.clone();
         let first = self.first.fetch_add(1, Ordering::Relaxed) % sentinels.len().max(1);
         sentinels.rotate_left(first);
-        let greeting = sentinels[0].redis_settings().clone();
+        let own = sentinels[0].redis_settings().clone();
         let addresses = sentinels.iter().map(|info| info.addr().clone());
         let mut builder =
             SentinelClientBuilder::new(addresses, &self.master, SentinelServerType::Master)?
-                .set_client_to_redis_tcp_settings(super::builder::tcp_settings())
-                .set_client_to_redis_db(self.greeting.db())
-                .set_client_to_redis_protocol(self.greeting.protocol());
-        if let Some(name) = greeting.username() {
+                .set_client_to_redis_tcp_settings(address::tcp_settings())
+                .set_client_to_redis_db(self.master_settings.db())
+                .set_client_to_redis_protocol(self.master_settings.protocol());
+        if let Some(name) = own.username() {
             builder = builder.set_client_to_sentinel_username(name);
         }
-        if let Some(password) = greeting.password() {
+        if let Some(password) = own.password() {
             builder = builder.set_client_to_sentinel_password(password);
         }
-        if let Some(name) = self.greeting.username() {
+        if let Some(name) = self.master_settings.username() {
             builder = builder.set_client_to_redis_username(name);
         }
-        if let Some(password) = self.greeting.password() {
+        if let Some(password) = self.master_settings.password() {
             builder = builder.set_client_to_redis_password(password);
         }
         #[cfg(feature = "redis-tls")]
@@ -48,9 +51,7 @@ impl Sentinel {
             builder = builder
                 .set_client_to_redis_tls_mode(redis::TlsMode::Secure)
                 .set_client_to_redis_certificates(certificates.clone());
-            let is_tls =
-                |info: &ConnectionInfo| matches!(info.addr(), redis::ConnectionAddr::TcpTls { .. });
-            if sentinels.iter().all(is_tls) {
+            if sentinels.iter().all(address::is_tls) {
                 builder = builder.set_client_to_sentinel_certificates(certificates.clone());
             }
         }

@@ -24,10 +24,10 @@ use fastrand::Rng;
 use self::program::{Author, Program};
 use self::run::{History, Run};
 use super::check::Contract;
-use super::visitor::Kit;
+use super::visitor::{Kit, timeouts};
 use super::{Harness, Pace};
 use crate::clock::Timestamp;
-use crate::store::{Action, Commit, Selection, SessionStore, Timeouts};
+use crate::store::{Action, Commit, Selection, SessionStore};
 use crate::token::{CommitId, SessionId, Verifier};
 
 pub(super) const CONTRACT: Contract = Contract("linearizability");
@@ -240,7 +240,7 @@ impl Laboratory {
 async fn create_clock(store: &Arc<dyn SessionStore>) -> SessionId {
     let random = "the system has random bytes";
     let session = SessionId::generate().expect(random);
-    let verifier = Verifier::from_bytes([0; 32]);
+    let verifier = Verifier::from_bytes([0; 16]);
     let id = CommitId::generate().expect(random);
     let mut creation = Commit::new(
         session,
@@ -250,10 +250,7 @@ async fn create_clock(store: &Arc<dyn SessionStore>) -> SessionId {
             link: None,
         },
     );
-    creation.timeouts = Some(Timeouts {
-        idle: None,
-        lifetime: None,
-    });
+    creation.timeouts = Some(timeouts(None, None));
     let outcome = store.commit(&creation).await;
     outcome.expect("a store without sessions takes one");
     session

@@ -35,7 +35,7 @@ pub(super) struct Model {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Session {
-    verifier: [u8; 32],
+    verifier: [u8; 16],
     previous: Kept,
     link: Kept,
     created: Timestamp,
@@ -54,7 +54,7 @@ struct Session {
 }
 
 /// A second credential and when it stops opening the session.
-type Kept = Option<([u8; 32], Timestamp)>;
+type Kept = Option<([u8; 16], Timestamp)>;
 
 fn live(kept: Kept, now: Timestamp) -> Kept {
     kept.filter(|(_, until)| now < *until)
@@ -380,9 +380,12 @@ impl Model {
             Some(_) => return false,
         };
         let right = |(change, answered): (&Change, &Option<Bytes>)| match change {
-            Change::Merge { name, .. } => {
-                session.field(name, now).map(|field| &field.value) == answered.as_ref()
-            }
+            Change::Merge { name, .. }
+            | Change::Set {
+                name,
+                only_if_absent: true,
+                ..
+            } => session.field(name, now).map(|field| &field.value) == answered.as_ref(),
             Change::Take { name } => {
                 let taken = session.taken.iter().enumerate();
                 let taken = taken
@@ -408,7 +411,7 @@ impl Model {
 }
 
 impl Session {
-    fn new(verifier: [u8; 32], now: Timestamp) -> Self {
+    fn new(verifier: [u8; 16], now: Timestamp) -> Self {
         Self {
             verifier,
             previous: None,
@@ -516,8 +519,8 @@ impl Session {
             self.rotated = now;
         }
         if let Some(timeouts) = commit.timeouts {
-            self.idle = timeouts.idle;
-            self.end = timeouts.lifetime.map(|lifetime| self.created + lifetime);
+            self.idle = timeouts.idle();
+            self.end = timeouts.lifetime().map(|lifetime| self.created + lifetime);
         }
         if let Some(persistent) = commit.persistent {
             self.persistent = Some(persistent);
@@ -546,10 +549,12 @@ impl Session {
                 ttl,
                 only_if_absent,
             } => {
-                if !(*only_if_absent && self.field(name, now).is_some()) {
-                    self.write(name, value.clone(), *ttl, now);
-                    written.insert(name.clone());
+                let first = self.field(name, now).filter(|_| *only_if_absent);
+                if let Some(first) = first {
+                    return Ok(Some(first.value.clone()));
                 }
+                self.write(name, value.clone(), *ttl, now);
+                written.insert(name.clone());
                 Ok(None)
             }
             Change::Remove { name } => {

@@ -10,6 +10,7 @@ use crate::store::{
     Action, Change, Commit, Condition, FieldName, FieldTtl, IntegerRange, Link, ListChange,
     MergeOperation, PrincipalKey, Restore, Rotation, Timeouts,
 };
+use crate::test_kit::visitor::timeouts;
 use crate::token::{CommitId, SessionId, Verifier};
 
 /// The fields of every session that a load asks for by name.
@@ -67,7 +68,7 @@ fn principal(number: u8) -> PrincipalKey {
 }
 
 fn verifier(number: u8) -> Verifier {
-    Verifier::from_bytes([number; 32])
+    Verifier::from_bytes([number; 16])
 }
 
 fn commit_id(number: usize) -> CommitId {
@@ -376,10 +377,9 @@ impl<'a> Author<'a> {
     }
 
     fn timeouts(&mut self) -> Timeouts {
-        Timeouts {
-            idle: self.one_in(3).then(|| self.duration() * 2),
-            lifetime: self.one_in(3).then(|| self.duration() * 3),
-        }
+        let idle = self.one_in(3).then(|| self.some_time() * 2);
+        let lifetime = self.one_in(3).then(|| self.some_time() * 3);
+        timeouts(idle, lifetime)
     }
 
     /// Rarely one that is over at once.
@@ -387,6 +387,10 @@ impl<'a> Author<'a> {
         if self.one_in(16) {
             return Duration::ZERO;
         }
+        self.some_time()
+    }
+
+    fn some_time(&mut self) -> Duration {
         self.unit * self.random.u32(1..=4)
     }
 

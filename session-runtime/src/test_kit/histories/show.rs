@@ -114,7 +114,8 @@ fn describe_commit(commit: &Commit) -> String {
     if let Some(timeouts) = &commit.timeouts {
         words.push(format!(
             "idle {:?}, lifetime {:?}",
-            timeouts.idle, timeouts.lifetime
+            timeouts.idle(),
+            timeouts.lifetime()
         ));
     }
     words.extend(commit.persistent.map(|value| format!("persistent {value}")));

@@ -1,4 +1,4 @@
--- Writing more than Lua can pass to one command.
+-- Commands with more words than Lua can pass at once.
 
 -- Runs a command on the key with all items, an even number of them at a time, as many as Lua can
 -- pass. With options it is a command that takes the options and the number of pairs first.

@@ -1,12 +1,12 @@
--- How a field and its deadline are kept by a server that only knows deadlines of whole keys: a value
--- with a deadline is `@<deadline> <value>`. No JSON begins with `@`; another value that does is
+-- Fields and their deadlines on a server that only knows deadlines of whole keys: a value with a
+-- deadline is `@<deadline> <value>`. No JSON begins with `@`; another value that does is
 -- `@ <value>`. `@sweep` is a moment before which no field ends, so that a commit need not read all.
 
 -- A kept value's deadline, or nil, and the value.
 local function decode(kept)
   local deadline, start = string.match(kept, '^@(%d*) ()')
   if not start then return nil, kept end
-  return tonumber(deadline), string.sub(kept, start)
+  return tonumber(deadline), sub(kept, start)
 end
 
 local function encode(value, deadline)
@@ -30,12 +30,28 @@ local function fetch_deadline(name)
   return deadline
 end
 
+-- Which of these fields are present, each with its deadline.
+local function fetch_present(names)
+  local present = {}
+  for _, name in ipairs(names) do
+    local value, deadline = fetch(name)
+    if value then present[#present + 1] = { name = name, deadline = deadline } end
+  end
+  return present
+end
+
+-- A header field's value with its deadline, for `write`, which adds the deadline.
+local function with_deadline(value)
+  return value
+end
+
 -- Writes fields, and removes those whose value is false and those whose time has come.
 local function write(names, values, deadlines)
   local written, removed = {}, {}
-  local sweep = tonumber(redis.call('HGET', key, '@sweep') or nil)
+  local kept_sweep = redis.call('HGET', key, '@sweep')
+  local sweep = kept_sweep and #kept_sweep <= 14 and string.find(kept_sweep, '^%d+$') and tonumber(kept_sweep)
   local earliest = sweep
-  if sweep and sweep <= now then
+  if kept_sweep and not (sweep and sweep > now) then
     earliest = nil
     local kept = redis.call('HGETALL', key)
     for i = 1, #kept, 2 do
@@ -62,7 +78,7 @@ local function write(names, values, deadlines)
   if earliest and earliest ~= sweep then
     written[#written + 1] = '@sweep'
     written[#written + 1] = text(earliest)
-  elseif sweep and not earliest then
+  elseif kept_sweep and not earliest then
     removed[#removed + 1] = '@sweep'
   end
   -- First what a full server refuses, so that it refuses the whole.

@@ -1,55 +1,60 @@
--- The commonest commits, without the machinery that the others need: touches, and writes of values
--- that live as long as the session or whose time to live starts anew.
+-- The short way for the commonest commits: touches, and writes of values that live as long as the
+-- session or whose time to live starts anew.
 --
--- ARGV, in this order: commit id, '' for a touch; 'write'; verifier; how many values live as long as
--- the session, and for each its field and itself; and for each of the others its time to live, its
--- field and itself. No field is named twice, and no value begins with `@`.
--- Answers 'written', and leaves whatever is out of the ordinary to the rest of the script.
+-- It needs no pattern and builds nothing that the long way needs. What is out of the ordinary, it
+-- leaves to the long way, which reads the same arguments; see commit.lua for their order.
 
-if ARGV[2] == 'write' then
-  local id, verifier, lasting = ARGV[1], ARGV[3], tonumber(ARGV[4])
-  local timed = 5 + 2 * lasting
-  local kept = redis.pcall('HMGET', key, '@verifier', '@commits', '@created', '@seen', '@idle', '@end', '@sweep')
-  local commits, created, seen = kept[2], number(kept[3]), number(kept[4])
-  local idle, last, sweep = number(kept[5]), number(kept[6]), number(kept[7])
-  if kept[1] == verifier
-    and commits and (id == '' or not string.find(commits, id, 1, true))
-    and created and seen and (idle or not kept[5]) and (last or not kept[6])
-    and math.min(seen + (idle or math.huge), last or math.huge) > now
-    and not (sweep and sweep <= now)
+local id, action, verifier = ARGV[1], ARGV[2], ARGV[3]
+local rest, lasting = tonumber(ARGV[4]), tonumber(ARGV[5])
+local first_group = 6 + 2 * lasting
+
+if action == 'update' and not ARGV[rest] then
+  local kept = redis.pcall('HMGET', key, '@', '@recent', '@sweep')
+  local header, recent, sweep = kept[1] or '', kept[2] or '', tonumber(kept[3] or LATEST)
+  local last, flags = sub(header, 23, 30), sub(header, 32, 32)
+  local created, seen = from_base36(sub(header, 33, 41)), from_base36(sub(header, 42, 49))
+  local idle, lifetime = timeout(sub(header, 50, 53)), timeout(sub(header, 54, 57))
+  if #header > 57 and sub(header, 1, 22) == verifier
+    and (flags == '0' or flags == '8')
+    and (id == '' or (id ~= last and not string.find(recent, id, 1, true)))
+    and created and seen and idle and lifetime
+    and created + math.min(seen + idle, lifetime) > now
+    and sweep and sweep > now
   then
-    -- First what a full server refuses, so that it refuses the whole.
-    redis.call('HSET', key, '@seen', text(now), '@commits', string.sub(commits .. id, -64),
-      unpack(ARGV, 5, timed - 1))
-    local tagged, swept_at = {}, sweep
-    for i = timed, #ARGV, 3 do
-      local deadline, name, value = math.min(now + ARGV[i], LATEST), ARGV[i + 1], ARGV[i + 2]
-      if is_native then
-        redis.call('HSETEX', key, 'PXAT', text(deadline), 'FIELDS', 1, name, value)
-      else
-        tagged[#tagged + 1] = name
-        tagged[#tagged + 1] = '@' .. text(deadline) .. ' ' .. value
-        sweep = math.min(deadline, sweep or deadline)
-      end
+    local ends = math.min(now + idle, created + lifetime)
+    header = sub(header, 1, 22) .. (id == '' and last or id) .. sub(header, 31, 41)
+      .. since(created) .. sub(header, 50)
+    if id == '' then
+      -- First what a full server accepts, so that it accepts the rest as well.
+      if ends > now + 1000 then set_end(ends) end
+      redis.call('HSET', key, '@', header)
+    else
+      -- First what a full server refuses, so that it refuses the whole.
+      redis.call('HSET', key, '@', header, '@recent', sub(recent .. last, -56),
+        unpack(ARGV, 6, first_group - 1))
     end
-    if sweep ~= swept_at then
+    local tagged, next_sweep = {}, sweep
+    local at = first_group
+    while at < rest do
+      local deadline, last_of_group = math.min(now + ARGV[at], LATEST), at + 1 + 2 * ARGV[at + 1]
+      if is_native then
+        redis.call('HSETEX', key, 'PXAT', deadline, 'FIELDS', ARGV[at + 1],
+          unpack(ARGV, at + 2, last_of_group))
+      else
+        for i = at + 2, last_of_group, 2 do
+          tagged[#tagged + 1] = ARGV[i]
+          tagged[#tagged + 1] = '@' .. text(deadline) .. ' ' .. ARGV[i + 1]
+        end
+        next_sweep = math.min(deadline, next_sweep)
+      end
+      at = last_of_group + 1
+    end
+    if next_sweep < sweep then
       tagged[#tagged + 1] = '@sweep'
-      tagged[#tagged + 1] = text(sweep)
+      tagged[#tagged + 1] = text(next_sweep)
     end
     if #tagged > 0 then redis.call('HSET', key, unpack(tagged)) end
-    local at = math.min(now + (idle or math.huge), last or math.huge)
-    if at < math.huge then redis.call('PEXPIREAT', key, text(math.min(at, LATEST))) end
-    return 'written'
+    if id ~= '' or ends <= now + 1000 then set_end(ends) end
+    return now
   end
-
-  -- The same as the rest of the script reads it.
-  local count = lasting + (#ARGV - timed + 1) / 3
-  arguments = { id, 'update', verifier, '', '', '', '', '', '', '', 0, count }
-  local function add_set(name, value, ttl, restarts)
-    for _, argument in ipairs({ 'set', name, value, ttl, restarts }) do
-      arguments[#arguments + 1] = argument
-    end
-  end
-  for i = 5, timed - 1, 2 do add_set(ARGV[i], ARGV[i + 1], '', '') end
-  for i = timed, #ARGV, 3 do add_set(ARGV[i + 1], ARGV[i + 2], ARGV[i], '1') end
 end

@@ -1,6 +1,6 @@
--- What a commit begins with: the session's key, the server's time, and what the other parts build on.
+-- The beginning of every script that needs the time.
 
-local key, arguments = KEYS[1], ARGV
+local key = KEYS[1]
 
 local time = redis.call('TIME')
 -- Milliseconds since the Unix epoch.
@@ -12,10 +12,4 @@ local LATEST = 70368744177663
 -- A whole number as text: Lua's own conversion rounds large ones.
 local function text(number)
   return string.format('%.0f', number)
-end
-
--- A number of the header; nil where there is none, and where it is no number, which ruins a session.
-local function number(kept)
-  if not kept or #kept > 14 or not string.find(kept, '^%d+$') then return nil end
-  return tonumber(kept)
 end

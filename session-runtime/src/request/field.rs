@@ -1,0 +1,649 @@
+//! One field in one request: what the store holds, and what the request wants of it.
+//!
+//! 1. What a handler sees is computed from both ([`FieldState::shown`]).
+//! 2. Guards add to what is wanted when they hand their changes over. The last write wins, except
+//!    that differences add up and `max`, `min` and `first` keep what they say.
+//! 3. [`FieldState::take_changes`] turns what is wanted into the changes of a commit. Until the
+//!    outcome is known it still counts as shown; then [`FieldState::settle`] or
+//!    [`FieldState::revert`] ends that.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::clock::Timestamp;
+use crate::error::SessionError;
+use crate::schema::{FieldSpec, Merge, Renew};
+use crate::sealing::Sealer;
+use crate::store::{
+    Change, Condition, FieldTtl, IntegerRange, MergeOperation, Restore, StoredField,
+};
+use crate::token::{CommitId, SessionId};
+
+/// What a request wants of a field.
+#[derive(Clone)]
+enum Want {
+    /// Another value.
+    Write {
+        value: Written,
+        /// Whether the field is removed first, so that the value meets nothing in the store.
+        anew: bool,
+        /// Whether the time to live restarts whatever the field's `renew` says.
+        restart: bool,
+    },
+    /// No value.
+    Remove,
+    /// The same value with its time to live restarted.
+    Renew,
+}
+
+/// A value to be written, by how it meets the one in the store.
+#[derive(Clone)]
+enum Written {
+    /// Replaces it. A field with `merge = "reject"` must still have its loaded value.
+    Set(Bytes),
+    /// Replaces it in any case.
+    Overwrite(Bytes),
+    /// Counts only where there is none.
+    First(Bytes),
+    /// Is added to it; `initial` counts where there is none.
+    Add { delta: i128, initial: i64 },
+    /// The larger of both; `initial` counts where there is none.
+    Max { operand: i64, initial: i64 },
+    /// The smaller of both; `initial` counts where there is none.
+    Min { operand: i64, initial: i64 },
+}
+
+/// What a guard changed in one field: from what to what, both encoded.
+pub(super) struct FieldChange<'a> {
+    pub(super) from: Option<&'a [u8]>,
+    pub(super) to: Option<Bytes>,
+    /// The field's value in a session that holds nothing; for fields that merge integers.
+    pub(super) default: Option<&'a [u8]>,
+}
+
+/// A field that this request loaded or changed.
+#[derive(Clone)]
+pub(super) struct FieldState {
+    spec: &'static FieldSpec,
+    stored: Stored,
+    /// What a commit on its way makes of the field; of several the last.
+    sent: Option<Want>,
+    want: Option<Want>,
+}
+
+/// What the store holds, as far as this request knows.
+#[derive(Clone, Default)]
+struct Stored {
+    /// The value; opened where the field is sealed.
+    value: Option<Bytes>,
+    /// The sealed form of the value.
+    sealed: Option<Bytes>,
+    /// Whether the store holds something that does not open or does not decode. It counts as
+    /// absent.
+    is_bad: bool,
+    /// Whether that was reported.
+    is_reported: bool,
+    /// The older name that it was read under.
+    alias: Option<&'static str>,
+    /// How much of its time was left at the load, if the load asked for it.
+    remaining: Option<Duration>,
+    /// Whether all this is what a load found, and not what was committed since.
+    is_loaded: bool,
+    /// The session's last commit at that moment.
+    last_commit: Option<CommitId>,
+}
+
+/// Where a load found its fields.
+#[derive(Clone, Copy)]
+pub(super) struct Found<'a> {
+    pub(super) session: &'a SessionId,
+    pub(super) sealer: Option<&'a Sealer>,
+    pub(super) last_commit: Option<CommitId>,
+    pub(super) now: Timestamp,
+}
+
+impl FieldState {
+    /// A field that no store holds.
+    pub(super) fn absent(spec: &'static FieldSpec) -> Self {
+        let stored = Stored {
+            is_loaded: true,
+            ..Stored::default()
+        };
+        Self::new(spec, stored)
+    }
+
+    /// A field as a store holds it, perhaps under an older name.
+    pub(super) fn loaded(
+        spec: &'static FieldSpec,
+        field: Option<StoredField>,
+        alias: Option<&'static str>,
+        found: Found<'_>,
+    ) -> Self {
+        let deadline = field.as_ref().and_then(|field| field.deadline);
+        let mut stored = Stored {
+            value: field.map(|field| field.value),
+            alias,
+            remaining: deadline.map(|deadline| deadline.saturating_since(found.now)),
+            is_loaded: true,
+            last_commit: found.last_commit,
+            ..Stored::default()
+        };
+        if spec.encrypted {
+            stored.sealed = stored.value.take();
+            if let Some(sealed) = &stored.sealed {
+                let name = alias.unwrap_or(spec.name);
+                stored.value = opened(spec, found.sealer, found.session, name, sealed.clone());
+                stored.is_bad = stored.value.is_none();
+            }
+        }
+        Self::new(spec, stored)
+    }
+
+    fn new(spec: &'static FieldSpec, stored: Stored) -> Self {
+        Self {
+            spec,
+            stored,
+            sent: None,
+            want: None,
+        }
+    }
+
+    pub(super) fn spec(&self) -> &'static FieldSpec {
+        self.spec
+    }
+
+    /// The value as the request sees it, encoded: what the store holds and what is wanted.
+    pub(super) fn shown(&self) -> Option<Bytes> {
+        let stored = self.stored.value.clone().filter(|_| !self.stored.is_bad);
+        let wants = self.sent.iter().chain(&self.want);
+        wants.fold(stored, |value, want| want.apply(value, self.spec))
+    }
+
+    /// Whether the store holds something that does not open or decode and that was not reported so
+    /// far.
+    pub(super) fn is_news(&mut self) -> bool {
+        self.stored.is_bad && !std::mem::replace(&mut self.stored.is_reported, true)
+    }
+
+    /// Notes that the stored value does not decode.
+    pub(super) fn mark_undecodable(&mut self) {
+        self.stored.is_bad = true;
+    }
+
+    /// Whether something waits for a commit.
+    pub(super) fn is_pending(&self) -> bool {
+        self.want.is_some()
+    }
+
+    /// Whether a value waits for a commit.
+    pub(super) fn is_written(&self) -> bool {
+        matches!(self.want, Some(Want::Write { .. }))
+    }
+
+    /// Whether a commit will change the value, or remove it.
+    pub(super) fn is_changed(&self) -> bool {
+        matches!(self.want, Some(Want::Write { .. } | Want::Remove))
+    }
+
+    /// Whether the store holds nothing under this field's names, as far as this request knows.
+    pub(super) fn is_absent(&self) -> bool {
+        self.in_store().is_none()
+    }
+
+    /// The encoded size that the field has now, and in the store, in bytes.
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        let stored = self.stored.value.as_ref().map_or(0, Bytes::len);
+        let shown = match self.want {
+            None => stored,
+            Some(_) => self.shown().map_or(0, |value| value.len()),
+        };
+        (shown, stored)
+    }
+
+    /// Whether a change of a stored field of this name concerns this one.
+    pub(super) fn is_stored_as(&self, name: &str) -> bool {
+        self.spec.name == name || self.stored.alias == Some(name)
+    }
+
+    /// A guard changed the value.
+    pub(super) fn write(&mut self, change: FieldChange<'_>) -> Result<(), SessionError> {
+        let (was_removed, restart) = match &self.want {
+            Some(Want::Remove) => (true, false),
+            Some(Want::Write { anew, restart, .. }) => (*anew, *restart),
+            Some(Want::Renew) => (false, true),
+            None => (false, false),
+        };
+        let Some(to) = change.to else {
+            // Set and unset again by one request, a field that was absent asks for nothing.
+            let was_absent = self.is_absent() && self.sent.is_none() && !was_removed;
+            self.want = (!was_absent).then_some(Want::Remove);
+            return Ok(());
+        };
+        // A stored value that does not decode counts as absent, for a merge in the store too.
+        let anew = was_removed || self.stored.is_bad;
+        let value = match (self.spec.merge, self.want.take()) {
+            (
+                Merge::Integer { operation, range },
+                Some(Want::Write {
+                    value: Written::Overwrite(value),
+                    ..
+                }),
+            ) => {
+                let so_far = self.integer(Some(&value))?;
+                let contribution = self.contribution(operation, &to, change.from, so_far)?;
+                let exactly = contribution.exactly(Some(so_far));
+                let value = contribution.shown(Some(so_far), range);
+                let stops = range.stop_at_min && exactly < i128::from(range.min);
+                if i128::from(value) != exactly && !stops {
+                    return Err(self.out_of_range());
+                }
+                Written::Overwrite(value.to_string().into())
+            }
+            (Merge::Integer { operation, .. }, want) => {
+                let default = self.integer(change.default)?;
+                let contribution = self.contribution(operation, &to, change.from, default)?;
+                match want {
+                    Some(Want::Write { value, .. }) => value.and(contribution),
+                    _ => contribution,
+                }
+            }
+            (
+                Merge::First,
+                Some(Want::Write {
+                    value: first @ Written::First(_),
+                    ..
+                }),
+            ) => first,
+            (Merge::First, _) => Written::First(to),
+            (_, _) if self.is_stored_value(&to) && !anew && !restart => {
+                // Guards one after the other changed it and changed it back.
+                return Ok(());
+            }
+            (_, _) => Written::Set(to),
+        };
+        self.want = Some(Want::Write {
+            value,
+            anew,
+            restart,
+        });
+        Ok(())
+    }
+
+    /// A guard asked for this value whatever the store holds.
+    pub(super) fn overwrite(&mut self, value: Bytes) {
+        self.want = Some(Want::Write {
+            value: Written::Overwrite(value),
+            anew: false,
+            restart: true,
+        });
+    }
+
+    /// A guard asked for no value, whatever the field's merge.
+    pub(super) fn remove(&mut self) {
+        self.want = Some(Want::Remove);
+    }
+
+    /// A guard asked for the time to live to restart.
+    pub(super) fn renew(&mut self) {
+        match &mut self.want {
+            Some(Want::Write { restart, .. }) => *restart = true,
+            Some(Want::Remove) => {}
+            want => *want = Some(Want::Renew),
+        }
+    }
+
+    /// Drops what is wanted.
+    pub(super) fn forget_want(&mut self) {
+        self.want = None;
+    }
+
+    /// The stored value replaced by what a later load found; what is wanted stays, and a condition
+    /// on the loaded value too.
+    pub(super) fn refresh(&mut self, fresh: Self) {
+        let keeps_condition = self.spec.merge == Merge::Reject && self.is_changed();
+        if !keeps_condition {
+            self.stored = fresh.stored;
+        }
+    }
+
+    /// Moves what is wanted into a commit.
+    pub(super) fn take_changes(
+        &mut self,
+        conditions: &mut Vec<Condition>,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), SessionError> {
+        let Some(want) = self.want.take() else {
+            return Ok(());
+        };
+        match &want {
+            Want::Renew => changes.extend(self.renewal()),
+            Want::Remove => {
+                self.push_condition(conditions);
+                changes.push(self.removal(self.spec.name));
+                changes.extend(self.stored.alias.map(|alias| self.removal(alias)));
+            }
+            Want::Write {
+                value,
+                anew,
+                restart,
+            } => {
+                let is_first = matches!(value, Written::First(_));
+                if is_first && self.stored.alias.is_some() && !anew {
+                    // The older name holds the first value already.
+                    return Ok(());
+                }
+                if !matches!(value, Written::Overwrite(_)) {
+                    self.push_condition(conditions);
+                }
+                if *anew {
+                    changes.push(self.removal(self.spec.name));
+                }
+                let ttl = match restart {
+                    true => self.spec.ttl.map(FieldTtl::restarting),
+                    false => self.spec.write_ttl(),
+                };
+                self.push_write(value, *anew, ttl, changes);
+                changes.extend(self.stored.alias.map(|alias| self.removal(alias)));
+            }
+        }
+        self.sent = Some(want);
+        Ok(())
+    }
+
+    /// The renewal that a visit owes the field. `early` asks whether over half of its time has
+    /// passed; otherwise renewals are throttled like touches.
+    pub(super) fn due_renewal(&self, touch_interval: Duration, early: bool) -> Option<Change> {
+        let ttl = self.spec.ttl.filter(|_| self.spec.renew == Renew::Read)?;
+        // A field that was written in this request has just been renewed.
+        if !self.stored.is_loaded || self.is_absent() || self.want.is_some() {
+            return None;
+        }
+        let passed = ttl.saturating_sub(self.stored.remaining.unwrap_or_default());
+        let is_due = match early {
+            true => passed > ttl / 2,
+            false => passed >= touch_interval.min(ttl / 10),
+        };
+        is_due.then(|| Change::Renew {
+            name: self.stored_name().into(),
+            ttl,
+            restore: None,
+        })
+    }
+
+    /// Where the store has the field now.
+    pub(super) fn stored_name(&self) -> &'static str {
+        self.stored.alias.unwrap_or(self.spec.name)
+    }
+
+    /// The integer that counts as stored where the present name is absent: that of the older name,
+    /// or the default.
+    pub(super) fn initial(&self, default: i64) -> i64 {
+        match self.stored.alias {
+            Some(_) => integer(self.stored.value.as_deref()).unwrap_or(default),
+            None => default,
+        }
+    }
+
+    /// A removal of what must not meet a change of the field in the store, and one of the older
+    /// name.
+    pub(super) fn removals_around(&self) -> (Option<Change>, Option<Change>) {
+        let before = self.stored.is_bad.then(|| self.removal(self.spec.name));
+        let after = self.stored.alias.map(|alias| self.removal(alias));
+        (before, after)
+    }
+
+    /// Brings the field up to date with one change of a commit that was applied; `answer` is what
+    /// the store answered to it.
+    pub(super) fn settle(&mut self, change: &Change, answer: Option<Bytes>, found: Found<'_>) {
+        self.sent = None;
+        let value = match change {
+            // A field that keeps its first value answers with it.
+            Change::Set { value, .. } => Some(answer.unwrap_or_else(|| value.clone())),
+            Change::Merge { .. } => answer,
+            Change::Remove { .. } | Change::Take { .. } => None,
+            Change::Renew { ttl, .. } => {
+                self.stored.is_loaded = false;
+                self.stored.last_commit = found.last_commit;
+                if *ttl < Duration::from_millis(1) {
+                    self.stored = Stored::default();
+                }
+                return;
+            }
+            Change::Bound { .. } => return,
+        };
+        let sealed = value.clone().filter(|_| self.spec.encrypted);
+        let opened = value.and_then(|value| {
+            let (spec, name) = (self.spec, self.spec.name);
+            opened(spec, found.sealer, found.session, name, value)
+        });
+        self.stored = Stored {
+            is_bad: sealed.is_some() && opened.is_none(),
+            value: opened,
+            sealed,
+            last_commit: found.last_commit,
+            ..Stored::default()
+        };
+    }
+
+    /// A commit that was under way did not take effect.
+    pub(super) fn revert(&mut self) {
+        self.sent = None;
+    }
+
+    /// The bytes in the store.
+    fn in_store(&self) -> Option<&Bytes> {
+        self.stored.sealed.as_ref().or(self.stored.value.as_ref())
+    }
+
+    fn is_stored_value(&self, value: &Bytes) -> bool {
+        let is_settled = self.sent.is_none() && self.stored.alias.is_none();
+        is_settled && self.stored.value.as_ref() == Some(value)
+    }
+
+    fn removal(&self, name: &'static str) -> Change {
+        Change::Remove { name: name.into() }
+    }
+
+    /// Restarts the time of what the store holds. Where that has run out meanwhile, and no other
+    /// commit came between, the loaded value is written again.
+    fn renewal(&self) -> Option<Change> {
+        let (ttl, stored) = (self.spec.ttl?, self.in_store()?);
+        Some(Change::Renew {
+            name: self.stored_name().into(),
+            ttl,
+            restore: Some(Restore::new(stored.clone(), self.stored.last_commit)),
+        })
+    }
+
+    /// With `merge = "reject"` the field must still have the value that was loaded.
+    fn push_condition(&self, conditions: &mut Vec<Condition>) {
+        if self.spec.merge != Merge::Reject {
+            return;
+        }
+        let stored = self.in_store().cloned();
+        let condition = |name: &'static str, value| Condition::Field {
+            name: name.into(),
+            value,
+        };
+        match self.stored.alias {
+            None => conditions.push(condition(self.spec.name, stored)),
+            Some(alias) => {
+                conditions.push(condition(self.spec.name, None));
+                conditions.push(condition(alias, stored));
+            }
+        }
+    }
+
+    fn push_write(
+        &self,
+        value: &Written,
+        anew: bool,
+        ttl: Option<FieldTtl>,
+        changes: &mut Vec<Change>,
+    ) {
+        let name = Cow::Borrowed(self.spec.name);
+        let set = |value: &Bytes, only_if_absent| Change::Set {
+            name: name.clone(),
+            value: value.clone(),
+            ttl,
+            only_if_absent,
+        };
+        let merge = |operation, operand, initial| Change::Merge {
+            name: name.clone(),
+            operation,
+            operand,
+            initial: if anew { initial } else { self.initial(initial) },
+            range: self.spec.range(),
+            ttl,
+        };
+        match value {
+            Written::Set(value) | Written::Overwrite(value) => changes.push(set(value, false)),
+            Written::First(value) => changes.push(set(value, true)),
+            Written::Add { delta, initial } => {
+                let steps = steps(*delta);
+                changes.extend(steps.map(|step| merge(MergeOperation::Add, step, *initial)));
+            }
+            Written::Max { operand, initial } => {
+                changes.push(merge(MergeOperation::Max, *operand, *initial));
+            }
+            Written::Min { operand, initial } => {
+                changes.push(merge(MergeOperation::Min, *operand, *initial));
+            }
+        }
+    }
+
+    /// What a guard that changed an integer contributes to it.
+    fn contribution(
+        &self,
+        operation: MergeOperation,
+        to: &[u8],
+        from: Option<&[u8]>,
+        initial: i64,
+    ) -> Result<Written, SessionError> {
+        let to = self.integer(Some(to))?;
+        Ok(match operation {
+            MergeOperation::Add => {
+                let from = match from {
+                    Some(from) => self.integer(Some(from))?,
+                    None => initial,
+                };
+                let delta = i128::from(to) - i128::from(from);
+                Written::Add { delta, initial }
+            }
+            MergeOperation::Max => Written::Max {
+                operand: to,
+                initial,
+            },
+            MergeOperation::Min => Written::Min {
+                operand: to,
+                initial,
+            },
+        })
+    }
+
+    /// An integer that a store can calculate with. A `u64` beyond `i64` is none.
+    fn integer(&self, encoded: Option<&[u8]>) -> Result<i64, SessionError> {
+        integer(encoded).ok_or_else(|| self.out_of_range())
+    }
+
+    fn out_of_range(&self) -> SessionError {
+        SessionError::OutOfRange {
+            field: self.spec.name.into(),
+        }
+    }
+}
+
+impl Want {
+    /// The value afterwards, as far as this request can tell.
+    fn apply(&self, value: Option<Bytes>, spec: &FieldSpec) -> Option<Bytes> {
+        let (written, value) = match self {
+            Self::Renew => return value,
+            Self::Remove => return None,
+            Self::Write {
+                value: written,
+                anew,
+                ..
+            } => (written, value.filter(|_| !anew)),
+        };
+        match (written, spec.merge) {
+            (Written::Set(new) | Written::Overwrite(new), _) => Some(new.clone()),
+            (Written::First(new), _) => Some(value.unwrap_or_else(|| new.clone())),
+            (merged, Merge::Integer { range, .. }) => {
+                let merged = merged.shown(integer(value.as_deref()), range);
+                Some(merged.to_string().into())
+            }
+            (_, _) => value,
+        }
+    }
+}
+
+impl Written {
+    /// What two contributions of one field come to.
+    fn and(self, later: Self) -> Self {
+        match (self, later) {
+            (Self::Add { delta, initial }, Self::Add { delta: more, .. }) => Self::Add {
+                delta: delta + more,
+                initial,
+            },
+            (Self::Max { operand, initial }, Self::Max { operand: other, .. }) => Self::Max {
+                operand: operand.max(other),
+                initial,
+            },
+            (Self::Min { operand, initial }, Self::Min { operand: other, .. }) => Self::Min {
+                operand: operand.min(other),
+                initial,
+            },
+            (_, later) => later,
+        }
+    }
+
+    /// The integer afterwards, which may leave the field's range.
+    fn exactly(&self, value: Option<i64>) -> i128 {
+        match self {
+            Self::Add { delta, initial } => i128::from(value.unwrap_or(*initial)) + delta,
+            Self::Max { operand, initial } => value.unwrap_or(*initial).max(*operand).into(),
+            Self::Min { operand, initial } => value.unwrap_or(*initial).min(*operand).into(),
+            Self::Set(_) | Self::Overwrite(_) | Self::First(_) => value.unwrap_or_default().into(),
+        }
+    }
+
+    /// The integer as it is shown. The store refuses later what leaves the range; until then the
+    /// nearest value in it is shown.
+    fn shown(&self, value: Option<i64>, range: IntegerRange) -> i64 {
+        let nearest = self
+            .exactly(value)
+            .clamp(range.min.into(), range.max.into());
+        // Between two `i64`s there is nothing else.
+        i64::try_from(nearest).unwrap_or(range.max)
+    }
+}
+
+/// The meaning of a field's stored bytes; `None` where they are sealed and do not open. A value that
+/// was read under an older name was sealed under it.
+pub(super) fn opened(
+    spec: &FieldSpec,
+    sealer: Option<&Sealer>,
+    session: &SessionId,
+    name: &str,
+    stored: Bytes,
+) -> Option<Bytes> {
+    match spec.encrypted {
+        true => sealer?.open(session, name, &stored),
+        false => Some(stored),
+    }
+}
+
+/// A difference in summands that each fit an `i64`: that of two `i64` can need two.
+fn steps(mut delta: i128) -> impl Iterator<Item = i64> {
+    std::iter::from_fn(move || {
+        let step = delta.clamp(i64::MIN.into(), i64::MAX.into());
+        delta -= step;
+        i64::try_from(step).ok().filter(|&step| step != 0)
+    })
+}
+
+pub(super) fn integer(encoded: Option<&[u8]>) -> Option<i64> {
+    std::str::from_utf8(encoded?).ok()?.parse().ok()
+}

@@ -1,0 +1,121 @@
+//! Why a store could not be connected.
+
+use super::error::{Failure, Refusal};
+use super::tier::Tier;
+use crate::store::StoreError;
+
+/// A [`RedisStore`](super::RedisStore) could not be connected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RedisConnectError {
+    /// No server was named.
+    #[error("no server is named; call `url`, `sentinel`, `cluster` or `connection` first")]
+    NoServer,
+    /// A URL cannot be read.
+    #[error(
+        "the URL is not of the form `redis://user:password@host:port/database`, with `/`, `@`, `:` and the like percent-encoded in user and password"
+    )]
+    InvalidUrl,
+    /// A URL asks for TLS, which was not compiled in.
+    #[error(
+        "the URL begins with `rediss:`, which needs the feature `redis-tls`: `cargo add session-runtime --features redis-tls`"
+    )]
+    TlsIsOff,
+    /// A user name comes without a password. It would not be used: the connection would be that of
+    /// the user `default`.
+    #[error(
+        "a user name needs a password, `redis://user:password@host`; for a user without one, any password will do"
+    )]
+    NoPassword,
+    /// A setting does not go with where the sessions are, or says another thing than a URL.
+    #[error("{0}")]
+    Contradiction(&'static str),
+    /// Certificates or a private key cannot be read.
+    #[error(
+        "the {0} cannot be used; PEM is expected, text with lines such as `-----BEGIN CERTIFICATE-----`"
+    )]
+    InvalidCertificate(&'static str),
+    /// The prefix is empty or contains braces, which would place all keys on one Cluster node.
+    #[error("a key prefix must not be empty and must not contain `{{` or `}}`")]
+    InvalidPrefix,
+    /// The client library refuses the settings.
+    #[error("the connection's settings or certificates cannot be used")]
+    InvalidSettings,
+    /// The server cannot be reached or does not work now; trying later may help.
+    #[error("the session store is unavailable: {0}")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The server refused the user or the password.
+    #[error(
+        "the server refused the user name or the password; in a URL both are percent-encoded, and a password without a user is `redis://:password@host`"
+    )]
+    NotAuthenticated,
+    /// The server's user lacks a right.
+    #[error(
+        "the server's user may not run `{command}` on the session keys; allow it with `ACL SETUSER`, as the documentation of `RedisStore` shows"
+    )]
+    MissingRight {
+        /// The command.
+        command: &'static str,
+    },
+    /// The server is too old.
+    #[error(
+        "the server does not know `{command}`; Redis 6.2 or Valkey 7 are the oldest that can keep sessions"
+    )]
+    MissingCommand {
+        /// The command.
+        command: &'static str,
+    },
+    /// The native tier is required, and the server has no deadlines of fields.
+    #[error(
+        "the server cannot give fields a time to live; `Tier::Native` needs Redis 8.0 or Valkey 9.0"
+    )]
+    NoFieldDeadlines,
+    /// The sessions that are there have another layout than this server or the settings allow.
+    #[error(
+        "`{key}` says that the sessions are kept in the {recorded} layout, which this server cannot keep or the settings refuse; use another prefix, or remove that key once these sessions have ended"
+    )]
+    OtherLayout {
+        /// The key that records it.
+        key: String,
+        /// The layout that is recorded.
+        recorded: Tier,
+    },
+    /// The sessions that are there were written by an earlier version of this crate, in a layout that
+    /// this version does not read.
+    #[error(
+        "`{key}` says that the sessions are in the layout of an earlier version of `session-runtime`, which this version does not read; use another prefix, or remove that key once these sessions have ended"
+    )]
+    EarlierLayout {
+        /// The key that records it.
+        key: String,
+    },
+    /// The layout that is recorded is of no version of this crate that is known to this one.
+    #[error(
+        "`{key}` names a layout that this version does not know; use another prefix, or a newer version of `session-runtime`"
+    )]
+    UnknownLayout {
+        /// The key that records it.
+        key: String,
+    },
+}
+
+impl From<Failure> for RedisConnectError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(Refusal::NotAuthenticated) => Self::NotAuthenticated,
+            Failure::Refused(Refusal::WrongType) => Self::InvalidPrefix,
+            failure => Self::Unavailable(failure.into()),
+        }
+    }
+}
+
+impl From<RedisConnectError> for StoreError {
+    fn from(error: RedisConnectError) -> Self {
+        use crate::store::StoreErrorKind::{Misconfigured, Unavailable};
+        let kind = match error {
+            RedisConnectError::Unavailable(_) => Unavailable,
+            _ => Misconfigured,
+        };
+        Self::with_source(kind, error)
+    }
+}

@@ -1,0 +1,42 @@
+//! A server's clock as far as one connection knows it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use crate::clock::Timestamp;
+
+/// Estimates a server's time from what it last said on one connection. It is dropped with the
+/// connection: another may lead to another server.
+///
+/// The estimate is late by the time that the answer was on its way, never early, unless one of the
+/// clocks is set.
+#[derive(Debug, Clone)]
+pub(super) struct ServerClock {
+    opened: Instant,
+    /// The server's time at `opened`, in milliseconds; 0 while it is not known.
+    at_opened: Arc<AtomicU64>,
+}
+
+impl ServerClock {
+    /// A clock that knows nothing yet.
+    pub(super) fn new() -> Self {
+        Self {
+            opened: Instant::now(),
+            at_opened: Arc::default(),
+        }
+    }
+
+    /// Takes the time from an answer that has just arrived.
+    pub(super) fn set(&self, now: Timestamp) {
+        let elapsed = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let at_opened = now.as_millis().saturating_sub(elapsed);
+        self.at_opened.store(at_opened, Ordering::Relaxed);
+    }
+
+    /// The server's time; `None` before it said any.
+    pub(super) fn estimate(&self) -> Option<Timestamp> {
+        let at_opened = self.at_opened.load(Ordering::Relaxed);
+        (at_opened != 0).then(|| Timestamp::from_millis(at_opened) + self.opened.elapsed())
+    }
+}

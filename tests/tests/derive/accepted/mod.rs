@@ -1,0 +1,32 @@
+//! What the derive accepts: that a file compiles is most of what there is to see.
+//!
+//! They are public, so that lints take them for an interface.
+
+pub mod all_options;
+pub mod forbidden_lints;
+pub mod generics;
+pub mod identifiers;
+pub mod lints;
+pub mod no_prelude;
+pub mod reexported_crate;
+pub mod visibility;
+
+macro_rules! accepted {
+    ($($name:ident)*) => {$(
+        #[test]
+        fn $name() {
+            $name::check();
+        }
+    )*};
+}
+
+accepted! {
+    all_options
+    forbidden_lints
+    generics
+    identifiers
+    lints
+    no_prelude
+    reexported_crate
+    visibility
+}

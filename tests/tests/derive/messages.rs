@@ -1,0 +1,10 @@
+//! What the derive says about what it does not accept.
+//!
+//! After a message changed, `TRYBUILD=overwrite cargo test -p tests --test derive` writes the new ones;
+//! read them before you commit them.
+
+#[test]
+fn derive() {
+    let cases = trybuild::TestCases::new();
+    cases.compile_fail("ui/fail/*.rs");
+}

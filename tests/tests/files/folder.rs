@@ -1,0 +1,416 @@
+//! What `FileStore` makes of the folder that it is given, and of a disk that fails it.
+
+// Also outside the functions that clippy takes for tests.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use session_runtime::store::{Count, ListChange, PrincipalKey, StoreErrorKind};
+use session_runtime::{FileStore, SessionStore};
+use tests::sessions::{
+    apply, create, destroy, id, listed_under, load, set, sign_in, update, value,
+};
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[test]
+fn the_folder_is_made_with_what_is_missing_above_it() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("var").join("sessions");
+    FileStore::open(&folder).unwrap();
+    assert_eq!(mode(&folder), 0o700);
+    FileStore::open(&folder).unwrap();
+}
+
+#[test]
+fn an_empty_folder_is_closed_to_other_users() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    FileStore::open(folder.path()).unwrap();
+    assert_eq!(mode(folder.path()), 0o700);
+}
+
+#[test]
+fn a_folder_with_other_files_is_refused_and_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("thesis.txt"), "years of work").unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let error = FileStore::open(folder.path()).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
+    assert_eq!(mode(folder.path()), 0o755);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_folder_of_a_later_layout_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for marker in [
+        "session-store 3\n",
+        "session-store 2",
+        "something else\n",
+        "",
+    ] {
+        fs::write(folder.path().join(".session-store"), marker).unwrap();
+        let error = FileStore::open(folder.path()).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{marker:?}");
+    }
+}
+
+#[test]
+fn a_folder_of_the_first_layout_is_refused_and_the_error_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(".session-store"), "session-store 1\n").unwrap();
+    let shard = folder.path().join("000");
+    let record = shard.join("000102030405060708090a0b0c0d0e0f");
+    fs::create_dir(&shard).unwrap();
+    fs::write(
+        &record,
+        include_bytes!("../../campaigns/corpus/golden/record-1"),
+    )
+    .unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+
+    let error = FileStore::open(folder.path()).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
+    let words = std::error::Error::source(&error).unwrap().to_string();
+    for said in [
+        "an earlier version",
+        "name a new folder, or remove this one",
+    ] {
+        assert!(words.contains(said), "{words}");
+    }
+    // Nothing in it has changed, so that the earlier program goes on.
+    assert_eq!(mode(folder.path()), 0o755);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    assert!(record.exists());
+    let marker = fs::read(folder.path().join(".session-store")).unwrap();
+    assert_eq!(marker, b"session-store 1\n");
+}
+
+#[test]
+fn a_file_in_place_of_the_folder_is_refused() {
+    let parent = tempfile::tempdir().unwrap();
+    let file = parent.path().join("sessions");
+    fs::write(&file, "").unwrap();
+    for path in [file.clone(), file.join("below")] {
+        let error = FileStore::open(path).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
+    }
+}
+
+#[test]
+fn many_may_open_a_new_folder_at_the_same_time() {
+    for _ in 0..20 {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("sessions");
+        std::thread::scope(|scope| {
+            let open = || scope.spawn(|| FileStore::open(&folder).unwrap());
+            let opened: Vec<_> = (0..8).map(|_| open()).collect();
+            for store in opened {
+                store.join().unwrap();
+            }
+        });
+        assert_eq!(fs::read_dir(folder.join("tmp")).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn outside_a_runtime_a_call_is_an_error_and_no_panic() {
+    use std::task::{Context, Poll, Waker};
+
+    let folder = tempfile::tempdir().unwrap();
+    let store = FileStore::open(folder.path()).unwrap();
+    let mut len = Box::pin(store.len());
+    match len.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Err(error)) => assert_eq!(error.kind(), StoreErrorKind::Misconfigured),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// As when a volume is unmounted: an empty folder, or none at all, is where the records were.
+#[tokio::test]
+async fn a_folder_that_vanishes_is_an_error_never_an_absence() {
+    let parent = tempfile::tempdir().unwrap();
+    let (folder, away) = (parent.path().join("sessions"), parent.path().join("away"));
+    let store = FileStore::open(&folder).unwrap();
+    let session = id();
+    apply(&store, &create(session, [set("shop.cart", "pear")])).await;
+    fs::rename(&folder, &away).unwrap();
+
+    for is_empty_folder in [false, true] {
+        if is_empty_folder {
+            fs::create_dir(&folder).unwrap();
+        }
+        let mut errors = vec![
+            load(&store, &session, &[]).await.unwrap_err(),
+            store.len().await.unwrap_err(),
+            store.sweep().await.unwrap_err(),
+        ];
+        for commit in [create(id(), []), update(session, []), destroy(session)] {
+            errors.push(store.commit(&commit).await.unwrap_err());
+        }
+        for error in errors {
+            assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+        }
+    }
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+
+    fs::remove_dir(&folder).unwrap();
+    fs::write(&folder, "").unwrap();
+    assert!(load(&store, &session, &[]).await.is_err());
+    assert!(store.commit(&create(id(), [])).await.is_err());
+
+    fs::remove_file(&folder).unwrap();
+    fs::rename(&away, &folder).unwrap();
+    assert_eq!(value(&store, &session, "shop.cart").await.unwrap(), "pear");
+}
+
+#[tokio::test]
+async fn a_folder_that_is_emptied_is_a_store_without_sessions() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FileStore::open(folder.path()).unwrap();
+    let session = id();
+    apply(&store, &create(session, [])).await;
+    for entry in fs::read_dir(folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            fs::remove_dir_all(path).unwrap();
+        }
+    }
+    assert!(load(&store, &session, &[]).await.unwrap().is_none());
+    assert_eq!(store.sweep().await.unwrap(), 0);
+    apply(&store, &create(session, [])).await;
+    assert_eq!(store.len().await.unwrap(), Count::Exact(1));
+}
+
+/// Root may do everything, so under root another user tries.
+#[tokio::test]
+async fn what_may_not_be_read_or_written_is_an_error() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("sessions");
+    let stranger = Stranger::new(parent.path());
+    stranger.make(&folder);
+    assert_eq!(stranger.run(&["open"], &folder), "");
+
+    let store = FileStore::open(&folder).unwrap();
+    let session = id();
+    apply(&store, &create(session, [])).await;
+    let hex: String = session
+        .as_bytes()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let file = folder.join(&hex[..3]).join(&hex);
+    stranger.own(file.parent().unwrap());
+    stranger.own(&file);
+    let session = session.to_string();
+    assert_eq!(stranger.run(&["load", &session], &folder), "");
+
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o0)).unwrap();
+    assert_eq!(
+        stranger.run(&["load", &session], &folder),
+        "Misconfigured\n"
+    );
+    fs::set_permissions(folder.join("tmp"), fs::Permissions::from_mode(0o500)).unwrap();
+    assert_eq!(stranger.run(&["open"], &folder), "Misconfigured\n");
+    assert_eq!(stranger.run(&["create"], &folder), "Misconfigured\n");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o500)).unwrap();
+    let below = folder.join("sessions");
+    assert_eq!(stranger.run(&["open"], &below), "Misconfigured\n");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+/// A user without special rights: the present one, or nobody if that is root.
+struct Stranger {
+    program: PathBuf,
+    user: Option<u32>,
+}
+
+impl Stranger {
+    /// `folder` must be the test's own.
+    fn new(folder: &Path) -> Self {
+        const NOBODY: u32 = 65_534;
+        let is_root = rustix::process::geteuid().is_root();
+        // Where the program was built, others may not be allowed to go.
+        let program = folder.join("file_store_process");
+        fs::copy(env!("CARGO_BIN_EXE_file_store_process"), &program).unwrap();
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+        Self {
+            program,
+            user: is_root.then_some(NOBODY),
+        }
+    }
+
+    fn make(&self, folder: &Path) {
+        fs::create_dir(folder).unwrap();
+        self.own(folder);
+    }
+
+    fn own(&self, path: &Path) {
+        std::os::unix::fs::chown(path, self.user, None).unwrap();
+    }
+
+    /// What the program prints.
+    fn run(&self, arguments: &[&str], folder: &Path) -> String {
+        use std::os::unix::process::CommandExt;
+
+        let mut command = std::process::Command::new(&self.program);
+        command.arg(arguments[0]).arg(folder).args(&arguments[1..]);
+        if let Some(user) = self.user {
+            command.uid(user);
+        }
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_fails_the_commit_and_keeps_the_record() {
+    let Some(disk) = SmallDisk::mount() else {
+        return;
+    };
+    let store = FileStore::open(disk.path().join("sessions")).unwrap();
+    let (session, other) = (id(), id());
+    apply(&store, &create(session, [set("shop.cart", "pear")])).await;
+    apply(&store, &create(other, [])).await;
+    let filler = disk.fill();
+
+    let bulk = || set("shop.bulk", vec![b'x'; 100_000]);
+    for commit in [update(session, [bulk()]), create(id(), [bulk()])] {
+        let error = store.commit(&commit).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Full);
+    }
+    let temporary = disk.path().join("sessions").join("tmp");
+    assert_eq!(fs::read_dir(temporary).unwrap().count(), 0);
+    assert_eq!(store.len().await.unwrap(), Count::Exact(2));
+    assert_eq!(value(&store, &session, "shop.cart").await.unwrap(), "pear");
+    assert_eq!(value(&store, &session, "shop.bulk").await, None);
+
+    // Neither a touch nor a logout needs room.
+    apply(&store, &update(session, [])).await;
+    apply(&store, &destroy(other)).await;
+
+    fs::remove_file(filler).unwrap();
+    apply(&store, &update(session, [bulk()])).await;
+    assert_eq!(
+        value(&store, &session, "shop.bulk").await.unwrap().len(),
+        100_000
+    );
+
+    disk.make_read_only();
+    assert_eq!(value(&store, &session, "shop.cart").await.unwrap(), "pear");
+    for commit in [
+        update(session, []),
+        destroy(session),
+        update(session, [bulk()]),
+    ] {
+        let error = store.commit(&commit).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
+    }
+}
+
+#[tokio::test]
+async fn on_a_full_disk_nobody_signs_in_and_everybody_can_sign_out() {
+    let Some(disk) = SmallDisk::mount() else {
+        return;
+    };
+    let store = FileStore::open(disk.path().join("sessions")).unwrap();
+    let (leaving, unlisted, visitor) = (id(), id(), id());
+    apply(&store, &sign_in(leaving, "7", None)).await;
+    apply(&store, &sign_in(unlisted, "8", None)).await;
+    // As after a careless hand: to sign out, the folder need not be made again.
+    let index = disk.path().join("sessions").join("index");
+    let list = PrincipalKey::new("owner", b"8").as_bytes()[..2].to_vec();
+    let shard = format!("{:02x}{:x}", list[0], list[1] >> 4);
+    fs::remove_dir_all(index.join(shard)).unwrap();
+    apply(&store, &create(visitor, [])).await;
+    let filler = disk.fill();
+
+    let mut joining = update(visitor, [set("owner", "7")]);
+    joining.lists = sign_in(visitor, "7", None).lists;
+    for commit in [joining.clone(), sign_in(id(), "7", None)] {
+        let error = store.commit(&commit).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Full);
+    }
+    assert_eq!(value(&store, &visitor, "owner").await, None);
+    assert_eq!(listed_under(&store, "7").await, [leaving].into());
+
+    // Signing out needs no room, neither for the record nor for the list.
+    let mut end = destroy(leaving);
+    let (field, principal) = ("owner".into(), PrincipalKey::new("owner", b"7"));
+    end.lists.push(ListChange::Remove { field, principal });
+    apply(&store, &end).await;
+    assert!(load(&store, &leaving, &[]).await.unwrap().is_none());
+    assert_eq!(listed_under(&store, "7").await, [].into());
+    let mut end = destroy(unlisted);
+    let (field, principal) = ("owner".into(), PrincipalKey::new("owner", b"8"));
+    end.lists.push(ListChange::Remove { field, principal });
+    apply(&store, &end).await;
+
+    fs::remove_file(filler).unwrap();
+    apply(&store, &joining).await;
+    store.sweep().await.unwrap();
+    assert_eq!(listed_under(&store, "7").await, [visitor].into());
+    let temporary = disk.path().join("sessions").join("tmp");
+    assert_eq!(fs::read_dir(temporary).unwrap().count(), 0);
+}
+
+/// A file system of a megabyte.
+struct SmallDisk {
+    mountpoint: tempfile::TempDir,
+}
+
+impl SmallDisk {
+    /// `None` where mounting is not allowed. In continuous integration that is a failure.
+    fn mount() -> Option<Self> {
+        use rustix::mount::{MountFlags, mount};
+
+        let mountpoint = tempfile::tempdir().unwrap();
+        match mount(
+            "tmpfs",
+            mountpoint.path(),
+            "tmpfs",
+            MountFlags::empty(),
+            Some(c"size=1m"),
+        ) {
+            Ok(()) => Some(Self { mountpoint }),
+            Err(error) => {
+                let reason = format!("not run: mounting a small tmpfs needs root ({error})");
+                assert!(std::env::var("CI").as_deref() != Ok("true"), "{reason}");
+                eprintln!("{reason}");
+                None
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.mountpoint.path()
+    }
+
+    /// Takes all the room there is.
+    fn fill(&self) -> PathBuf {
+        use std::io::Write;
+
+        let path = self.path().join("filler");
+        let mut filler = fs::File::create(&path).unwrap();
+        while filler.write_all(&[0; 4096]).is_ok() {}
+        path
+    }
+
+    fn make_read_only(&self) {
+        use rustix::mount::{MountFlags, mount_remount};
+
+        mount_remount(self.path(), MountFlags::RDONLY, c"").unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        use rustix::mount::{UnmountFlags, unmount};
+
+        let _ = unmount(self.path(), UnmountFlags::DETACH);
+    }
+}

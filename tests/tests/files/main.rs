@@ -1,0 +1,8 @@
+//! `FileStore`: its folder, its records and lists, and several processes on them.
+
+mod folder;
+mod index;
+mod index_processes;
+mod processes;
+mod records;
+mod time;

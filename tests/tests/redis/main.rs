@@ -1,0 +1,12 @@
+//! `RedisStore`: what it keeps, and what becomes of it when servers, wires and Clusters fail.
+
+mod cluster;
+mod faults;
+mod http;
+mod index;
+mod layout;
+mod messages;
+mod principals;
+mod sentinel;
+mod servers;
+mod tls;

@@ -1,0 +1,12 @@
+//! What a request sees and saves, one at a time or several at once, on stores in memory.
+
+mod after_response;
+mod commit;
+mod events;
+mod faults;
+mod guards;
+mod handles;
+mod rotate_every;
+mod round_trips;
+mod time;
+mod walk;
