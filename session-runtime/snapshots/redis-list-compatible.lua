@@ -13,6 +13,7 @@ local LATEST = 70368744177663
 local function text(number)
   return string.format('%.0f', number)
 end
+
 -- The lists of principals: a hash each, of a session's id and `<mark> <added> <ends> <state>`, with
 -- moments in milliseconds and `never` for an entry without end. The state is `listed`; while the
 -- commit may still be on its way to the session it is `arriving`, and `replacing` where the session
@@ -67,6 +68,7 @@ local function is_full(list, session, limit)
   end
   return others >= tonumber(limit)
 end
+
 -- How lists change on a server that only knows deadlines of whole keys: each change removes the
 -- entries whose time is over, and the key ends with its last entry.
 
@@ -91,6 +93,7 @@ local function drop_entry(list, session)
   redis.call('HDEL', list, session)
   tidy(list)
 end
+
 -- Reads a principal's list of sessions, or takes one step of a commit that changes it.
 --
 -- KEYS[1] is the list. ARGV is the operation, the session, the mark, and for 'add' how long the entry

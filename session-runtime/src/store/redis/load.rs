@@ -218,11 +218,18 @@ impl Loads {
         read: Read,
         selection: &Selection<'_>,
     ) -> Found {
-        let (tier, now) = (self.tier, read.now);
-        let tolerance = if read.is_exact {
-            Duration::ZERO
-        } else {
-            ESTIMATE_TOLERANCE
+        // An estimate is late; the session was seen by another connection or program meanwhile.
+        let (tier, now) = (
+            self.tier,
+            if read.is_exact {
+                read.now
+            } else {
+                read.now.max(header.seen)
+            },
+        );
+        let tolerance = match read.is_exact {
+            true => Duration::ZERO,
+            false => ESTIMATE_TOLERANCE,
         };
         let has_ended = header
             .deadline()

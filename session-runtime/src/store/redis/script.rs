@@ -8,9 +8,10 @@ use super::tier::Tier;
 
 const COMMIT_NATIVE: &str = concat!(
     include_str!("scripts/start.lua"),
-    include_str!("scripts/header.lua"),
-    "local is_native = true\n",
+    "\nlocal is_native = true\n",
     include_str!("scripts/plain.lua"),
+    include_str!("scripts/text.lua"),
+    include_str!("scripts/header.lua"),
     include_str!("scripts/batches.lua"),
     include_str!("scripts/native.lua"),
     include_str!("scripts/lists.lua"),
@@ -20,9 +21,10 @@ const COMMIT_NATIVE: &str = concat!(
 );
 const COMMIT_COMPATIBLE: &str = concat!(
     include_str!("scripts/start.lua"),
-    include_str!("scripts/header.lua"),
-    "local is_native = false\n",
+    "\nlocal is_native = false\n",
     include_str!("scripts/plain.lua"),
+    include_str!("scripts/text.lua"),
+    include_str!("scripts/header.lua"),
     include_str!("scripts/batches.lua"),
     include_str!("scripts/compatible.lua"),
     include_str!("scripts/lists.lua"),
@@ -32,12 +34,14 @@ const COMMIT_COMPATIBLE: &str = concat!(
 );
 const LIST_NATIVE: &str = concat!(
     include_str!("scripts/start.lua"),
+    include_str!("scripts/text.lua"),
     include_str!("scripts/lists.lua"),
     include_str!("scripts/native_lists.lua"),
     include_str!("scripts/list.lua"),
 );
 const LIST_COMPATIBLE: &str = concat!(
     include_str!("scripts/start.lua"),
+    include_str!("scripts/text.lua"),
     include_str!("scripts/lists.lua"),
     include_str!("scripts/compatible_lists.lua"),
     include_str!("scripts/list.lua"),

@@ -29,7 +29,9 @@ impl ServerClock {
 
     /// Takes the time from an answer that has just arrived.
     pub(super) fn set(&self, now: Timestamp) {
-        let elapsed = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        // Rounded up, so that the estimate is not early.
+        let elapsed = self.opened.elapsed().as_micros().div_ceil(1000);
+        let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX);
         let at_opened = now.as_millis().saturating_sub(elapsed);
         self.at_opened.store(at_opened, Ordering::Relaxed);
     }

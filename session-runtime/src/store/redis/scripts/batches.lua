@@ -1,3 +1,4 @@
+
 -- Commands with more words than Lua can pass at once.
 
 -- Runs a command on the key with all items, an even number of them at a time, as many as Lua can

@@ -1,3 +1,4 @@
+
 -- Applies a commit to one session, or does nothing at all. It does what `Commit::apply` does.
 --
 -- Everything that can be refused is decided before the first write: what a script has written stays
@@ -130,11 +131,9 @@ local function read_timed(text_kept)
 end
 
 local header = read_header(kept[1])
-local is_over = false
 if header and math.min(header.seen + header.idle, header.created + header.lifetime) <= now then
   redis.call('DEL', key)
-  header, recent, is_over = nil, '', true
-  kept = {}
+  header, recent, kept = nil, '', {}
 end
 local exists = header ~= nil
 local previous, previous_until = read_timed(kept[3])
@@ -200,7 +199,7 @@ if action == 'create' then
     idle = math.huge, lifetime = math.huge, rotated = '0',
   }
 elseif not exists then
-  return { not is_over and redis.call('EXISTS', key) == 1 and 'other' or 'gone' }
+  return { kept[1] and 'other' or 'gone' }
 elseif action ~= 'revoke' then
   local is_previous = previous == verifier
   if not (is_previous or header.verifier == verifier or link == verifier) then return { 'gone' } end
@@ -215,7 +214,7 @@ end
 
 if action ~= 'destroy' then
   for i, condition in ipairs(conditions) do
-    local value
+    local value, _
     if condition.kind == 'field' then
       value = fetch(condition.name)
     elseif condition.kind == 'last' then

@@ -1,3 +1,4 @@
+
 -- Fields and their deadlines on a server that only knows deadlines of whole keys: a value with a
 -- deadline is `@<deadline> <value>`. No JSON begins with `@`; another value that does is
 -- `@ <value>`. `@sweep` is a moment before which no field ends, so that a commit need not read all.

@@ -1,3 +1,4 @@
+
 -- How lists change on a server that only knows deadlines of whole keys: each change removes the
 -- entries whose time is over, and the key ends with its last entry.
 

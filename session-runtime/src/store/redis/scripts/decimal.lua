@@ -1,3 +1,4 @@
+
 -- Exact arithmetic on 64-bit integers as decimal text: Lua's own numbers are doubles.
 
 -- Splits text into its sign and two halves of at most ten digits, each exact as a double.

@@ -1,3 +1,4 @@
+
 -- Reads a principal's list of sessions, or takes one step of a commit that changes it.
 --
 -- KEYS[1] is the list. ARGV is the operation, the session, the mark, and for 'add' how long the entry

@@ -1,3 +1,4 @@
+
 -- The lists of principals: a hash each, of a session's id and `<mark> <added> <ends> <state>`, with
 -- moments in milliseconds and `never` for an entry without end. The state is `listed`; while the
 -- commit may still be on its way to the session it is `arriving`, and `replacing` where the session

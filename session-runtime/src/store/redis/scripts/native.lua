@@ -1,3 +1,4 @@
+
 -- Fields and their deadlines on a server that removes fields itself: the value as it is, the
 -- deadline beside it. Fields are renewed by writing them again, never by HPEXPIRE, which on some
 -- servers brings back what has expired.

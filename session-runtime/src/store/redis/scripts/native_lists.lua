@@ -1,3 +1,4 @@
+
 -- How lists change on a server that removes fields itself: entries go one by one, and the list with
 -- the last of them, also while no program runs.
 

@@ -8,8 +8,3 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 -- The latest deadline that all servers take; later ones count as this.
 local LATEST = 70368744177663
-
--- A whole number as text: Lua's own conversion rounds large ones.
-local function text(number)
-  return string.format('%.0f', number)
-end
