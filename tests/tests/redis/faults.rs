@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use session_runtime::store::{Action, Outcome, Selection, StoreErrorKind};
+use session_runtime::store::{Action, Outcome, StoreErrorKind};
 use session_runtime::{RedisStore, SessionStore};
 use tests::proxy::{Behavior, Cut, Proxy};
 use tests::servers::{Options, Server, available};
@@ -196,10 +196,7 @@ async fn a_frozen_server_costs_one_deadline() {
             // The third one makes the store open another connection.
             for _ in 0..4 {
                 let start = Instant::now();
-                let error = visitor
-                    .load(&store, &Selection::default())
-                    .await
-                    .unwrap_err();
+                let error = visitor.load(&store, &[]).await.unwrap_err();
                 assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{what}");
                 assert!(
                     start.elapsed() < LONGEST_CALL,
@@ -242,10 +239,7 @@ async fn a_black_holed_connection_is_replaced() {
         proxy.behave(Behavior::SwallowAll);
         for _ in 0..8 {
             let start = Instant::now();
-            let error = visitor
-                .load(&store, &Selection::default())
-                .await
-                .unwrap_err();
+            let error = visitor.load(&store, &[]).await.unwrap_err();
             assert_eq!(error.kind(), StoreErrorKind::Unavailable);
             assert!(start.elapsed() < LONGEST_CALL, "{:?}", start.elapsed());
         }
@@ -274,13 +268,7 @@ async fn a_full_server_refuses_growth_and_still_lets_visitors_out() {
         assert_eq!(visitor.values(&store, &["a.b"]).await["a.b"], "1");
         let outcome = store.commit(&visitor.destruction()).await.unwrap();
         assert!(matches!(outcome, Outcome::Applied(_)));
-        assert!(
-            visitor
-                .load(&store, &Selection::default())
-                .await
-                .unwrap()
-                .is_none()
-        );
+        assert!(visitor.load(&store, &[]).await.unwrap().is_none());
         // Without the script in its memory too.
         let _: String = server.command(&["CONFIG", "SET", "maxmemory", "0"]);
         let visitor = Visitor::create(&store, []).await;
