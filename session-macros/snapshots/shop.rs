@@ -1,20 +1,20 @@
 #[automatically_derived]
 impl ::session_runtime::SessionSchema for Shop {
     const NAME: &'static ::core::primitive::str = "shop";
-    const FIELDS: &'static [::session_runtime::FieldSpec] = &[
-        ::session_runtime::FieldSpec::new("shop.customer")
-            .ttl(1800000u64, ::session_runtime::Renew::Read)
+    const FIELDS: &'static [::session_runtime::schema::FieldSpec] = &[
+        ::session_runtime::schema::FieldSpec::new("shop.customer")
+            .ttl(1800000u64, ::session_runtime::schema::Renew::Read)
             .principal(),
-        ::session_runtime::FieldSpec::new("shop.otp")
-            .ttl(300000u64, ::session_runtime::Renew::Write),
-        ::session_runtime::FieldSpec::new("shop.failed_logins")
-            .ttl(600000u64, ::session_runtime::Renew::Never)
-            .merge(::session_runtime::Merge::Integer {
+        ::session_runtime::schema::FieldSpec::new("shop.otp")
+            .ttl(300000u64, ::session_runtime::schema::Renew::Write),
+        ::session_runtime::schema::FieldSpec::new("shop.failed_logins")
+            .ttl(600000u64, ::session_runtime::schema::Renew::Never)
+            .merge(::session_runtime::schema::Merge::Integer {
                 operation: ::session_runtime::__private::MergeOperation::Add,
-                range: <u32 as ::session_runtime::Integer>::RANGE,
+                range: <u32 as ::session_runtime::schema::Integer>::RANGE,
             }),
-        ::session_runtime::FieldSpec::new("shop.cart"),
-        ::session_runtime::FieldSpec::new("shop.theme").aliases(&["shop.colours"]),
+        ::session_runtime::schema::FieldSpec::new("shop.cart"),
+        ::session_runtime::schema::FieldSpec::new("shop.theme").aliases(&["shop.colours"]),
     ];
     fn read(fields: &mut ::session_runtime::__private::FieldReader<'_>) -> Self {
         Self {
@@ -112,7 +112,7 @@ impl ::session_runtime::SessionSchema for Shop {
 #[automatically_derived]
 impl Shop {
     ///The handle of the session field `customer`, stored as `shop.customer`.
-    const CUSTOMER: ::session_runtime::Field<Self, Option<CustomerId>, CustomerId> = ::session_runtime::Field::with_codec(
+    const CUSTOMER: ::session_runtime::schema::Field<Self, Option<CustomerId>, CustomerId> = ::session_runtime::schema::Field::with_codec(
         0usize,
         <CustomerId as ::session_runtime::__private::Storable>::decode::<
             ::session_runtime::Json,
@@ -120,10 +120,10 @@ impl Shop {
         <CustomerId as ::session_runtime::__private::Storable>::encode::<
             ::session_runtime::Json,
         >,
-        <::session_runtime::Json as ::session_runtime::Codec>::DECIMAL_INTEGERS,
+        <::session_runtime::Json as ::session_runtime::schema::Codec>::DECIMAL_INTEGERS,
     );
     ///The handle of the session field `otp`, stored as `shop.otp`.
-    const OTP: ::session_runtime::Field<Self, Option<Otp>, Otp> = ::session_runtime::Field::with_codec(
+    const OTP: ::session_runtime::schema::Field<Self, Option<Otp>, Otp> = ::session_runtime::schema::Field::with_codec(
         1usize,
         <Otp as ::session_runtime::__private::Storable>::decode::<
             ::session_runtime::Json,
@@ -131,10 +131,10 @@ impl Shop {
         <Otp as ::session_runtime::__private::Storable>::encode::<
             ::session_runtime::Json,
         >,
-        <::session_runtime::Json as ::session_runtime::Codec>::DECIMAL_INTEGERS,
+        <::session_runtime::Json as ::session_runtime::schema::Codec>::DECIMAL_INTEGERS,
     );
     ///The handle of the session field `failed_logins`, stored as `shop.failed_logins`.
-    const FAILED_LOGINS: ::session_runtime::Field<Self, u32> = ::session_runtime::Field::with_codec(
+    const FAILED_LOGINS: ::session_runtime::schema::Field<Self, u32> = ::session_runtime::schema::Field::with_codec(
         2usize,
         <u32 as ::session_runtime::__private::Storable>::decode::<
             ::session_runtime::Json,
@@ -142,10 +142,10 @@ impl Shop {
         <u32 as ::session_runtime::__private::Storable>::encode::<
             ::session_runtime::Json,
         >,
-        <::session_runtime::Json as ::session_runtime::Codec>::DECIMAL_INTEGERS,
+        <::session_runtime::Json as ::session_runtime::schema::Codec>::DECIMAL_INTEGERS,
     );
     ///The handle of the session field `cart`, stored as `shop.cart`.
-    const CART: ::session_runtime::Field<Self, BTreeMap<Sku, u32>> = ::session_runtime::Field::with_codec(
+    const CART: ::session_runtime::schema::Field<Self, BTreeMap<Sku, u32>> = ::session_runtime::schema::Field::with_codec(
         3usize,
         <BTreeMap<
             Sku,
@@ -155,10 +155,10 @@ impl Shop {
             Sku,
             u32,
         > as ::session_runtime::__private::Storable>::encode::<::session_runtime::Json>,
-        <::session_runtime::Json as ::session_runtime::Codec>::DECIMAL_INTEGERS,
+        <::session_runtime::Json as ::session_runtime::schema::Codec>::DECIMAL_INTEGERS,
     );
     ///The handle of the session field `theme`, stored as `shop.theme`.
-    const THEME: ::session_runtime::Field<Self, Theme> = ::session_runtime::Field::with_codec(
+    const THEME: ::session_runtime::schema::Field<Self, Theme> = ::session_runtime::schema::Field::with_codec(
         4usize,
         <Theme as ::session_runtime::__private::Storable>::decode::<
             <Postcard as ::session_runtime::__private::UsableCodec>::Itself,
@@ -166,6 +166,6 @@ impl Shop {
         <Theme as ::session_runtime::__private::Storable>::encode::<
             <Postcard as ::session_runtime::__private::UsableCodec>::Itself,
         >,
-        <<Postcard as ::session_runtime::__private::UsableCodec>::Itself as ::session_runtime::Codec>::DECIMAL_INTEGERS,
+        <<Postcard as ::session_runtime::__private::UsableCodec>::Itself as ::session_runtime::schema::Codec>::DECIMAL_INTEGERS,
     );
 }

@@ -119,7 +119,7 @@ impl<'a> Field<'a> {
     pub(crate) fn handle_type(&self, krate: &TokenStream) -> TokenStream {
         let ty = self.ty;
         let stored = self.optional().map(|inner| quote!(, #inner));
-        quote!(#krate::Field<Self, #ty #stored>)
+        quote!(#krate::schema::Field<Self, #ty #stored>)
     }
 
     /// The `T` of an `Option<T>` whose `None` is an absent field.

@@ -66,19 +66,19 @@ fn implementation(schema: &Schema<'_>, krate: &TokenStream) -> TokenStream {
     // a program forbids the lint.
     quote! {
         #[automatically_derived]
-        impl #impl_generics #krate::SessionSchema for #ident #arguments #where_clause {
+        impl #impl_generics #krate::schema::SessionSchema for #ident #arguments #where_clause {
             const NAME: &'static ::core::primitive::str = #name;
 
-            const FIELDS: &'static [#krate::FieldSpec] = &[#(#specs),*];
+            const FIELDS: &'static [#krate::schema::FieldSpec] = &[#(#specs),*];
 
-            fn read(#fields: &mut #krate::__private::FieldReader<'_>) -> Self {
+            fn read(#fields: &mut #krate::schema::FieldReader<'_>) -> Self {
                 Self { #(#members),* }
             }
 
             fn read_field(
                 &mut self,
                 #index: ::core::primitive::usize,
-                #fields: &mut #krate::__private::FieldReader<'_>,
+                #fields: &mut #krate::schema::FieldReader<'_>,
             ) {
                 match #index {
                     #(#read_fields)*
@@ -86,7 +86,7 @@ fn implementation(schema: &Schema<'_>, krate: &TokenStream) -> TokenStream {
                 }
             }
 
-            fn write(&self, #fields: &mut #krate::__private::FieldWriter<'_>) {
+            fn write(&self, #fields: &mut #krate::schema::FieldWriter<'_>) {
                 #(#writes)*
             }
         }
@@ -122,7 +122,7 @@ impl Stored<'_> {
         let full_name = |name: &str| format!("{}.{name}", self.schema.name());
 
         let name = full_name(&field.name());
-        let mut spec = quote!(#krate::FieldSpec::new(#name));
+        let mut spec = quote!(#krate::schema::FieldSpec::new(#name));
         if !options.aliases.is_empty() {
             let aliases = options.aliases.iter().map(|a| full_name(&a.value.value()));
             spec.extend(quote!(.aliases(&[#(#aliases),*])));
@@ -134,7 +134,7 @@ impl Stored<'_> {
                 Some(Renew::Read) => quote!(Read),
                 Some(Renew::Never) => quote!(Never),
             };
-            spec.extend(quote!(.ttl(#millis, #krate::Renew::#renew)));
+            spec.extend(quote!(.ttl(#millis, #krate::schema::Renew::#renew)));
         }
         if let Some(merge) = &options.merge {
             let merge = self.merge(merge.value.1);
@@ -155,18 +155,18 @@ impl Stored<'_> {
     fn merge(&self, merge: Merge) -> TokenStream {
         let krate = self.krate;
         let operation = match merge {
-            Merge::Replace => return quote!(#krate::Merge::Replace),
-            Merge::First => return quote!(#krate::Merge::First),
-            Merge::Reject => return quote!(#krate::Merge::Reject),
+            Merge::Replace => return quote!(#krate::schema::Merge::Replace),
+            Merge::First => return quote!(#krate::schema::Merge::First),
+            Merge::Reject => return quote!(#krate::schema::Merge::Reject),
             Merge::Add => quote!(Add),
             Merge::Max => quote!(Max),
             Merge::Min => quote!(Min),
         };
         let ty = self.field.ty;
-        let range = quote_spanned!(ty.span()=> <#ty as #krate::Integer>::RANGE);
+        let range = quote_spanned!(ty.span()=> <#ty as #krate::schema::Integer>::RANGE);
         quote! {
-            #krate::Merge::Integer {
-                operation: #krate::__private::MergeOperation::#operation,
+            #krate::schema::Merge::Integer {
+                operation: #krate::schema::MergeOperation::#operation,
                 range: #range,
             }
         }
@@ -226,11 +226,11 @@ impl Stored<'_> {
         let here = field.ident.span().resolved_at(Span::call_site());
         quote_spanned! {here=>
             #[doc = #docs]
-            #visibility const #handle: #ty = #krate::Field::with_codec(
+            #visibility const #handle: #ty = #krate::schema::Field::with_codec(
                 #index,
                 #storable::decode::<#codec>,
                 #storable::encode::<#codec>,
-                <#codec as #krate::Codec>::DECIMAL_INTEGERS,
+                <#codec as #krate::schema::Codec>::DECIMAL_INTEGERS,
             );
         }
     }
@@ -239,15 +239,15 @@ impl Stored<'_> {
     fn storable(&self) -> TokenStream {
         let krate = self.krate;
         let ty: &Type = self.field.optional().unwrap_or(self.field.ty);
-        quote_spanned!(ty.span()=> <#ty as #krate::__private::Storable>)
+        quote_spanned!(ty.span()=> <#ty as #krate::schema::Storable>)
     }
 
     fn codec(&self) -> TokenStream {
         let krate = self.krate;
         match self.schema.codec(self.field) {
-            None => quote!(#krate::Json),
+            None => quote!(#krate::schema::Json),
             Some(codec) => {
-                quote_spanned!(codec.span()=> <#codec as #krate::__private::UsableCodec>::Itself)
+                quote_spanned!(codec.span()=> <#codec as #krate::schema::UsableCodec>::Itself)
             }
         }
     }
@@ -263,7 +263,7 @@ fn skipped(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
 
 fn default_value(krate: &TokenStream, field: &Field<'_>) -> TokenStream {
     let ty = field.ty;
-    quote_spanned!(ty.span()=> <#ty as #krate::__private::FieldDefault>::field_default())
+    quote_spanned!(ty.span()=> <#ty as #krate::schema::FieldDefault>::field_default())
 }
 
 #[cfg(test)]
@@ -328,12 +328,12 @@ mod tests {
             quote! {
                 where
                     A: Clone,
-                    A: k::FieldValue + ::core::marker::Send + 'static,
-                    B::Item: k::FieldValue + ::core::marker::Send + 'static,
+                    A: k::schema::FieldValue + ::core::marker::Send + 'static,
+                    B::Item: k::schema::FieldValue + ::core::marker::Send + 'static,
                     B: ::core::marker::Send + 'static,
                     C: ::core::marker::Send + 'static,
-                    Vec<A>: k::__private::FieldDefault,
-                    C: k::__private::FieldDefault
+                    Vec<A>: k::schema::FieldDefault,
+                    C: k::schema::FieldDefault
             }
             .to_string()
         );

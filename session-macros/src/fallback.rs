@@ -31,21 +31,21 @@ pub(crate) fn expand(
         #errors
 
         #[automatically_derived]
-        impl #impl_generics #krate::SessionSchema for #ident #arguments #where_clause {
+        impl #impl_generics #krate::schema::SessionSchema for #ident #arguments #where_clause {
             const NAME: &'static ::core::primitive::str = "";
-            const FIELDS: &'static [#krate::FieldSpec] = &[];
+            const FIELDS: &'static [#krate::schema::FieldSpec] = &[];
 
-            fn read(_: &mut #krate::__private::FieldReader<'_>) -> Self {
+            fn read(_: &mut #krate::schema::FieldReader<'_>) -> Self {
                 ::core::unreachable!()
             }
 
             fn read_field(
                 &mut self,
                 _: ::core::primitive::usize,
-                _: &mut #krate::__private::FieldReader<'_>,
+                _: &mut #krate::schema::FieldReader<'_>,
             ) {}
 
-            fn write(&self, _: &mut #krate::__private::FieldWriter<'_>) {}
+            fn write(&self, _: &mut #krate::schema::FieldWriter<'_>) {}
         }
 
         #[automatically_derived]
@@ -65,7 +65,7 @@ fn handles(schema: &Schema<'_>, krate: &TokenStream) -> TokenStream {
             let visibility = &field.original.vis;
             let ty = field.handle_type(krate);
             quote! {
-                #visibility const #handle: #ty = #krate::Field::invalid();
+                #visibility const #handle: #ty = #krate::schema::Field::invalid();
             }
         })
         .collect()

@@ -37,7 +37,8 @@ pub(crate) fn with_bounds(schema: &Schema<'_>, krate: &TokenStream) -> Generics 
     values.retain(|ty| seen.insert(ty.to_token_stream().to_string()));
     let predicates = &mut generics.make_where_clause().predicates;
     for ty in values {
-        predicates.push(parse_quote!(#ty: #krate::FieldValue + ::core::marker::Send + 'static));
+        predicates
+            .push(parse_quote!(#ty: #krate::schema::FieldValue + ::core::marker::Send + 'static));
     }
     for parameter in parameters {
         if !seen.contains(&parameter.to_string()) {
@@ -45,7 +46,7 @@ pub(crate) fn with_bounds(schema: &Schema<'_>, krate: &TokenStream) -> Generics 
         }
     }
     for ty in defaults {
-        predicates.push(parse_quote!(#ty: #krate::__private::FieldDefault));
+        predicates.push(parse_quote!(#ty: #krate::schema::FieldDefault));
     }
     generics
 }

@@ -12,7 +12,8 @@ use session_runtime::store::{
     Action, Change, Commit, Durability, FileStore, ListChange, Outcome, PrincipalKey, Selected,
     Selection, Timeouts,
 };
-use session_runtime::{CommitId, SessionId, SessionStore, Verifier};
+use session_runtime::store::{CommitId, Verifier};
+use session_runtime::{SessionId, SessionStore};
 use tokio::runtime::Runtime;
 
 const FIELD: &str = "shop.cart";

@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use session_runtime::store::{Action, Change, Commit, Outcome, Selected, Timeouts};
-use session_runtime::{CommitId, MemoryStore, SessionId, SessionStore, Verifier};
+use session_runtime::store::{CommitId, Verifier};
+use session_runtime::{MemoryStore, SessionId, SessionStore};
 
 const FIELDS: [&str; 5] = [
     "shop.customer",

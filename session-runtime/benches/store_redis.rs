@@ -21,7 +21,8 @@ use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use redis::aio::MultiplexedConnection;
 use session_runtime::store::{Action, Change, Commit, FieldTtl, Selected, Timeouts};
-use session_runtime::{CommitId, RedisStore, SessionId, SessionStore, Tier, Verifier};
+use session_runtime::store::{CommitId, Tier, Verifier};
+use session_runtime::{RedisStore, SessionId, SessionStore};
 use tokio::runtime::Runtime;
 
 const FIELDS: [&str; 5] = ["shop.a", "shop.b", "shop.c", "shop.d", "shop.e"];

@@ -11,9 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use session_runtime::store::{Action, Change, Commit, Selected, Selection, Timeouts};
-use session_runtime::{
-    Clock, CommitId, FileStore, SessionId, SessionStore, SystemClock, Timestamp, Verifier,
-};
+use session_runtime::store::{Clock, CommitId, SystemClock, Timestamp, Verifier};
+use session_runtime::{FileStore, SessionId, SessionStore};
 
 const IDLE: Duration = Duration::from_secs(30 * 60);
 const TASKS: usize = 16;

@@ -10,9 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use session_runtime::store::{Action, Change, Commit, IndexChange, PrincipalKey, Timeouts};
-use session_runtime::{
-    CommitId, RedisStore, Session, SessionId, SessionLayer, SessionStore, Verifier,
-};
+use session_runtime::store::{CommitId, Verifier};
+use session_runtime::{RedisStore, Session, SessionId, SessionLayer, SessionStore};
 
 type Failure = Box<dyn Error + Send + Sync>;
 

@@ -22,7 +22,7 @@ mod keys;
 mod layer;
 mod principals;
 mod request;
-mod schema;
+pub mod schema;
 #[cfg(feature = "encryption")]
 mod sealing;
 #[cfg(not(feature = "encryption"))]
@@ -41,36 +41,26 @@ mod token;
 #[doc = include_str!("derive.md")]
 pub use session_macros::Session;
 
-pub use self::clock::{Clock, SystemClock, Timestamp};
-pub use self::codec::{Codec, CodecError, Json, Postcard};
+pub use self::codec::{Json, Postcard};
 pub use self::config::{SessionLayerBuilder, WhenFull};
 pub use self::config_error::ConfigError;
 pub use self::cookie::SameSite;
-pub use self::error::{SessionError, StoreError};
+pub use self::error::SessionError;
 pub use self::extract::SessionRejection;
 pub use self::keys::{Key, KeyError};
 pub use self::layer::{SessionFuture, SessionLayer, SessionService};
 pub use self::request::Ttl;
-pub use self::schema::{Field, FieldSpec, FieldValue, Integer, Merge, Renew, SessionSchema};
+#[doc(inline)]
+pub use self::schema::SessionSchema;
 pub use self::session::{ReadSession, Session};
 pub use self::sessions::{PrincipalSessions, SessionInfo, Sessions};
 #[cfg(all(unix, feature = "file"))]
 #[doc(inline)]
 pub use self::store::FileStore;
-#[doc(inline)]
-pub use self::store::{MemoryStore, SessionStore};
 #[cfg(feature = "redis")]
 #[doc(inline)]
-pub use self::store::{RedisStore, Tier};
+pub use self::store::RedisStore;
+#[doc(inline)]
+pub use self::store::{MemoryStore, SessionStore};
 pub use self::timeouts::Timeouts;
-pub use self::token::{
-    CommitId, ParseCommitIdError, ParseSessionIdError, ParseVerifierError, RandomError, SessionId,
-    Verifier,
-};
-
-/// What the derive's expansion names. Not for use by hand; it may change in any release.
-#[doc(hidden)]
-pub mod __private {
-    pub use crate::schema::{FieldDefault, FieldReader, FieldWriter, Storable, UsableCodec};
-    pub use crate::store::MergeOperation;
-}
+pub use self::token::SessionId;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use session_runtime::{Clock, Timestamp};
+use session_runtime::store::{Clock, Timestamp};
 
 /// A clock that stands still until a test moves it. Clones show the same time.
 #[derive(Debug, Clone)]

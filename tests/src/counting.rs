@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use session_runtime::store::StoreError;
 use session_runtime::store::{
     Commit, Count, ListEntry, Listing, Loaded, Outcome, PrincipalKey, Selection,
 };
-use session_runtime::{SessionId, SessionStore, StoreError};
+use session_runtime::{SessionId, SessionStore};
 
 /// Passes everything on to another store and counts the calls. Clones share the counters.
 #[derive(Debug)]

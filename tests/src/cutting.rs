@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use session_runtime::store::StoreError;
 use session_runtime::store::{
     Commit, Count, ListEntry, Listing, Loaded, Outcome, PrincipalKey, Selection, StoreErrorKind,
 };
-use session_runtime::{SessionId, SessionStore, StoreError};
+use session_runtime::{SessionId, SessionStore};
 
 /// Passes everything on to another store until it is cut. Clones share the connection.
 #[derive(Debug, Clone)]

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use session_runtime::store::{Clock, Timestamp};
 use session_runtime::store::{Count, Durability, Loaded, Selection};
 use session_runtime::{
-    Clock, FileStore, MemoryStore, RedisStore, SessionId, SessionLayer, SessionLayerBuilder,
-    SessionStore, Timestamp,
+    FileStore, MemoryStore, RedisStore, SessionId, SessionLayer, SessionLayerBuilder, SessionStore,
 };
 use tempfile::TempDir;
 

@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use session_runtime::store::StoreError;
 use session_runtime::store::{
     Commit, Count, ListEntry, Listing, Loaded, Outcome, PrincipalKey, Selection, StoreErrorKind,
 };
-use session_runtime::{SessionId, SessionStore, StoreError};
+use session_runtime::{SessionId, SessionStore};
 
 use crate::gate::Gate;
 

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
+use session_runtime::store::Tier;
 use session_runtime::test_kit::{Harness, Pace};
-use session_runtime::{RedisStore, SessionStore, Tier};
+use session_runtime::{RedisStore, SessionStore};
 
 use crate::servers::{Cluster, Generation, Server, missing};
 

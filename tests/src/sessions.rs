@@ -8,7 +8,8 @@ use session_runtime::store::{
     Action, Change, Commit, IntegerRange, ListChange, Loaded, MergeOperation, Outcome,
     PrincipalKey, Selected, Selection, StoreError, Timeouts,
 };
-use session_runtime::{CommitId, SessionId, SessionStore, Verifier};
+use session_runtime::store::{CommitId, Verifier};
+use session_runtime::{SessionId, SessionStore};
 
 /// How long the sessions of [`create`] live without a touch.
 pub const IDLE: Duration = Duration::from_secs(30 * 60);

@@ -8,7 +8,8 @@ use session_runtime::store::{
     PrincipalList, Record, Selection, SessionStep, SteppedStore, StoreErrorKind, Touched,
     commit_in_steps,
 };
-use session_runtime::{Clock, CommitId, SessionId, SessionStore, StoreError};
+use session_runtime::store::{Clock, CommitId, StoreError};
+use session_runtime::{SessionId, SessionStore};
 
 /// Sessions, and lists beside them. Between two steps other tasks run. Clones are the same store.
 #[derive(Clone)]

@@ -8,7 +8,8 @@ use session_runtime::store::{
     Action, Change, Commit, FieldTtl, IntegerRange, Loaded, MergeOperation, Outcome, Rotation,
     Selected, Selection, StoreError, Timeouts,
 };
-use session_runtime::{CommitId, SessionId, SessionStore, Verifier};
+use session_runtime::store::{CommitId, Verifier};
+use session_runtime::{SessionId, SessionStore};
 
 /// One visitor's session.
 #[derive(Debug, Clone, Copy)]

@@ -3,11 +3,12 @@
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use session_runtime::store::StoreError;
 use session_runtime::store::{
     Action, Change, Commit, Condition, Count, ListChange, ListEntry, Listing, Loaded, Outcome,
     PrincipalKey, Selection,
 };
-use session_runtime::{SessionId, SessionStore, StoreError};
+use session_runtime::{SessionId, SessionStore};
 
 /// Passes everything on to another store and keeps a copy, so that a test can search in all that the
 /// store behind could ever have kept. Clones share the copy.

@@ -18,7 +18,8 @@ use session_runtime::store::{
     MergeOperation, Outcome, PrincipalKey, PrincipalList, Record, Restore, Rotation, Selected,
     Selection, Timeouts, Touched,
 };
-use session_runtime::{CommitId, RedisStore, SessionId, SessionStore, Tier, Timestamp, Verifier};
+use session_runtime::store::{CommitId, Tier, Timestamp, Verifier};
+use session_runtime::{RedisStore, SessionId, SessionStore};
 use tests::fuzz;
 use tests::servers::{Options, Server, available};
 

@@ -1,4 +1,7 @@
-//! What `#[derive(Session)]` says about a struct.
+//! The schema of a session, for code that is generic over schemas and for authors of codecs.
+//!
+//! It is also what the output of `#[derive(Session)]` names. Applications need the derive and
+//! [`SessionSchema`] only, which the crate's root has too.
 
 mod derived;
 mod field;
@@ -8,13 +11,19 @@ mod writer;
 
 use std::time::Duration;
 
+#[doc(hidden)]
 pub use self::derived::{FieldDefault, Storable, UsableCodec};
 pub use self::field::Field;
+#[doc(hidden)]
 pub use self::reader::FieldReader;
 pub use self::value::{FieldValue, Integer};
+#[doc(hidden)]
 pub use self::writer::FieldWriter;
 pub(crate) use self::writer::{Encoded, Slot};
-use crate::store::{FieldTtl, IntegerRange, MergeOperation};
+pub use crate::codec::{Codec, CodecError, Json};
+#[doc(hidden)]
+pub use crate::store::MergeOperation;
+use crate::store::{FieldTtl, IntegerRange};
 
 /// A struct whose fields live in a session. Implemented by `#[derive(Session)]`.
 ///

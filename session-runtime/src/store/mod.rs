@@ -46,9 +46,13 @@ pub use self::record::Record;
 pub use self::redis::{RedisConnectError, RedisStore, RedisStoreBuilder, Tier};
 pub use self::steps::{AddStep, NewEntry, SessionStep, SteppedStore, commit_in_steps};
 pub use self::text::TextError;
+pub use crate::clock::{Clock, SystemClock, Timestamp};
 pub use crate::error::{StoreError, StoreErrorKind};
 pub use crate::timeouts::Timeouts;
-use crate::token::SessionId;
+pub use crate::token::{
+    CommitId, ParseCommitIdError, ParseSessionIdError, ParseVerifierError, RandomError, SessionId,
+    Verifier,
+};
 
 /// Keeps sessions.
 ///
@@ -62,7 +66,7 @@ use crate::token::SessionId;
 ///    Commits of one session take effect one after the other.
 /// 3. **Guards.** A commit is applied only if its [`Action`]'s guard and each of its
 ///    [`Condition`]s hold at the moment it takes effect. Checking and applying is one step.
-/// 4. **Once.** A record remembers at least the last eight [`CommitId`](crate::CommitId)s that
+/// 4. **Once.** A record remembers at least the last eight [`CommitId`](crate::store::CommitId)s that
 ///    changed it. A commit whose id is among them changes nothing and answers
 ///    [`Outcome::Applied`], with the present value for a [`Change::Merge`] and for a
 ///    [`Change::Set`] with `only_if_absent`, and for a [`Change::Take`] with what it took, for at

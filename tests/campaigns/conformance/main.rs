@@ -3,7 +3,7 @@
 //!
 //! `tests/campaigns/run/conformance` runs it.
 
-use session_runtime::Tier;
+use session_runtime::store::Tier;
 use session_runtime::test_kit::conformance;
 use tests::on_servers::{OnCluster, OnServer};
 use tests::servers::Generation;

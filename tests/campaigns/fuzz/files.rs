@@ -14,8 +14,9 @@ use fastrand::Rng;
 use session_runtime::store::{
     Action, ListChange, Outcome, PrincipalKey, PrincipalList, StoreErrorKind,
 };
+use session_runtime::store::{StoreError, Timestamp};
 use session_runtime::test_kit::ManualClock;
-use session_runtime::{FileStore, SessionId, SessionStore, StoreError, Timestamp};
+use session_runtime::{FileStore, SessionId, SessionStore};
 use sha2::{Digest, Sha256};
 use tests::fuzz;
 use tests::sessions::{apply, commit, create, listed_under, load, set, sign_in, update, value};

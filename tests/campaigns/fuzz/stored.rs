@@ -11,10 +11,12 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use session_runtime::schema::Codec;
+use session_runtime::store::CommitId;
 use session_runtime::store::{Action, Change, Commit, Outcome, Selection};
 use session_runtime::{
-    Codec, CommitId, Json, MemoryStore, Postcard, ReadSession, Session, SessionId, SessionLayer,
-    SessionSchema, SessionStore,
+    Json, MemoryStore, Postcard, ReadSession, Session, SessionId, SessionLayer, SessionSchema,
+    SessionStore,
 };
 use tests::browser::Browser;
 use tests::fuzz::{self, Memory};

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use futures_core::future::BoxFuture;
 use session_runtime::store::Durability;
+use session_runtime::store::{Tier, Timestamp};
 use session_runtime::test_kit::{Harness, ManualTime, Pace, check_histories};
-use session_runtime::{FileStore, MemoryStore, SessionStore, Tier, Timestamp};
+use session_runtime::{FileStore, MemoryStore, SessionStore};
 use tests::on_servers::{OnCluster, OnServer};
 use tests::remote::{ClockFile, Processes};
 use tests::servers::Generation;

@@ -1,6 +1,6 @@
 //! Defects of bounds.
 
-use session_runtime::Timestamp;
+use session_runtime::store::Timestamp;
 use session_runtime::store::{Action, Change, Commit, FieldName, Record, StoredField};
 
 use super::{Defect, DefectiveStore};

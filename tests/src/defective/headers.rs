@@ -5,7 +5,7 @@ use std::time::Duration;
 use session_runtime::store::{
     Action, Commit, Condition, Credential, ListChange, Outcome, Principal, Record,
 };
-use session_runtime::{Timestamp, Verifier};
+use session_runtime::store::{Timestamp, Verifier};
 
 use super::{Defect, DefectiveStore};
 

@@ -1,6 +1,6 @@
 //! Defects of loads.
 
-use session_runtime::Timestamp;
+use session_runtime::store::Timestamp;
 use session_runtime::store::{FieldName, Loaded, Record, Selection, StoredField};
 
 use super::{Defect, DefectiveStore};

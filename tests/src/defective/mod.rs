@@ -13,8 +13,9 @@ use session_runtime::store::{
     Action, Commit, Count, Header, ListChange, ListEntry, Listing, Loaded, Outcome, PrincipalKey,
     PrincipalList, Record, Selection, Touched,
 };
+use session_runtime::store::{Clock, CommitId, StoreError, Timestamp};
 use session_runtime::test_kit::ManualClock;
-use session_runtime::{Clock, CommitId, SessionId, SessionStore, StoreError, Timestamp};
+use session_runtime::{SessionId, SessionStore};
 
 /// What a [`DefectiveStore`] does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

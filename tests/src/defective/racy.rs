@@ -1,6 +1,6 @@
 //! Defects that let other calls come between two steps of one.
 
-use session_runtime::Clock;
+use session_runtime::store::Clock;
 use session_runtime::store::{Action, Change, Commit, ListChange, MergeOperation, Outcome, Record};
 
 use super::{Defect, DefectiveStore};

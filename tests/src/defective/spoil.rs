@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use session_runtime::Timeouts;
 use session_runtime::store::{
     Action, Change, Commit, FieldTtl, MergeOperation, Outcome, Record, StoredField, Touched,
 };
-use session_runtime::{CommitId, Timeouts, Timestamp};
+use session_runtime::store::{CommitId, Timestamp};
 
 use super::{Defect, DefectiveStore, State};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use session_runtime::Tier;
+use session_runtime::store::Tier;
 
 use super::Words;
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use session_runtime::store::CommitId;
 use session_runtime::store::{
     Count, ListChange, Listing, Loaded, Outcome, PrincipalKey, Selected, Selection, StoreError,
 };
-use session_runtime::{CommitId, SessionId, SessionStore};
+use session_runtime::{SessionId, SessionStore};
 
 use crate::store_visitor::{Visitor, add, set, set_for, take};
 
@@ -136,7 +137,7 @@ pub async fn call(
         4 => Ok(Called::List(store.list(&principal()).await?)),
         5 => {
             let mark: CommitId = "AAAAAAAA".parse().expect("a commit's id");
-            let now = session_runtime::Timestamp::from_millis(0);
+            let now = session_runtime::store::Timestamp::from_millis(0);
             let entry = session_runtime::store::ListEntry::new(visitor.session, mark, now);
             store.remove_stale(&principal(), &entry).await?;
             Ok(Called::RemoveStale)

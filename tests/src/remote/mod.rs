@@ -13,10 +13,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use session_runtime::store::{Clock, StoreError, Timestamp};
 use session_runtime::store::{
     Commit, Count, ListEntry, Listing, Loaded, Outcome, PrincipalKey, Selected, Selection,
 };
-use session_runtime::{Clock, SessionId, SessionStore, StoreError, Timestamp};
+use session_runtime::{SessionId, SessionStore};
 use tokio::sync::oneshot;
 
 use self::wire::{Answer, Call, WireCommit};

@@ -8,7 +8,7 @@ use session_runtime::store::{
     Action, Applied, Change, Commit, Condition, Credential, FieldTtl, Header, IntegerRange, Link,
     Loaded, MergeOperation, Outcome, Restore, Rotation, StoredField, Timeouts,
 };
-use session_runtime::{CommitId, Timestamp, Verifier};
+use session_runtime::store::{CommitId, Timestamp, Verifier};
 
 /// A call of the store, under a number that its answer repeats.
 #[derive(Debug, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 //! more rights than the documentation of `RedisStore` grants. `campaigns/conformance` has the other
 //! set-ups.
 
-use session_runtime::Tier;
+use session_runtime::store::Tier;
 use session_runtime::test_kit::conformance;
 use tests::on_servers::{OnCluster, OnServer};
 use tests::servers::Generation;

@@ -14,8 +14,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use session_runtime::schema::{Field, FieldSpec, Merge, Renew};
 use session_runtime::store::{IntegerRange, MergeOperation};
-use session_runtime::{Field, FieldSpec, Json, Merge, Postcard, Renew, Session, SessionSchema};
+use session_runtime::{Json, Postcard, Session, SessionSchema};
 
 #[derive(Serialize, Deserialize, Debug, Default)]
 struct Otp(String);

@@ -12,14 +12,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use session_runtime::schema::Codec;
 use session_runtime::store::{
     Action, Change, Commit, FieldTtl, Link, ListChange, ListEntry, Principal, PrincipalKey,
     PrincipalList, Record, Rotation, Selected, Selection, SessionStore, TextError, Timeouts,
 };
+use session_runtime::store::{Clock as _, Timestamp, Verifier};
 use session_runtime::test_kit::ManualClock;
-use session_runtime::{
-    Clock as _, Codec, FileStore, Json, Postcard, SessionId, Timestamp, Verifier,
-};
+use session_runtime::{FileStore, Json, Postcard, SessionId};
 
 #[derive(Serialize, Deserialize, Debug, PartialEq)]
 enum Shape {

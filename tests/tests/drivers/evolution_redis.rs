@@ -15,9 +15,8 @@ use session_runtime::store::{
     Action, Applied, Change, Commit, FieldTtl, ListChange, Loaded, Outcome, PrincipalKey, Rotation,
     Selected, Selection, SessionStore, Timeouts,
 };
-use session_runtime::{
-    ReadSession, RedisStore, Session, SessionId, SessionLayer, Tier, Timestamp, Verifier,
-};
+use session_runtime::store::{Tier, Timestamp, Verifier};
+use session_runtime::{ReadSession, RedisStore, Session, SessionId, SessionLayer};
 use tests::lying::{Sessions, TOKENS};
 use tests::servers::{Options, Server, available};
 use tests::sessions::set;

@@ -9,8 +9,9 @@ use session_runtime::store::{
     Action, CapacityPolicy, Change, Commit, Count, ListChange, MemoryStoreBuilder, Outcome,
     PrincipalKey, Selection, StoreError, StoreErrorKind, Timeouts,
 };
+use session_runtime::store::{CommitId, Verifier};
 use session_runtime::test_kit::ManualClock;
-use session_runtime::{CommitId, MemoryStore, SessionId, SessionStore, Verifier};
+use session_runtime::{MemoryStore, SessionId, SessionStore};
 
 /// A store for ten sessions, and its clock.
 fn store_of_ten(policy: CapacityPolicy) -> (MemoryStore, ManualClock) {

@@ -7,8 +7,9 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use session_runtime::store::{Clock, Timestamp};
 use session_runtime::test_kit::ManualClock;
-use session_runtime::{Clock, FileStore, SessionId, Timestamp};
+use session_runtime::{FileStore, SessionId};
 use tests::sessions::{IDLE, apply, create, id, load, update};
 use tokio::runtime::Handle;
 use tokio::time::timeout;

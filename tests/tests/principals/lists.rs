@@ -3,9 +3,10 @@
 use std::time::SystemTime;
 
 use http::StatusCode;
+use session_runtime::store::Clock;
 use session_runtime::test_kit::ManualClock;
 use session_runtime::{
-    Clock, Session, SessionId, SessionInfo, SessionLayer, Sessions, Timeouts, WhenFull,
+    Session, SessionId, SessionInfo, SessionLayer, Sessions, Timeouts, WhenFull,
 };
 use tests::visitor::Visitor;
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use session_runtime::store::Tier;
 use session_runtime::store::{Outcome, RedisConnectError, Selection, StoreErrorKind};
-use session_runtime::{RedisStore, SessionStore, Tier};
+use session_runtime::{RedisStore, SessionStore};
 use tests::servers::{Cluster, available};
 use tests::store_visitor::{Visitor, add, set, set_for, take};
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 use session_runtime::store::{
     Action, Commit, ListChange, Outcome, PrincipalKey, SteppedStore, StoreErrorKind,
 };
-use session_runtime::{CommitId, RedisStore, SessionStore, Tier};
+use session_runtime::store::{CommitId, Tier};
+use session_runtime::{RedisStore, SessionStore};
 use tests::servers::{Options, Server, available};
 use tests::store_visitor::{Visitor, set};
 

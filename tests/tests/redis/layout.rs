@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use session_runtime::store::{
     Action, Change, Commit, Outcome, RedisConnectError, Selected, Selection,
 };
-use session_runtime::{CommitId, RedisStore, SessionStore, Tier, Timeouts};
+use session_runtime::store::{CommitId, Tier};
+use session_runtime::{RedisStore, SessionStore, Timeouts};
 use tests::events::{Line, Recorder};
 use tests::servers::{Generation, Options, Server, available};
 use tests::store_visitor::{Visitor, add, set, set_for, take};

@@ -11,9 +11,9 @@ use session_runtime::store::{
     AddStep, Commit, Count, ListEntry, Listing, Loaded, NewEntry, Outcome, PrincipalKey, Selected,
     Selection, SessionStep, SteppedStore, StoreErrorKind, commit_in_steps,
 };
+use session_runtime::store::{CommitId, StoreError};
 use session_runtime::{
-    CommitId, ReadSession, RedisStore, Session, SessionId, SessionLayer, SessionStore, StoreError,
-    Timeouts,
+    ReadSession, RedisStore, Session, SessionId, SessionLayer, SessionStore, Timeouts,
 };
 use tests::servers::{Cluster, Options, Server, available};
 use tests::visitor::Visitor;

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use session_runtime::store::CommitId;
 use session_runtime::store::{Action, Change, Commit, Selection, StoreErrorKind};
 use session_runtime::{
-    CommitId, MemoryStore, ReadSession, Session, SessionError, SessionId, SessionLayer,
-    SessionStore,
+    MemoryStore, ReadSession, Session, SessionError, SessionId, SessionLayer, SessionStore,
 };
 use tests::browser::Answer;
 use tests::clock::ManualClock;
@@ -79,7 +79,7 @@ async fn id_of(visitor: &mut Visitor) -> Option<SessionId> {
     visitor.visit(page).await.body.parse().ok()
 }
 
-async fn verifier_of(site: &Site, id: &SessionId) -> session_runtime::Verifier {
+async fn verifier_of(site: &Site, id: &SessionId) -> session_runtime::store::Verifier {
     let loaded = site
         .store
         .inner()
@@ -305,7 +305,7 @@ async fn s07_no_secret_is_ever_said() {
 
 #[tokio::test]
 async fn s07_a_drivers_own_words_are_passed_on_with_the_event() {
-    use session_runtime::StoreError;
+    use session_runtime::store::StoreError;
     let error = StoreError::with_source(StoreErrorKind::Unavailable, "connection refused");
     let error = SessionError::from(error);
     assert_eq!(error.to_string(), "the session store is unavailable");

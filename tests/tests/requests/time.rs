@@ -416,8 +416,9 @@ async fn a_persistent_cookie_never_outlives_the_record() {
 
 /// How old the visitor's session is.
 async fn elapsed(site: &Site, visitor: &mut Visitor) -> Duration {
+    use session_runtime::store::Clock;
     use session_runtime::store::Selection;
-    use session_runtime::{Clock, SessionId, SessionStore};
+    use session_runtime::{SessionId, SessionStore};
     let page = |session: ReadSession<Shop>| async move {
         session.id().map(|id| id.to_string()).unwrap_or_default()
     };

@@ -1,6 +1,7 @@
 //! A mistake in the struct is the only thing reported, however the struct is used.
 
-use session_runtime::{Field, Session, SessionSchema};
+use session_runtime::schema::Field;
+use session_runtime::{Session, SessionSchema};
 
 #[derive(Session)]
 struct Shop<T: Clone> {

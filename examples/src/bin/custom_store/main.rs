@@ -10,7 +10,8 @@
 mod store;
 
 use axum::{Router, routing::get};
-use session_runtime::{Session, SessionLayer, SystemClock};
+use session_runtime::store::SystemClock;
+use session_runtime::{Session, SessionLayer};
 
 use self::store::KeyValueStore;
 

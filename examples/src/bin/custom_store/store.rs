@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use session_runtime::store::{Clock, StoreError};
 use session_runtime::store::{
     Commit, ListEntry, Listing, Loaded, Outcome, PrincipalKey, PrincipalList, Record, Selection,
     StoreErrorKind, TextError, Touched,
 };
-use session_runtime::{Clock, SessionId, SessionStore, StoreError};
+use session_runtime::{SessionId, SessionStore};
 
 type Map = BTreeMap<String, Vec<u8>>;
 

@@ -10,7 +10,8 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use session_runtime::{Field, Json, Postcard, Session};
+use session_runtime::schema::Field;
+use session_runtime::{Json, Postcard, Session};
 
 #[derive(Serialize, Deserialize, Default, Clone)]
 struct Otp(String);

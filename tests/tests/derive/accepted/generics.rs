@@ -12,7 +12,8 @@ use std::hash::Hash;
 use std::marker::PhantomData;
 
 use serde::{Deserialize, Serialize};
-use session_runtime::{FieldValue, Integer, Session, SessionSchema};
+use session_runtime::schema::{FieldValue, Integer};
+use session_runtime::{Session, SessionSchema};
 
 #[derive(Session)]
 struct Cart<K: Eq + Hash, V = u32>

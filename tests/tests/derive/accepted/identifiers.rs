@@ -7,7 +7,8 @@
     reason = "what counts is that it compiles"
 )]
 
-use session_runtime::{Field, Session, SessionSchema};
+use session_runtime::schema::Field;
+use session_runtime::{Session, SessionSchema};
 
 #[derive(Session)]
 #[allow(non_camel_case_types)]

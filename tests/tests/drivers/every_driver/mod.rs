@@ -17,8 +17,9 @@ mod time;
 mod tokens;
 
 use http::StatusCode;
+use session_runtime::store::CommitId;
 use session_runtime::store::{Action, Change, Commit, Outcome, Selected, Selection};
-use session_runtime::{CommitId, Key, ReadSession, Session, SessionId, SessionLayer, SessionStore};
+use session_runtime::{Key, ReadSession, Session, SessionId, SessionLayer, SessionStore};
 use tests::browser::Answer;
 use tests::drivers::Driver;
 use tests::visitor::Visitor;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use session_runtime::store::Timestamp;
 use session_runtime::store::{Header, Selected, Selection};
-use session_runtime::{Session, SessionError, SessionId, SessionLayer, SessionStore, Timestamp};
+use session_runtime::{Session, SessionError, SessionId, SessionLayer, SessionStore};
 use tests::cutting::{self, CuttingStore};
 use tests::drivers::{drivers, patient};
 use tests::events::Recorder;

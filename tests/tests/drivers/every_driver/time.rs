@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use http::StatusCode;
-use session_runtime::{Session, SessionId, Timestamp};
+use session_runtime::store::Timestamp;
+use session_runtime::{Session, SessionId};
 use tests::drivers::{Driver, drivers, patient};
 use tests::events::Recorder;
 use tests::visitor::Visitor;

@@ -6,8 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use session_runtime::store::Verifier;
 use session_runtime::store::{Action, Change, FieldTtl, Outcome, Rotation};
-use session_runtime::{FileStore, SessionStore, Verifier};
+use session_runtime::{FileStore, SessionStore};
 use tests::sessions::{apply, commit, destroy, id, set, update, value, verifier};
 
 use super::{Fixture, state};

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use session_runtime::store::{Change, FieldTtl, Outcome};
+use session_runtime::store::{Clock, Timestamp};
 use session_runtime::test_kit::ManualClock;
-use session_runtime::{Clock, FileStore, SessionStore, Timestamp};
+use session_runtime::{FileStore, SessionStore};
 use tests::sessions::{IDLE, apply, create, destroy, id, load, set, update};
 use tokio::runtime::Handle;
 

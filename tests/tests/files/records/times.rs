@@ -3,7 +3,7 @@
 use std::fs::{self, File, FileTimes};
 use std::time::{Duration, SystemTime};
 
-use session_runtime::Clock;
+use session_runtime::store::Clock;
 use tests::sessions::{IDLE, LIFETIME, apply, load, update};
 
 use super::{Fixture, state};

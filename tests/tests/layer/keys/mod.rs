@@ -8,9 +8,10 @@ mod signed;
 
 use bytes::Bytes;
 use http::StatusCode;
+use session_runtime::store::CommitId;
 use session_runtime::store::{Action, Change, Commit, Outcome, Selected, Selection};
 use session_runtime::{
-    CommitId, ConfigError, Key, MemoryStore, Session, SessionError, SessionId, SessionLayer,
+    ConfigError, Key, MemoryStore, Session, SessionError, SessionId, SessionLayer,
     SessionLayerBuilder, SessionStore,
 };
 use tests::counting::CountingStore;

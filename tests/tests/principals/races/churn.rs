@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_runtime::store::{Action, Commit, FieldName, ListChange, PrincipalKey, Timeouts};
+use session_runtime::store::{CommitId, Verifier};
 use session_runtime::test_kit::ManualClock;
-use session_runtime::{CommitId, MemoryStore, SessionId, SessionLayer, SessionStore, Verifier};
+use session_runtime::{MemoryStore, SessionId, SessionLayer, SessionStore};
 use tests::visitor::Visitor;
 
 use super::{count, is_signed_in, sign_in};

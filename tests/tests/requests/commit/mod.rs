@@ -8,10 +8,9 @@ mod stored_by_others;
 mod sums;
 
 use http::StatusCode;
+use session_runtime::store::CommitId;
 use session_runtime::store::{Action, Change, Commit, Selected, Selection, StoredField};
-use session_runtime::{
-    CommitId, MemoryStore, ReadSession, Session, SessionId, SessionLayer, SessionStore,
-};
+use session_runtime::{MemoryStore, ReadSession, Session, SessionId, SessionLayer, SessionStore};
 use tests::counting::CountingStore;
 use tests::gate::Gate;
 use tests::visitor::Visitor;
