@@ -48,7 +48,8 @@ end
 -- A timeout in milliseconds: math.huge for none, nil for one that is kept elsewhere.
 local function timeout(limit)
   local count, unit = tonumber(sub(limit, 1, 3), 36), sub(limit, 4)
-  if not count then return nil end
+  -- A number with a sign is a very large one.
+  if not count or count > 46655 then return nil end
   if unit == 'M' then return count * 60000 end
   if unit == 'D' then return count * 86400000 end
   if unit == 'H' then return count * 3600000 end
@@ -69,11 +70,12 @@ if action == 'update' and not ARGV[rest] then
   if #header > 57 and sub(header, 1, 22) == verifier
     and (flags == '0' or flags == '8')
     and (id == '' or (id ~= last and not string.find(recent, id, 1, true)))
+    and string.find('ntf', sub(header, 31, 31), 1, true) and tonumber(sub(header, 58), 36)
     and high and low and seen_high and seen_low and idle and lifetime
     and sweep and sweep > now
   then
     local created = high * 60466176 + low
-    if created + math.min(seen_high * 1679616 + seen_low + idle, lifetime) > now then
+    if created <= LATEST and created + math.min(seen_high * 1679616 + seen_low + idle, lifetime) > now then
       local ends = math.min(now + idle, created + lifetime)
       header = sub(header, 1, 22) .. (id == '' and last or id) .. sub(header, 31, 41)
         .. since(created) .. sub(header, 50)
@@ -269,8 +271,8 @@ local function decode_entry(kept)
   if not mark then return nil end
   local last
   if ends ~= 'never' then
-    last = tonumber(ends) or 0
-    if last <= now then return nil end
+    last = string.find(ends, '^%d+$') and tonumber(ends) or 0
+    if last <= now or last > LATEST then return nil end
   end
   return { mark = mark, added = added, ends = last, state = state }
 end
@@ -488,7 +490,7 @@ local recent = kept[2] or ''
 
 -- The parts of `@`; nil where they make no sense, which ruins a session.
 local function read_header(header)
-  if not header or not string.find(sub(header, 1, 30), '^[%w_-]+$') then return nil end
+  if not header or not string.find(sub(header, 1, 22), '^[%w_-]+$') then return nil end
   local tail = sub(header, 58)
   local rotated, first, second = string.match(tail, '^([%l%d]+)%.?([%l%d]*)%.?([%l%d]*)$')
   if not rotated or #tail > 40 then return nil end
@@ -511,7 +513,7 @@ end
 local function read_timed(text_kept)
   local deadline, start = string.match(text_kept or '', '^@(%d+) ()')
   deadline = tonumber(deadline)
-  if not deadline or deadline <= now then return nil end
+  if not deadline or deadline <= now or deadline > LATEST then return nil end
   return sub(text_kept, start), deadline
 end
 
@@ -536,9 +538,10 @@ local function read_taken(content)
     if not commit then return end
     local value_start = start + name_length
     position = value_start + value_length
-    if tonumber(deadline) > now then
+    deadline = tonumber(deadline)
+    if deadline > now and deadline <= LATEST then
       taken[#taken + 1] = {
-        commit = commit, deadline = tonumber(deadline), name = sub(content, start, value_start - 1),
+        commit = commit, deadline = deadline, name = sub(content, start, value_start - 1),
         value = sub(content, value_start, position - 1),
       }
     end

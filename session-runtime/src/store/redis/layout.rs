@@ -97,7 +97,7 @@ pub(super) fn header(kept: &[u8]) -> Option<(Header, Beside)> {
         Some(part)
     };
     let mut header = Header::new(next(VERIFIER)?.parse().ok()?, Timestamp::from_millis(0));
-    header.last_commit = Some(next(COMMIT)?.parse().ok()?);
+    header.last_commit = next(COMMIT)?.parse().ok();
     header.persistent = match next(1)? {
         "t" => Some(true),
         "f" => Some(false),
@@ -179,7 +179,10 @@ fn to_base36(mut number: u64) -> String {
 pub(super) fn credential(kept: &Bytes, now: Option<Timestamp>) -> Option<Credential> {
     let now = now.unwrap_or(Timestamp::from_millis(0));
     let field = live(kept.clone(), Tier::Compatible, now)?;
-    Some(Credential::new(parse(&field.value)?, field.deadline?))
+    let until = field.deadline?;
+    // The script takes no later one for a deadline.
+    let is_kept = u128::from(until.as_millis()) <= LONGEST;
+    is_kept.then_some(Credential::new(parse(&field.value)?, until))
 }
 
 /// Reads `@label`.

@@ -103,7 +103,7 @@ local recent = kept[2] or ''
 
 -- The parts of `@`; nil where they make no sense, which ruins a session.
 local function read_header(header)
-  if not header or not string.find(sub(header, 1, 30), '^[%w_-]+$') then return nil end
+  if not header or not string.find(sub(header, 1, 22), '^[%w_-]+$') then return nil end
   local tail = sub(header, 58)
   local rotated, first, second = string.match(tail, '^([%l%d]+)%.?([%l%d]*)%.?([%l%d]*)$')
   if not rotated or #tail > 40 then return nil end
@@ -126,7 +126,7 @@ end
 local function read_timed(text_kept)
   local deadline, start = string.match(text_kept or '', '^@(%d+) ()')
   deadline = tonumber(deadline)
-  if not deadline or deadline <= now then return nil end
+  if not deadline or deadline <= now or deadline > LATEST then return nil end
   return sub(text_kept, start), deadline
 end
 
@@ -149,9 +149,10 @@ local function read_taken(content)
     if not commit then return end
     local value_start = start + name_length
     position = value_start + value_length
-    if tonumber(deadline) > now then
+    deadline = tonumber(deadline)
+    if deadline > now and deadline <= LATEST then
       taken[#taken + 1] = {
-        commit = commit, deadline = tonumber(deadline), name = sub(content, start, value_start - 1),
+        commit = commit, deadline = deadline, name = sub(content, start, value_start - 1),
         value = sub(content, value_start, position - 1),
       }
     end

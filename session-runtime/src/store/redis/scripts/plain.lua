@@ -36,7 +36,8 @@ end
 -- A timeout in milliseconds: math.huge for none, nil for one that is kept elsewhere.
 local function timeout(limit)
   local count, unit = tonumber(sub(limit, 1, 3), 36), sub(limit, 4)
-  if not count then return nil end
+  -- A number with a sign is a very large one.
+  if not count or count > 46655 then return nil end
   if unit == 'M' then return count * 60000 end
   if unit == 'D' then return count * 86400000 end
   if unit == 'H' then return count * 3600000 end
@@ -57,11 +58,12 @@ if action == 'update' and not ARGV[rest] then
   if #header > 57 and sub(header, 1, 22) == verifier
     and (flags == '0' or flags == '8')
     and (id == '' or (id ~= last and not string.find(recent, id, 1, true)))
+    and string.find('ntf', sub(header, 31, 31), 1, true) and tonumber(sub(header, 58), 36)
     and high and low and seen_high and seen_low and idle and lifetime
     and sweep and sweep > now
   then
     local created = high * 60466176 + low
-    if created + math.min(seen_high * 1679616 + seen_low + idle, lifetime) > now then
+    if created <= LATEST and created + math.min(seen_high * 1679616 + seen_low + idle, lifetime) > now then
       local ends = math.min(now + idle, created + lifetime)
       header = sub(header, 1, 22) .. (id == '' and last or id) .. sub(header, 31, 41)
         .. since(created) .. sub(header, 50)
