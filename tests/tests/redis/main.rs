@@ -2,6 +2,7 @@
 
 mod cluster;
 mod faults;
+mod header;
 mod http;
 mod index;
 mod layout;
