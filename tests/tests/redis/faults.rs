@@ -8,11 +8,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use session_runtime::store::{Action, Outcome, Selection, StoreErrorKind};
+use session_runtime::store::{Action, Change, Outcome, StoreErrorKind};
 use session_runtime::{RedisStore, SessionStore};
 use tests::proxy::{Behavior, Cut, Proxy};
 use tests::servers::{Options, Server, available};
 use tests::store_visitor::{Visitor, add, set, set_for, take};
+
+fn remove(name: &'static str) -> Change {
+    Change::Remove { name: name.into() }
+}
 
 const HOUR: Duration = Duration::from_secs(3600);
 /// Connecting and the command, by default, and what a busy machine needs on top.
@@ -196,10 +200,7 @@ async fn a_frozen_server_costs_one_deadline() {
             // The third one makes the store open another connection.
             for _ in 0..4 {
                 let start = Instant::now();
-                let error = visitor
-                    .load(&store, &Selection::default())
-                    .await
-                    .unwrap_err();
+                let error = visitor.load(&store, &[]).await.unwrap_err();
                 assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{what}");
                 assert!(
                     start.elapsed() < LONGEST_CALL,
@@ -242,10 +243,7 @@ async fn a_black_holed_connection_is_replaced() {
         proxy.behave(Behavior::SwallowAll);
         for _ in 0..8 {
             let start = Instant::now();
-            let error = visitor
-                .load(&store, &Selection::default())
-                .await
-                .unwrap_err();
+            let error = visitor.load(&store, &[]).await.unwrap_err();
             assert_eq!(error.kind(), StoreErrorKind::Unavailable);
             assert!(start.elapsed() < LONGEST_CALL, "{:?}", start.elapsed());
         }
@@ -260,27 +258,47 @@ async fn a_full_server_refuses_growth_and_still_lets_visitors_out() {
     for generation in available() {
         let server = Server::start(generation, &Options::default());
         let store = connect(server.port()).await;
-        let visitor = Visitor::create(&store, [set("a.b", "1")]).await;
+        let fields = [set("a.b", "1"), set_for("a.d", "1", HOUR), set("a.e", "1")];
+        let visitor = Visitor::create(&store, fields).await;
         let _: String = server.command(&["CONFIG", "SET", "maxmemory", "1"]);
         for commit in [
             visitor.update([set("a.b", "2")]),
             visitor.update([set_for("a.b", "2", HOUR), take("a.b")]),
-            visitor.rotation(None).0,
+            visitor.update([add("a.n", 1)]),
+            visitor.rotation(Some(HOUR)).0,
             Visitor::new().creation([]),
         ] {
             let error = store.commit(&commit).await.unwrap_err();
             assert_eq!(error.kind(), StoreErrorKind::Full);
         }
         assert_eq!(visitor.values(&store, &["a.b"]).await["a.b"], "1");
-        let outcome = store.commit(&visitor.destruction()).await.unwrap();
-        assert!(matches!(outcome, Outcome::Applied(_)));
+        // What adds nothing is applied: upkeep, and what makes room.
+        let renew = |name: &'static str| Change::Renew {
+            name: name.into(),
+            ttl: HOUR,
+            restore: None,
+        };
+        for changes in [
+            vec![],
+            vec![renew("a.d")],
+            vec![remove("a.d")],
+            vec![take("a.b"), take("a.e")],
+        ] {
+            let outcome = store.commit(&visitor.update(changes)).await.unwrap();
+            assert!(matches!(outcome, Outcome::Applied(_)), "{outcome:?}");
+        }
+        let (rotation, visitor) = visitor.rotation(None);
+        let outcome = store.commit(&rotation).await.unwrap();
+        assert!(matches!(outcome, Outcome::Applied(_)), "{outcome:?}");
         assert!(
             visitor
-                .load(&store, &Selection::default())
+                .values(&store, &["a.b", "a.d", "a.e"])
                 .await
-                .unwrap()
-                .is_none()
+                .is_empty()
         );
+        let outcome = store.commit(&visitor.destruction()).await.unwrap();
+        assert!(matches!(outcome, Outcome::Applied(_)));
+        assert!(visitor.load(&store, &[]).await.unwrap().is_none());
         // Without the script in its memory too.
         let _: String = server.command(&["CONFIG", "SET", "maxmemory", "0"]);
         let visitor = Visitor::create(&store, []).await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_runtime::store::{
-    Action, Commit, ListChange, Outcome, PrincipalKey, Selection, SteppedStore, StoreErrorKind,
+    Action, Commit, ListChange, Outcome, PrincipalKey, SteppedStore, StoreErrorKind,
 };
 use session_runtime::{CommitId, RedisStore, SessionStore, Tier};
 use tests::servers::{Options, Server, available};
@@ -16,6 +16,7 @@ use tests::store_visitor::{Visitor, set};
 fn sign_in(visitor: &Visitor, principal: PrincipalKey, limit: Option<u32>) -> Commit {
     let mut commit = visitor.creation([]);
     commit.lists = vec![ListChange::Add {
+        field: "shop.customer".into(),
         principal,
         keep: Some(Duration::from_secs(3600)),
         limit,
@@ -47,13 +48,7 @@ async fn sessions_are_listed_limited_revoked_and_forgotten() {
             match task.await.unwrap() {
                 (visitor, Outcome::Applied(_)) => admitted.push(visitor),
                 (visitor, Outcome::LimitReached { .. }) => {
-                    assert!(
-                        visitor
-                            .load(&*store, &Selection::default())
-                            .await
-                            .unwrap()
-                            .is_none()
-                    );
+                    assert!(visitor.load(&*store, &[]).await.unwrap().is_none());
                 }
                 (_, other) => panic!("{other:?}"),
             }
@@ -81,16 +76,13 @@ async fn sessions_are_listed_limited_revoked_and_forgotten() {
         // Revocation needs no token, and takes the session off the list.
         let id = CommitId::generate().unwrap();
         let mut revocation = Commit::new(expected[0], id, Action::Revoke);
-        revocation.index = vec![ListChange::Remove { principal }];
+        revocation.lists = vec![ListChange::Remove {
+            field: "shop.customer".into(),
+            principal,
+        }];
         let outcome = store.commit(&revocation).await.unwrap();
         assert!(matches!(outcome, Outcome::Applied(_)));
-        assert!(
-            admitted[0]
-                .load(&*store, &Selection::default())
-                .await
-                .unwrap()
-                .is_none()
-        );
+        assert!(admitted[0].load(&*store, &[]).await.unwrap().is_none());
         assert_eq!(store.commit(&revocation).await.unwrap(), Outcome::Gone);
 
         // An entry is forgotten by its mark only.
@@ -98,9 +90,9 @@ async fn sessions_are_listed_limited_revoked_and_forgotten() {
         assert_eq!(entries.len(), 2);
         let mut other = entries[0];
         other.mark = CommitId::generate().unwrap();
-        store.forget(&principal, &other).await.unwrap();
+        store.remove_stale(&principal, &other).await.unwrap();
         assert_eq!(store.list(&principal).await.unwrap().entries.len(), 2);
-        store.forget(&principal, &entries[0]).await.unwrap();
+        store.remove_stale(&principal, &entries[0]).await.unwrap();
         assert_eq!(store.list(&principal).await.unwrap().entries.len(), 1);
 
         // There is room again, and a commit that arrives twice is listed once.
@@ -130,7 +122,10 @@ async fn sessions_are_listed_limited_revoked_and_forgotten() {
         // A commit finds it before it has written anything.
         let visitor = Visitor::create(&*store, []).await;
         let mut sign_out = visitor.update([set("a.b", "1")]);
-        sign_out.index = vec![ListChange::Remove { principal }];
+        sign_out.lists = vec![ListChange::Remove {
+            field: "shop.customer".into(),
+            principal,
+        }];
         let error = store.commit(&sign_out).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Corrupt);
         assert!(visitor.values(&*store, &["a.b"]).await.is_empty());
@@ -162,7 +157,10 @@ async fn each_change_tidies_a_list_without_deadlines_of_its_own() {
         let over = Visitor::new().session.to_string();
         server.command::<()>(&["HSET", &key, &over, "AAAAAAAA 1000 2000 listed"]);
         let mut sign_out = visitors[1].update([]);
-        sign_out.index = vec![ListChange::Remove { principal }];
+        sign_out.lists = vec![ListChange::Remove {
+            field: "shop.customer".into(),
+            principal,
+        }];
         store.commit(&sign_out).await.unwrap();
         let left: Vec<String> = server.command(&["HKEYS", &key]);
         assert_eq!(left, [visitors[0].session.to_string()]);

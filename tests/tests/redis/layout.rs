@@ -14,9 +14,49 @@ use tests::servers::{Generation, Options, Server, available};
 use tests::store_visitor::{Visitor, add, set, set_for, take};
 
 const HOUR: Duration = Duration::from_secs(3600);
+/// The form of one; what is in it no test looks at.
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
 
 async fn connect(server: &Server) -> RedisStore {
     RedisStore::connect(server.url()).await.unwrap()
+}
+
+/// The parts of a session's `@`, by the places that `layout.rs` in the driver gives them.
+struct Header(String);
+
+impl Header {
+    fn of(server: &Server, key: &str) -> Self {
+        Self(server.command(&["HGET", key, "@"]))
+    }
+
+    /// Characters, counted from 1.
+    fn part(&self, first: usize, last: usize) -> &str {
+        &self.0[first - 1..last]
+    }
+
+    fn number(&self, first: usize, last: usize) -> u64 {
+        u64::from_str_radix(self.part(first, last), 36).unwrap()
+    }
+
+    fn created(&self) -> u64 {
+        self.number(33, 41)
+    }
+
+    fn seen(&self) -> u64 {
+        self.created() + self.number(42, 49)
+    }
+
+    /// The header with other characters from there on.
+    fn with(&self, first: usize, text: &str) -> String {
+        let rest = &self.0[first - 1 + text.len()..];
+        format!("{}{text}{rest}", &self.0[..first - 1])
+    }
+}
+
+/// Makes a session one that was created and seen for the last time long ago.
+fn age(server: &Server, key: &str) {
+    let old = Header::of(server, key).with(33, "00000000000000000");
+    server.command::<()>(&["HSET", key, "@", &old]);
 }
 
 /// Polls until it is so.
@@ -49,13 +89,15 @@ async fn names_and_values_are_readable() {
         let kept: BTreeMap<String, String> = server.command(&["HGETALL", &visitor.key("session")]);
         assert_eq!(kept["shop.cart"], r#"{"apple":2}"#);
         assert_eq!(kept["shop.visits"], "3");
-        assert_eq!(kept["@verifier"], visitor.verifier.to_string());
-        assert_eq!(kept["@idle"], "1800000");
+        let header = Header(kept["@"].clone());
+        assert_eq!(header.part(1, 22), visitor.verifier.to_string());
+        assert_eq!(header.part(23, 30), labelled.id.to_string());
+        assert_eq!(header.part(31, 32), "t8");
+        assert!(header.created() <= header.seen());
+        assert_eq!(header.part(50, 57), "00uM001H");
+        assert!(header.0.len() <= 64 && !header.0.starts_with('@'));
         assert_eq!(kept["@label"], "Firefox on Linux");
-        assert_eq!(kept["@persistent"], "true");
-        for moment in ["@created", "@seen", "@end"] {
-            assert!(kept[moment].parse::<u64>().is_ok(), "{moment}");
-        }
+        assert_eq!(kept["@recent"].len(), 8);
         if generation.has_field_ttl() {
             assert_eq!(kept["shop.otp"], r#""1234""#);
         } else {
@@ -73,28 +115,22 @@ async fn the_key_ends_with_the_session() {
         let visitor = Visitor::create(&store, []).await;
         let key = visitor.key("session");
         let ends: u64 = server.command(&["PEXPIRETIME", &key]);
-        let seen: u64 = server.command(&["HGET", &key, "@seen"]);
-        assert_eq!(ends, seen + 1_800_000);
+        assert_eq!(ends, Header::of(&server, &key).seen() + 1_800_000);
         // Whichever comes first: a while after the creation that is the lifetime's end.
         tokio::time::sleep(Duration::from_millis(20)).await;
         let mut brief = visitor.update([]);
         brief.timeouts = Some(Timeouts::new(HOUR / 2, HOUR / 2).unwrap());
         store.commit(&brief).await.unwrap();
-        let seen: u64 = server.command(&["HGET", &key, "@seen"]);
         let ends: u64 = server.command(&["PEXPIRETIME", &key]);
-        let created: u64 = server.command(&["HGET", &key, "@created"]);
-        assert!(seen > created, "{seen}");
-        assert_eq!(ends, created + 1_800_000);
+        let header = Header::of(&server, &key);
+        assert!(header.seen() > header.created(), "{}", header.0);
+        assert_eq!(ends, header.created() + 1_800_000);
         // Without limits the key has none either, and a later limit counts from the creation.
         let mut unlimited = visitor.update([]);
         unlimited.timeouts = Some(Timeouts::new(None, None).unwrap());
         store.commit(&unlimited).await.unwrap();
         assert_eq!(server.command::<i64>(&["PTTL", &key]), -1);
-        let loaded = visitor
-            .load(&store, &Selection::default())
-            .await
-            .unwrap()
-            .unwrap();
+        let loaded = visitor.load(&store, &[]).await.unwrap().unwrap();
         assert_eq!(loaded.header.deadline(), None);
     }
 }
@@ -108,7 +144,8 @@ async fn a_plain_write_keeps_the_key_and_remembers_little() {
         let store = builder.tier(Tier::Compatible).connect().await.unwrap();
         let visitor = Visitor::create(&store, []).await;
         let key = visitor.key("session");
-        let number = |field: &str| server.command::<u64>(&["HGET", &key, field]);
+        let sweep = || server.command::<u64>(&["HGET", &key, "@sweep"]);
+        let seen = || Header::of(&server, &key).seen();
 
         server.command::<()>(&["PEXPIRE", &key, "10000"]);
         for _ in 0..9 {
@@ -116,25 +153,26 @@ async fn a_plain_write_keeps_the_key_and_remembers_little() {
             store.commit(&write).await.unwrap();
         }
         let ends: u64 = server.command(&["PEXPIRETIME", &key]);
-        assert_eq!(ends, number("@seen") + 1_800_000);
-        let remembered: String = server.command(&["HGET", &key, "@commits"]);
-        assert_eq!(remembered.len(), 8 * 8);
+        assert_eq!(ends, seen() + 1_800_000);
+        let remembered: String = server.command(&["HGET", &key, "@recent"]);
+        assert_eq!(remembered.len(), 7 * 8);
 
         // The next to end is noted, whichever comes first.
         let changes = [set_for("a.c", "1", 2 * HOUR), set_for("a.d", "1", HOUR)];
         store.commit(&visitor.update(changes)).await.unwrap();
-        assert_eq!(number("@sweep"), number("@seen") + 3_600_000);
+        assert_eq!(sweep(), seen() + 3_600_000);
         let later = [set_for("a.e", "1", 3 * HOUR)];
-        let noted = number("@sweep");
+        let noted = sweep();
         store.commit(&visitor.update(later)).await.unwrap();
-        assert_eq!(number("@sweep"), noted);
+        assert_eq!(sweep(), noted);
 
         // The end stays where it is.
-        let end = (number("@created") + 60_000).to_string();
-        server.command::<()>(&["HSET", &key, "@end", &end]);
+        let header = Header::of(&server, &key);
+        let minute = header.with(54, "001M");
+        server.command::<()>(&["HSET", &key, "@", &minute]);
         store.commit(&visitor.update([])).await.unwrap();
-        let ends: String = server.command::<u64>(&["PEXPIRETIME", &key]).to_string();
-        assert_eq!(ends, end);
+        let ends: u64 = server.command(&["PEXPIRETIME", &key]);
+        assert_eq!(ends, header.created() + 60_000);
     }
 }
 
@@ -146,15 +184,9 @@ async fn a_session_ends_though_its_key_is_kept() {
         let store = connect(&server).await;
         let kept = async |visitor: &Visitor| {
             let key = visitor.key("session");
-            server.command::<()>(&["HSET", &key, "@seen", "1000"]);
+            age(&server, &key);
             server.command::<()>(&["PERSIST", &key]);
-            assert!(
-                visitor
-                    .load(&store, &Selection::default())
-                    .await
-                    .unwrap()
-                    .is_none()
-            );
+            assert!(visitor.load(&store, &[]).await.unwrap().is_none());
             key
         };
         for destroys in [false, true] {
@@ -191,23 +223,29 @@ async fn what_is_kept_for_repeated_commits_is_bounded() {
                 .await
                 .unwrap();
         }
-        let remembered: String = server.command(&["HGET", &key, "@commits"]);
-        assert_eq!(remembered.len(), 8 * 8);
+        let remembered: String = server.command(&["HGET", &key, "@recent"]);
+        assert_eq!(remembered.len(), 7 * 8);
 
         store.commit(&visitor.update([take("a.b")])).await.unwrap();
-        let seen: u64 = server.command(&["HGET", &key, "@seen"]);
+        let seen = Header::of(&server, &key).seen();
         let forgotten: u64 = match store.tier() {
             Tier::Native => {
-                let words = ["HPEXPIRETIME", &key, "FIELDS", "1", "@taken:a.b"];
+                let words = ["HPEXPIRETIME", &key, "FIELDS", "1", "@taken"];
                 server.command::<Vec<u64>>(&words)[0]
             }
             _ => {
-                let kept: String = server.command(&["HGET", &key, "@taken:a.b"]);
+                let kept: String = server.command(&["HGET", &key, "@taken"]);
                 let deadline = kept[1..].split(' ').next().unwrap();
                 deadline.parse().unwrap()
             }
         };
         assert_eq!(forgotten, seen + 30_000);
+        // What was taken goes with the commit that took it, however soon that is.
+        for _ in 0..8 {
+            let write = visitor.update([set("a.d", "1")]);
+            store.commit(&write).await.unwrap();
+        }
+        assert!(!server.command::<bool>(&["HEXISTS", &key, "@taken"]));
     }
 }
 
@@ -277,7 +315,8 @@ async fn deadlines_survive_other_writes_rotation_and_a_crash() {
         assert_eq!(deadline(&store).await, at_first);
         let loaded = visitor.load(&store, &["a.b"]).await.unwrap().unwrap();
         assert_eq!(loaded.header.verifier, rotated.verifier);
-        assert_eq!(loaded.header.previous, Some(visitor.verifier));
+        let previous = loaded.header.previous.unwrap();
+        assert_eq!(previous.verifier, visitor.verifier);
     }
 }
 
@@ -322,7 +361,7 @@ async fn a_sweep_notes_which_field_ends_next() {
         ];
         let visitor = Visitor::create(&store, changes).await;
         let key = visitor.key("session");
-        let created: u64 = server.command(&["HGET", &key, "@created"]);
+        let created = Header::of(&server, &key).created();
         server.command::<()>(&["HSET", &key, "a.over", "@1000 1", "@sweep", "1000"]);
         store.commit(&visitor.update([])).await.unwrap();
         assert!(!server.command::<bool>(&["HEXISTS", &key, "a.over"]));
@@ -364,17 +403,8 @@ async fn a_key_of_a_foreign_type_is_no_session_and_stays() {
         let contents: [&[&str]; 4] = [
             &["SET", "KEY", "precious"],
             &["HSET", "KEY", "precious", "1"],
-            &["HSET", "KEY", "@verifier", "nonsense", "@created", "1"],
-            &[
-                "HSET",
-                "KEY",
-                "@verifier",
-                "",
-                "@seen",
-                "inf",
-                "@created",
-                "nan",
-            ],
+            &["HSET", "KEY", "@", "nonsense", "@recent", "1"],
+            &["HSET", "KEY", "@", "", "precious", "1"],
         ];
         for content in contents {
             let visitor = Visitor::new();
@@ -385,22 +415,19 @@ async fn a_key_of_a_foreign_type_is_no_session_and_stays() {
                 .collect();
             let _: redis::Value = server.command(&words);
             let before: Vec<u8> = server.command(&["DUMP", &key]);
-            for selected in [false, true] {
-                let selected = [Selected {
-                    name: "a.b",
-                    deadline: selected,
-                }];
+            for selected in [Selected::value("a.b"), Selected::with_deadline("a.b")] {
+                let selected = [selected];
                 let loaded = store
                     .load(&visitor.session, &Selection::fields(&selected))
                     .await;
                 assert!(matches!(loaded, Ok(None)), "{content:?}: {loaded:?}");
             }
-            for commit in [
-                visitor.creation([set("a.b", "1")]),
-                visitor.update([set("a.b", "1")]),
-                visitor.destruction(),
+            for (commit, expected) in [
+                (visitor.creation([set("a.b", "1")]), Outcome::IdTaken),
+                (visitor.update([set("a.b", "1")]), Outcome::Gone),
+                (visitor.destruction(), Outcome::Gone),
             ] {
-                assert_eq!(store.commit(&commit).await.unwrap(), Outcome::Gone);
+                assert_eq!(store.commit(&commit).await.unwrap(), expected);
             }
             assert_eq!(server.command::<Vec<u8>>(&["DUMP", &key]), before);
         }
@@ -423,29 +450,29 @@ async fn a_commit_reports_a_foreign_key_and_only_that() {
         let absent = Visitor::new();
         let ended = Visitor::create(&store, []).await;
         let key = ended.key("session");
-        server.command::<()>(&["HSET", &key, "@seen", "1000"]);
+        age(&server, &key);
         server.command::<()>(&["PERSIST", &key]);
-        for commit in [
-            ended.update([]),
-            living.creation([]),
-            absent.update([]),
-            absent.destruction(),
+        for (commit, expected) in [
+            (ended.update([]), Outcome::Gone),
+            (living.creation([]), Outcome::IdTaken),
+            (absent.update([]), Outcome::Gone),
+            (absent.destruction(), Outcome::Gone),
         ] {
-            assert_eq!(store.commit(&commit).await.unwrap(), Outcome::Gone);
+            assert_eq!(store.commit(&commit).await.unwrap(), expected);
             assert_eq!(warnings(), 0);
         }
-        for content in [
-            ["SET", "KEY", "1"].as_slice(),
-            &["HSET", "KEY", "@verifier", "1"],
-        ] {
+        for content in [["SET", "KEY", "1"].as_slice(), &["HSET", "KEY", "@", "1"]] {
             let visitor = Visitor::new();
             let key = visitor.key("session");
             let words = content
                 .iter()
                 .map(|&word| if word == "KEY" { &key } else { word });
             let _: redis::Value = server.command(&words.collect::<Vec<_>>());
-            for commit in [visitor.creation([]), visitor.update([])] {
-                assert_eq!(store.commit(&commit).await.unwrap(), Outcome::Gone);
+            for (commit, expected) in [
+                (visitor.creation([]), Outcome::IdTaken),
+                (visitor.update([]), Outcome::Gone),
+            ] {
+                assert_eq!(store.commit(&commit).await.unwrap(), expected);
                 assert_eq!(warnings(), 1, "{content:?}");
             }
         }
@@ -474,18 +501,14 @@ async fn damaged_sessions_are_absent_or_whole() {
         b"\xff\xfe",
     ];
     let header = [
-        "@verifier",
-        "@rotated",
+        "@",
+        "@recent",
+        "@principals",
         "@previous",
-        "@created",
-        "@seen",
-        "@idle",
-        "@end",
-        "@persistent",
+        "@link",
         "@label",
-        "@commits",
+        "@taken",
         "@sweep",
-        "@taken:a.b",
         "a.b",
     ];
     for generation in available() {
@@ -503,17 +526,19 @@ async fn damaged_sessions_are_absent_or_whole() {
             for field in header {
                 for damage in DAMAGE {
                     let visitor = Visitor::create(&store, [set("a.b", "1")]).await;
+                    let key = visitor.key("session");
+                    // `@` says that the other fields are there.
+                    let flagged = Header::of(&server, &key).with(32, "f");
                     redis::cmd("HSET")
-                        .arg(visitor.key("session"))
+                        .arg(&key)
+                        .arg("@")
+                        .arg(flagged)
                         .arg(field)
                         .arg(damage)
                         .exec(&mut client)
                         .unwrap();
                     let what = format!("{tier} {field} {damage:?}");
-                    let selected = [true, false].map(|deadline| Selected {
-                        name: "a.b",
-                        deadline,
-                    });
+                    let selected = [Selected::with_deadline("a.b"), Selected::value("a.b")];
                     let loaded = store
                         .load(&visitor.session, &Selection::fields(&selected))
                         .await;
@@ -534,33 +559,36 @@ async fn damaged_sessions_are_absent_or_whole() {
 /// Loads and commits agree on what makes a session.
 #[tokio::test]
 async fn a_session_with_a_ruined_header_is_none() {
-    let endless = "9".repeat(400);
     for generation in available() {
         let server = Server::start(generation, &Options::default());
         let store = connect(&server).await;
-        for (field, ruin) in [
-            ("@verifier", None),
-            ("@created", None),
-            ("@seen", None),
-            ("@created", Some("x")),
-            ("@idle", Some("x")),
-            ("@end", Some(endless.as_str())),
-        ] {
+        let places: [(usize, &str); 9] = [
+            (1, "\u{fc}"),
+            (32, "g"),
+            (33, "\u{7f}"),
+            (42, "."),
+            (49, "."),
+            (52, "."),
+            (53, "X"),
+            (53, "m"),
+            (57, "\u{0}"),
+        ];
+        let mut ruins = vec![None, Some(String::new()), Some("@1 x".to_owned())];
+        let sample = Visitor::create(&store, []).await;
+        let sample = Header::of(&server, &sample.key("session"));
+        let spoilt = places.map(|(place, text)| Some(sample.with(place, text)));
+        ruins.extend(spoilt);
+        ruins.extend([10, 31, 49, 56, 57].map(|end| Some(sample.part(1, end).to_owned())));
+        ruins.push(Some(sample.with(50, "full")));
+        for ruin in ruins {
             let visitor = Visitor::create(&store, [set("a.b", "1")]).await;
             let key = visitor.key("session");
-            match ruin {
-                Some(value) => server.command::<()>(&["HSET", &key, field, value]),
-                None => server.command(&["HDEL", &key, field]),
+            match &ruin {
+                Some(value) => server.command::<()>(&["HSET", &key, "@", value]),
+                None => server.command(&["HDEL", &key, "@"]),
             }
-            let what = format!("{field} {ruin:?}");
-            assert!(
-                visitor
-                    .load(&store, &Selection::default())
-                    .await
-                    .unwrap()
-                    .is_none(),
-                "{what}"
-            );
+            let what = format!("{ruin:?}");
+            assert!(visitor.load(&store, &[]).await.unwrap().is_none(), "{what}");
             let id = CommitId::generate().unwrap();
             for commit in [
                 visitor.update([set("a.b", "2")]),
@@ -572,6 +600,33 @@ async fn a_session_with_a_ruined_header_is_none() {
             }
             let kept: String = server.command(&["HGET", &key, "a.b"]);
             assert_eq!(kept, "1", "{what}: it is left for somebody to look at");
+        }
+    }
+}
+
+/// What nothing depends on ruins nothing.
+#[tokio::test]
+async fn a_session_survives_damage_to_its_last_commit_its_cookie_and_its_rotation() {
+    for generation in available() {
+        let server = Server::start(generation, &Options::default());
+        let store = connect(&server).await;
+        for (place, text) in [(23, "+"), (31, "x"), (58, "."), (58, "9999999999999999")] {
+            let visitor = Visitor::create(&store, [set("a.b", "1")]).await;
+            let key = visitor.key("session");
+            let header = Header::of(&server, &key);
+            let damaged = match place {
+                58 => header.part(1, 57).to_owned() + text,
+                _ => header.with(place, text),
+            };
+            server.command::<()>(&["HSET", &key, "@", &damaged]);
+            assert_eq!(visitor.values(&store, &["a.b"]).await["a.b"], "1", "{text}");
+            for changes in [vec![set("a.b", "2")], vec![add("a.c", 1)]] {
+                let outcome = store.commit(&visitor.update(changes)).await.unwrap();
+                assert!(
+                    matches!(outcome, Outcome::Applied(_)),
+                    "{text}: {outcome:?}"
+                );
+            }
         }
     }
 }
@@ -664,6 +719,68 @@ async fn settings_that_make_no_sense_are_refused_and_never_shown() {
         let error = refused(builder().url(url).prefix(prefix)).await;
         assert!(matches!(error, RedisConnectError::InvalidPrefix));
     }
+    for url in [
+        "redis://shop@shop.example",
+        "redis://shop:@shop.example",
+        "rediss://shop@shop.example",
+    ] {
+        let error = refused(builder().url(url)).await;
+        assert!(matches!(error, RedisConnectError::NoPassword), "{url}");
+        let error = refused(builder().cluster([url])).await;
+        assert!(matches!(error, RedisConnectError::NoPassword), "{url}");
+        let error = refused(builder().sentinel("master", [url])).await;
+        assert!(matches!(error, RedisConnectError::NoPassword), "{url}");
+    }
+    for url in [
+        "redis://shop%20.example",
+        "redis://shop!.example",
+        "redis://",
+    ] {
+        let error = refused(builder().url(url)).await;
+        assert!(
+            matches!(error, RedisConnectError::InvalidUrl),
+            "{url}: {error:?}"
+        );
+    }
+    let plain = "redis://shop.example";
+    let with_user = "redis://other:secret@shop.example/3";
+    for contradiction in [
+        builder().url(with_user).user("shop", "hunter2"),
+        builder().user("shop", "hunter2").url(with_user),
+        builder().url(with_user).database(5),
+        builder().database(5).url(with_user),
+        builder().cluster([plain]).database(1),
+        builder().cluster(["redis://shop.example/1"]),
+        builder().sentinel("master", ["redis://shop.example/1"]),
+        builder().url(plain).root_certificates(CERTIFICATE),
+        builder().root_certificates(CERTIFICATE).cluster([plain]),
+        builder().cluster([plain, "rediss://shop.example"]),
+    ] {
+        let error = refused(contradiction).await;
+        assert!(
+            matches!(error, RedisConnectError::Contradiction(_)),
+            "{error:?}"
+        );
+    }
+    let encrypted = "rediss://shop.example";
+    for certificates in [
+        builder().url(encrypted).root_certificates("hunter2"),
+        builder()
+            .root_certificates("")
+            .sentinel("master", [encrypted]),
+        builder()
+            .url(encrypted)
+            .client_certificate("hunter2", "hunter2"),
+        builder()
+            .url(encrypted)
+            .client_certificate(CERTIFICATE, "hunter2"),
+    ] {
+        let error = refused(certificates).await;
+        assert!(
+            matches!(error, RedisConnectError::InvalidCertificate(_)),
+            "{error:?}"
+        );
+    }
     let start = Instant::now();
     let error = refused(builder().url("redis://shop:hunter2@127.0.0.1:1")).await;
     assert!(
@@ -671,6 +788,35 @@ async fn settings_that_make_no_sense_are_refused_and_never_shown() {
         "{error:?}"
     );
     assert!(start.elapsed() < Duration::from_secs(2));
+}
+
+/// What is said beside a URL counts, whatever is said first.
+#[tokio::test]
+async fn user_and_database_are_applied_in_any_order() {
+    for generation in available() {
+        let server = Server::start(generation, &Options::default());
+        server.allow_application("shop", "secret", "session");
+        let _: String = server.command(&["ACL", "SETUSER", "shop", "+select"]);
+        for store in [
+            RedisStore::builder()
+                .url(server.url())
+                .user("shop", "secret")
+                .database(5),
+            RedisStore::builder()
+                .database(5)
+                .user("shop", "secret")
+                .url(server.url()),
+        ] {
+            let store = store.connect().await.unwrap();
+            let visitor = Visitor::create(&store, []).await;
+            assert!(!server.command::<bool>(&["EXISTS", &visitor.key("session")]));
+            let users: String = server.command(&["CLIENT", "LIST"]);
+            assert!(
+                users.contains("db=5") && users.contains("user=shop"),
+                "{users}"
+            );
+        }
+    }
 }
 
 #[tokio::test]
@@ -712,7 +858,7 @@ async fn the_recorded_layout_wins_over_a_newer_server() {
             other => panic!("{other:?}"),
         }
 
-        let _: u64 = server.command(&["HSET", "session:@layout", "tier", "native"]);
+        let _: u64 = server.command(&["HSET", "session:@layout", "tier", "native-2"]);
         let native = builder().connect().await;
         match native {
             Ok(store) => assert!(generation.has_field_ttl() && store.tier() == Tier::Native),
@@ -725,11 +871,43 @@ async fn the_recorded_layout_wins_over_a_newer_server() {
 }
 
 #[tokio::test]
+async fn layouts_of_other_versions_are_refused_in_words() {
+    for generation in available() {
+        let server = Server::start(generation, &Options::default());
+        let connect = || RedisStore::connect(server.url());
+        for tier in ["native", "compatible"] {
+            let _: u64 = server.command(&["HSET", "session:@layout", "tier", tier]);
+            let refused = connect().await.unwrap_err();
+            assert!(
+                matches!(refused, RedisConnectError::EarlierLayout { .. }),
+                "{refused:?}"
+            );
+            let said = refused.to_string();
+            assert!(said.contains("`session:@layout`"), "{said}");
+            assert!(
+                said.contains("use another prefix, or remove that key"),
+                "{said}"
+            );
+            // Nothing was changed, for the program that still uses these sessions.
+            let kept: String = server.command(&["HGET", "session:@layout", "tier"]);
+            assert_eq!(kept, tier);
+        }
+        let _: u64 = server.command(&["HSET", "session:@layout", "tier", "native-3"]);
+        let refused = connect().await.unwrap_err();
+        assert!(
+            matches!(refused, RedisConnectError::UnknownLayout { .. }),
+            "{refused:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_missing_right_is_named() {
     for generation in available() {
         let server = Server::start(generation, &Options::default());
         let mut commands = vec![
             "hmget",
+            "hkeys",
             "hdel",
             "pexpireat",
             "time",
@@ -787,9 +965,14 @@ async fn each_call_takes_one_trip_and_these_commands() {
         let store = connect(&server).await;
         let native = store.tier() == Tier::Native;
         let visitor = Visitor::create(&store, [set_for("a.b", "1", HOUR)]).await;
-        // Both scripts are known from here on.
+        // All scripts are known from here on.
+        let prefixes = Selection::default().with_prefixes(&["a."]);
+        store.load(&visitor.session, &prefixes).await.unwrap();
         let with_deadline = [Selected::with_deadline("a.b")];
-        store.load(&visitor.session, &with_deadline).await.unwrap();
+        store
+            .load(&visitor.session, &Selection::fields(&with_deadline))
+            .await
+            .unwrap();
 
         let measure = |what: &'static str, expected: &'static str| {
             let _: String = server.command(&["CONFIG", "RESETSTAT"]);
@@ -810,8 +993,14 @@ async fn each_call_takes_one_trip_and_these_commands() {
             }
         };
 
-        let check = measure("load", "hmget 1, time 1");
+        let usual = if native { "hmget 1" } else { "hmget 1, time 1" };
+        let check = measure("load", usual);
         visitor.load(&store, &["a.b", "a.c"]).await.unwrap();
+        check();
+
+        let check = measure("load by prefix", "evalsha 1, hkeys 1, hmget 2, time 1");
+        let loaded = store.load(&visitor.session, &prefixes).await.unwrap();
+        assert_eq!(loaded.unwrap().prefixed.len(), 1);
         check();
 
         let check = measure(
@@ -822,7 +1011,10 @@ async fn each_call_takes_one_trip_and_these_commands() {
                 "hmget 1, time 1"
             },
         );
-        store.load(&visitor.session, &with_deadline).await.unwrap();
+        store
+            .load(&visitor.session, &Selection::fields(&with_deadline))
+            .await
+            .unwrap();
         check();
 
         let check = measure("touch", "evalsha 1, hmget 1, hset 1, pexpireat 1, time 1");

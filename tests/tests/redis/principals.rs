@@ -6,10 +6,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use futures_core::future::BoxFuture;
 use http::StatusCode;
 use session_runtime::store::{
-    AddStep, Commit, Count, ListEntry, Listing, Loaded, NewEntry, Outcome, PrincipalKey, Selected,
+    AddStep, Commit, ListEntry, Listing, Loaded, NewEntry, Outcome, PrincipalKey, Selected,
     Selection, SessionStep, SteppedStore, StoreErrorKind, commit_in_steps,
 };
 use session_runtime::{
@@ -149,42 +148,41 @@ impl CutCluster {
 }
 
 impl SteppedStore for CutCluster {
-    fn commit_session<'a>(
-        &'a self,
-        commit: &'a Commit,
-    ) -> BoxFuture<'a, Result<SessionStep, StoreError>> {
-        Box::pin(self.step(self.store.commit_session(commit)))
+    async fn commit_session(&self, commit: &Commit) -> Result<SessionStep, StoreError> {
+        self.step(self.store.commit_session(commit)).await
     }
 
-    fn add_entry<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-        entry: &'a NewEntry,
-    ) -> BoxFuture<'a, Result<AddStep, StoreError>> {
-        Box::pin(self.step(async {
+    async fn add_entry(
+        &self,
+        principal: &PrincipalKey,
+        entry: &NewEntry,
+    ) -> Result<AddStep, StoreError> {
+        self.step(async {
             let answer = self.store.add_entry(principal, entry).await?;
             // A client sends it again after a lost connection.
             let again = self.store.add_entry(principal, entry).await?;
             assert_eq!(again, answer);
             Ok(answer)
-        }))
+        })
+        .await
     }
 
-    fn confirm_entry<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-        session: &'a SessionId,
-        mark: &'a CommitId,
-    ) -> BoxFuture<'a, Result<bool, StoreError>> {
-        Box::pin(self.step(self.store.confirm_entry(principal, session, mark)))
+    async fn confirm_entry(
+        &self,
+        principal: &PrincipalKey,
+        session: &SessionId,
+        mark: &CommitId,
+    ) -> Result<bool, StoreError> {
+        let confirm = self.store.confirm_entry(principal, session, mark);
+        self.step(confirm).await
     }
 
-    fn remove_entry<'a>(
-        &'a self,
-        principal: &'a PrincipalKey,
-        session: &'a SessionId,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(self.step(self.store.remove_entry(principal, session)))
+    async fn remove_entry(
+        &self,
+        principal: &PrincipalKey,
+        session: &SessionId,
+    ) -> Result<(), StoreError> {
+        self.step(self.store.remove_entry(principal, session)).await
     }
 }
 
@@ -194,15 +192,15 @@ impl SessionStore for CutCluster {
         session: &SessionId,
         selection: &Selection<'_>,
     ) -> Result<Option<Loaded>, StoreError> {
-        self.store.load(session, fields)
+        self.store.load(session, selection).await
     }
 
     async fn commit(&self, commit: &Commit) -> Result<Outcome, StoreError> {
-        Box::pin(commit_in_steps(self, commit))
+        commit_in_steps(self, commit).await
     }
 
     async fn list(&self, principal: &PrincipalKey) -> Result<Listing, StoreError> {
-        Box::pin(self.step(self.store.list(principal)))
+        self.step(self.store.list(principal)).await
     }
 
     async fn remove_stale(
@@ -210,15 +208,7 @@ impl SessionStore for CutCluster {
         principal: &PrincipalKey,
         entry: &ListEntry,
     ) -> Result<(), StoreError> {
-        Box::pin(self.step(self.store.forget(principal, entry)))
-    }
-
-    async fn len(&self) -> Result<Count, StoreError> {
-        self.store.len()
-    }
-
-    async fn sweep(&self) -> Result<u64, StoreError> {
-        self.store.sweep()
+        self.step(self.store.remove_stale(principal, entry)).await
     }
 }
 
