@@ -254,8 +254,9 @@ async fn a_full_server_refuses_growth_and_still_lets_visitors_out() {
     for generation in available() {
         let server = Server::start(generation, &Options::default());
         let store = connect(server.port()).await;
-        let names = ["a.b", "a.r", "a.t"];
-        let visitor = Visitor::create(&store, names.map(|name| set(name, "1"))).await;
+        let fields = ["a.b", "a.r", "a.t"].map(|name| set(name, "1"));
+        let timed = set_for("a.d", "1", HOUR);
+        let visitor = Visitor::create(&store, fields.into_iter().chain([timed])).await;
         let mut listed = visitor.update([]);
         listed.lists.push(ListChange::Add {
             field: "shop.customer".into(),
@@ -279,14 +280,15 @@ async fn a_full_server_refuses_growth_and_still_lets_visitors_out() {
         assert!(visitor.is_admitted(&store).await);
         // What adds nothing is applied, and by the last of these the old token is dead.
         let (rotation, rotated) = visitor.rotation(None);
-        let renewal = Change::Renew {
-            name: "a.b".into(),
+        let renew = |name: &'static str| Change::Renew {
+            name: name.into(),
             ttl: HOUR,
             restore: None,
         };
         for commit in [
             visitor.update([]),
-            visitor.update([renewal]),
+            visitor.update([renew("a.b")]),
+            visitor.update([renew("a.d")]),
             visitor.update([take("a.t")]),
             visitor.update([Change::Remove { name: "a.r".into() }]),
             rotation,
@@ -295,8 +297,8 @@ async fn a_full_server_refuses_growth_and_still_lets_visitors_out() {
             assert!(matches!(outcome, Ok(Outcome::Applied(_))), "{outcome:?}");
         }
         assert!(rotated.is_admitted(&store).await);
-        let left = rotated.values(&store, &["a.b", "a.r", "a.t"]).await;
-        assert_eq!(left.into_keys().collect::<Vec<_>>(), ["a.b"]);
+        let left = rotated.values(&store, &["a.b", "a.d", "a.r", "a.t"]);
+        assert_eq!(left.await.into_keys().collect::<Vec<_>>(), ["a.b", "a.d"]);
         let visitor = rotated;
         let outcome = store.commit(&visitor.destruction()).await.unwrap();
         assert!(matches!(outcome, Outcome::Applied(_)));

@@ -1,5 +1,6 @@
 //! `RedisStore`: what it keeps, and what becomes of it when servers, wires and Clusters fail.
 
+mod apply;
 mod cluster;
 mod faults;
 mod header;

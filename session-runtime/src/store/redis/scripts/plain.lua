@@ -58,7 +58,6 @@ if action == 'update' and not ARGV[rest] then
   if #header > 57 and sub(header, 1, 22) == verifier
     and (flags == '0' or flags == '8')
     and (id == '' or (id ~= last and not string.find(recent, id, 1, true)))
-    and string.find('ntf', sub(header, 31, 31), 1, true) and tonumber(sub(header, 58), 36)
     and high and low and seen_high and seen_low and idle and lifetime
     and sweep and sweep > now
   then
