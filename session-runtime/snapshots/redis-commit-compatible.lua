@@ -48,7 +48,8 @@ end
 -- A timeout in milliseconds: math.huge for none, nil for one that is kept elsewhere.
 local function timeout(limit)
   local count, unit = tonumber(sub(limit, 1, 3), 36), sub(limit, 4)
-  if not count then return nil end
+  -- A number with a sign is a very large one.
+  if not count or count > 46655 then return nil end
   if unit == 'M' then return count * 60000 end
   if unit == 'D' then return count * 86400000 end
   if unit == 'H' then return count * 3600000 end
@@ -73,7 +74,7 @@ if action == 'update' and not ARGV[rest] then
     and sweep and sweep > now
   then
     local created = high * 60466176 + low
-    if created + math.min(seen_high * 1679616 + seen_low + idle, lifetime) > now then
+    if created <= LATEST and created + math.min(seen_high * 1679616 + seen_low + idle, lifetime) > now then
       local ends = math.min(now + idle, created + lifetime)
       header = sub(header, 1, 22) .. (id == '' and last or id) .. sub(header, 31, 41)
         .. since(created) .. sub(header, 50)
@@ -269,8 +270,8 @@ local function decode_entry(kept)
   if not mark then return nil end
   local last
   if ends ~= 'never' then
-    last = tonumber(ends) or 0
-    if last <= now then return nil end
+    last = string.find(ends, '^%d+$') and tonumber(ends) or 0
+    if last <= now or last > LATEST then return nil end
   end
   return { mark = mark, added = added, ends = last, state = state }
 end
@@ -477,6 +478,19 @@ while ARGV[place + 1] do
   }
 end
 
+-- Timeouts in milliseconds, math.huge for none: from characters 50-57 of `@`, and from the numbers
+-- behind the moment of the token for those that are kept there. nil for what makes no sense.
+local function read_timeouts(limits, exact)
+  local first, second = string.match(exact, '^([^.]*)%.?(.*)$')
+  local idle, lifetime = sub(limits, 1, 4), sub(limits, 5, 8)
+  if idle == 'full' then
+    idle, first = from_base36(first), second
+  else
+    idle = timeout(idle)
+  end
+  return idle, lifetime == 'full' and from_base36(first) or timeout(lifetime)
+end
+
 -- The session as it is.
 
 local kept = redis.pcall('HMGET', key, '@', '@recent', '@previous', '@link', '@taken', '@principals')
@@ -488,21 +502,16 @@ local recent = kept[2] or ''
 
 -- The parts of `@`; nil where they make no sense, which ruins a session.
 local function read_header(header)
-  if not header or not string.find(sub(header, 1, 30), '^[%w_-]+$') then return nil end
-  local tail = sub(header, 58)
-  local rotated, first, second = string.match(tail, '^([%l%d]+)%.?([%l%d]*)%.?([%l%d]*)$')
-  if not rotated or #tail > 40 then return nil end
-  local limits, exact = sub(header, 50, 57), first
-  local idle, lifetime = timeout(sub(limits, 1, 4)), timeout(sub(limits, 5, 8))
-  if sub(limits, 1, 4) == 'full' then idle, exact = from_base36(exact), second end
-  if sub(limits, 5, 8) == 'full' then lifetime = from_base36(exact) end
+  if not header or #header < 58 or not string.find(sub(header, 1, 22), '^[%w_-]+$') then return nil end
+  local rotated, exact = string.match(sub(header, 58), '^([^.]*)%.?(.*)$')
+  local limits = sub(header, 50, 57)
+  local idle, lifetime = read_timeouts(limits, exact)
   local created, seen = from_base36(sub(header, 33, 41)), from_base36(sub(header, 42, 49))
   local flags = tonumber(sub(header, 32, 32), 16)
   if not (created and seen and idle and lifetime and flags) then return nil end
-  if not string.find(sub(header, 31, 31), '[ntf]') then return nil end
   return {
     verifier = sub(header, 1, 22), last = sub(header, 23, 30), persistent = sub(header, 31, 31),
-    has_label = flags >= 8, created = created, seen = created + seen, timeouts = limits .. sub(tail, #rotated + 1),
+    has_label = flags >= 8, created = created, seen = created + seen, limits = limits, exact = exact,
     idle = idle, lifetime = lifetime, rotated = rotated,
   }
 end
@@ -511,16 +520,14 @@ end
 local function read_timed(text_kept)
   local deadline, start = string.match(text_kept or '', '^@(%d+) ()')
   deadline = tonumber(deadline)
-  if not deadline or deadline <= now then return nil end
+  if not deadline or deadline <= now or deadline > LATEST then return nil end
   return sub(text_kept, start), deadline
 end
 
 local header = read_header(kept[1])
-local is_over = false
 if header and math.min(header.seen + header.idle, header.created + header.lifetime) <= now then
   redis.call('DEL', key)
-  header, recent, is_over = nil, '', true
-  kept = {}
+  header, recent, kept = nil, '', {}
 end
 local exists = header ~= nil
 local previous, previous_until = read_timed(kept[3])
@@ -536,9 +543,10 @@ local function read_taken(content)
     if not commit then return end
     local value_start = start + name_length
     position = value_start + value_length
-    if tonumber(deadline) > now then
+    deadline = tonumber(deadline)
+    if deadline > now and deadline <= LATEST then
       taken[#taken + 1] = {
-        commit = commit, deadline = tonumber(deadline), name = sub(content, start, value_start - 1),
+        commit = commit, deadline = deadline, name = sub(content, start, value_start - 1),
         value = sub(content, value_start, position - 1),
       }
     end
@@ -566,7 +574,7 @@ local function answer_again()
       for _, entry in ipairs(taken) do
         if entry.commit == id and entry.name == change.name then value = entry.value end
       end
-    elseif change.kind == 'merge' then
+    elseif change.kind == 'merge' or change.kind == 'set if absent' then
       value = fetch(change.name)
     end
     answer[i + 2] = value or false
@@ -582,11 +590,11 @@ if action == 'create' then
   -- A key that is there without being a session is not replaced.
   if redis.call('EXISTS', key) == 1 then return { 'other' } end
   header = {
-    verifier = verifier, last = '', persistent = 'n', has_label = false, created = now, timeouts = 'nonenone',
+    verifier = verifier, last = '', persistent = 'n', has_label = false, created = now, limits = 'nonenone', exact = '',
     idle = math.huge, lifetime = math.huge, rotated = '0',
   }
 elseif not exists then
-  return { not is_over and redis.call('EXISTS', key) == 1 and 'other' or 'gone' }
+  return { kept[1] and 'other' or 'gone' }
 elseif action ~= 'revoke' then
   local is_previous = previous == verifier
   if not (is_previous or header.verifier == verifier or link == verifier) then return { 'gone' } end
@@ -601,7 +609,7 @@ end
 
 if action ~= 'destroy' then
   for i, condition in ipairs(conditions) do
-    local value
+    local value, _
     if condition.kind == 'field' then
       value = fetch(condition.name)
     elseif condition.kind == 'last' then
@@ -732,7 +740,8 @@ local taken_now = {}
 for i, change in ipairs(changes) do
   local kind, name, value = change.kind, change.name, nil
   if kind == 'set' or kind == 'set if absent' then
-    if kind == 'set' or not get(name) then
+    if kind == 'set if absent' then value = get(name) end
+    if not value then
       put(change, change.value)
       grows = true
     end
@@ -792,11 +801,8 @@ stage_header('@previous', kept[3], previous, previous_until)
 stage_header('@link', kept[4], link, link_until)
 
 if new_timeouts ~= '' then
-  header.timeouts = new_timeouts
-  local first, second = string.match(sub(new_timeouts, 9), '^%.?([%l%d]*)%.?([%l%d]*)$')
-  header.idle, header.lifetime = timeout(sub(new_timeouts, 1, 4)), timeout(sub(new_timeouts, 5, 8))
-  if not header.idle then header.idle, first = from_base36(first), second end
-  if not header.lifetime then header.lifetime = from_base36(first) end
+  header.limits, header.exact = sub(new_timeouts, 1, 8), sub(new_timeouts, 10)
+  header.idle, header.lifetime = read_timeouts(header.limits, header.exact)
 end
 if new_persistent ~= '' then header.persistent = new_persistent end
 if new_label ~= '' then
@@ -847,11 +853,14 @@ stage_header('@taken', kept[5], #words > 0 and table.concat(words), taken_until)
 
 local flags = (previous and 1 or 0) + (link and 2 or 0) + (#words > 0 and 4 or 0) + (header.has_label and 8 or 0)
 stage('@', header.verifier .. header.last .. header.persistent .. string.format('%x', flags)
-  .. to_base36(header.created, 9) .. since(header.created) .. sub(header.timeouts, 1, 8) .. header.rotated
-  .. sub(header.timeouts, 9))
+  .. to_base36(header.created, 9) .. since(header.created) .. header.limits .. header.rotated
+  .. (header.exact ~= '' and '.' .. header.exact or ''))
 
 local ends = math.min(now + header.idle, header.created + header.lifetime)
--- A commit that adds nothing begins with what a full server accepts, so that it accepts the rest too.
+-- A commit that adds nothing begins with what a full server accepts, so that it accepts the rest too:
+-- Redis 7.0 and 8.0 and Valkey 9.1 refuse only a script's first write, and only a command that may need
+-- memory. Seen at `maxmemory`: touches, renewals, removals, takes and rotations without grace are
+-- applied, what sets or merges is refused whole.
 local ends_first = not grows and ends > now + 1000
 if ends_first then set_end(ends) end
 write(names, staged, deadlines)

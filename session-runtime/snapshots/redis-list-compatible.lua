@@ -25,8 +25,8 @@ local function decode_entry(kept)
   if not mark then return nil end
   local last
   if ends ~= 'never' then
-    last = tonumber(ends) or 0
-    if last <= now then return nil end
+    last = string.find(ends, '^%d+$') and tonumber(ends) or 0
+    if last <= now or last > LATEST then return nil end
   end
   return { mark = mark, added = added, ends = last, state = state }
 end

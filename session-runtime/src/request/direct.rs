@@ -25,7 +25,6 @@ const UPDATE_ATTEMPTS: usize = 1000;
 
 /// How long a field still lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Ttl {
     /// The store does not hold it.
     Missing,

@@ -178,6 +178,12 @@ impl Server {
             .map(str::to_owned)
     }
 
+    /// The server's time, in milliseconds since the Unix epoch.
+    pub fn now(&self) -> u64 {
+        let (seconds, micros): (u64, u64) = self.command(&["TIME"]);
+        seconds * 1000 + micros / 1000
+    }
+
     /// Ends the process at once, as a crash would.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {

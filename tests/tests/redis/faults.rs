@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use session_runtime::store::{Action, Outcome, StoreErrorKind};
+use session_runtime::store::{Action, Change, ListChange, Outcome, PrincipalKey, StoreErrorKind};
 use session_runtime::{RedisStore, SessionStore};
 use tests::proxy::{Behavior, Cut, Proxy};
 use tests::servers::{Options, Server, available};
@@ -254,18 +254,52 @@ async fn a_full_server_refuses_growth_and_still_lets_visitors_out() {
     for generation in available() {
         let server = Server::start(generation, &Options::default());
         let store = connect(server.port()).await;
-        let visitor = Visitor::create(&store, [set("a.b", "1")]).await;
+        let fields = ["a.b", "a.r", "a.t"].map(|name| set(name, "1"));
+        let timed = set_for("a.d", "1", HOUR);
+        let visitor = Visitor::create(&store, fields.into_iter().chain([timed])).await;
+        let mut listed = visitor.update([]);
+        listed.lists.push(ListChange::Add {
+            field: "shop.customer".into(),
+            principal: PrincipalKey::new("shop.customer", b"7"),
+            keep: Some(HOUR),
+            limit: None,
+        });
         let _: String = server.command(&["CONFIG", "SET", "maxmemory", "1"]);
         for commit in [
             visitor.update([set("a.b", "2")]),
             visitor.update([set_for("a.b", "2", HOUR), take("a.b")]),
-            visitor.rotation(None).0,
+            visitor.update([add("a.n", 1), take("a.b")]),
+            visitor.rotation(Some(HOUR)).0,
+            listed,
             Visitor::new().creation([]),
         ] {
             let error = store.commit(&commit).await.unwrap_err();
-            assert_eq!(error.kind(), StoreErrorKind::Full);
+            assert_eq!(error.kind(), StoreErrorKind::Full, "{commit:?}");
         }
         assert_eq!(visitor.values(&store, &["a.b"]).await["a.b"], "1");
+        assert!(visitor.is_admitted(&store).await);
+        // What adds nothing is applied, and by the last of these the old token is dead.
+        let (rotation, rotated) = visitor.rotation(None);
+        let renew = |name: &'static str| Change::Renew {
+            name: name.into(),
+            ttl: HOUR,
+            restore: None,
+        };
+        for commit in [
+            visitor.update([]),
+            visitor.update([renew("a.b")]),
+            visitor.update([renew("a.d")]),
+            visitor.update([take("a.t")]),
+            visitor.update([Change::Remove { name: "a.r".into() }]),
+            rotation,
+        ] {
+            let outcome = store.commit(&commit).await;
+            assert!(matches!(outcome, Ok(Outcome::Applied(_))), "{outcome:?}");
+        }
+        assert!(rotated.is_admitted(&store).await);
+        let left = rotated.values(&store, &["a.b", "a.d", "a.r", "a.t"]);
+        assert_eq!(left.await.into_keys().collect::<Vec<_>>(), ["a.b", "a.d"]);
+        let visitor = rotated;
         let outcome = store.commit(&visitor.destruction()).await.unwrap();
         assert!(matches!(outcome, Outcome::Applied(_)));
         assert!(visitor.load(&store, &[]).await.unwrap().is_none());

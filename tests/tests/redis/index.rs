@@ -185,8 +185,27 @@ async fn only_what_is_listed_can_be_confirmed() {
         assert_eq!(listed().await[0].mark, mark);
 
         let key = format!("session:@principal:{principal}");
-        let other = Visitor::new().session.to_string();
-        server.command::<()>(&["HSET", &key, &other, "rubbish"]);
-        assert_eq!(listed().await.len(), 1, "what is no entry is not listed");
+        for rubbish in [
+            "rubbish",
+            "AAAAAAAA 1000 99999999999999999999 listed",
+            "AAAAAAAA 1000 nan listed",
+            "AAAAAAAA 1000 inf listed",
+        ] {
+            let other = Visitor::new().session.to_string();
+            server.command::<()>(&["HSET", &key, &other, rubbish]);
+            assert_eq!(listed().await.len(), 1, "what is no entry is not listed");
+            assert!(confirm().await.unwrap(), "and in nobody's way");
+            let another = sign_in(&Visitor::new(), principal, Some(2));
+            let outcome = store.commit(&another).await.unwrap();
+            assert!(
+                matches!(outcome, Outcome::Applied(_)),
+                "{rubbish}: {outcome:?}"
+            );
+            let mut sign_out = visitor.update([]);
+            sign_out.session = another.session;
+            sign_out.action = Action::Revoke;
+            sign_out.lists = vec![sign_off(principal)];
+            store.commit(&sign_out).await.unwrap();
+        }
     }
 }

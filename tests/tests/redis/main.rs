@@ -1,7 +1,9 @@
 //! `RedisStore`: what it keeps, and what becomes of it when servers, wires and Clusters fail.
 
+mod apply;
 mod cluster;
 mod faults;
+mod header;
 mod http;
 mod index;
 mod layout;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use session_runtime::store::{
-    AddStep, Commit, Count, ListEntry, Listing, Loaded, NewEntry, Outcome, PrincipalKey, Selected,
+    AddStep, Commit, ListEntry, Listing, Loaded, NewEntry, Outcome, PrincipalKey, Selected,
     Selection, SessionStep, SteppedStore, StoreErrorKind, commit_in_steps,
 };
 use session_runtime::store::{CommitId, StoreError};
@@ -157,14 +157,14 @@ impl SteppedStore for CutCluster {
         principal: &PrincipalKey,
         entry: &NewEntry,
     ) -> Result<AddStep, StoreError> {
-        let add = async {
+        self.step(async {
             let answer = self.store.add_entry(principal, entry).await?;
             // A client sends it again after a lost connection.
             let again = self.store.add_entry(principal, entry).await?;
             assert_eq!(again, answer);
             Ok(answer)
-        };
-        self.step(add).await
+        })
+        .await
     }
 
     async fn confirm_entry(
@@ -173,8 +173,8 @@ impl SteppedStore for CutCluster {
         session: &SessionId,
         mark: &CommitId,
     ) -> Result<bool, StoreError> {
-        self.step(self.store.confirm_entry(principal, session, mark))
-            .await
+        let confirm = self.store.confirm_entry(principal, session, mark);
+        self.step(confirm).await
     }
 
     async fn remove_entry(
@@ -209,14 +209,6 @@ impl SessionStore for CutCluster {
         entry: &ListEntry,
     ) -> Result<(), StoreError> {
         self.step(self.store.remove_stale(principal, entry)).await
-    }
-
-    async fn len(&self) -> Result<Count, StoreError> {
-        self.store.len().await
-    }
-
-    async fn sweep(&self) -> Result<u64, StoreError> {
-        self.store.sweep().await
     }
 }
 

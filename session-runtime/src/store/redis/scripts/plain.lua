@@ -36,7 +36,8 @@ end
 -- A timeout in milliseconds: math.huge for none, nil for one that is kept elsewhere.
 local function timeout(limit)
   local count, unit = tonumber(sub(limit, 1, 3), 36), sub(limit, 4)
-  if not count then return nil end
+  -- A number with a sign is a very large one.
+  if not count or count > 46655 then return nil end
   if unit == 'M' then return count * 60000 end
   if unit == 'D' then return count * 86400000 end
   if unit == 'H' then return count * 3600000 end
@@ -61,7 +62,7 @@ if action == 'update' and not ARGV[rest] then
     and sweep and sweep > now
   then
     local created = high * 60466176 + low
-    if created + math.min(seen_high * 1679616 + seen_low + idle, lifetime) > now then
+    if created <= LATEST and created + math.min(seen_high * 1679616 + seen_low + idle, lifetime) > now then
       local ends = math.min(now + idle, created + lifetime)
       header = sub(header, 1, 22) .. (id == '' and last or id) .. sub(header, 31, 41)
         .. since(created) .. sub(header, 50)

@@ -6,8 +6,6 @@
 //!
 //! `SESSION_FUZZ_INPUTS` says how many commits, `SESSION_FUZZ_SEED` which.
 
-#![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -16,10 +14,10 @@ use fastrand::Rng;
 use session_runtime::store::{
     Action, Change, Commit, Condition, FieldTtl, IntegerRange, Link, ListChange, ListEntry, Loaded,
     MergeOperation, Outcome, PrincipalKey, PrincipalList, Record, Restore, Rotation, Selected,
-    Selection, Timeouts, Touched,
+    Selection, Touched,
 };
 use session_runtime::store::{CommitId, Tier, Timestamp, Verifier};
-use session_runtime::{RedisStore, SessionId, SessionStore};
+use session_runtime::{RedisStore, SessionId, SessionStore, Timeouts};
 use tests::fuzz;
 use tests::servers::{Options, Server, available};
 
@@ -161,10 +159,10 @@ impl World {
         let is_creation = matches!(commit.action, Action::Create { .. });
         let random = &mut self.random;
         if is_creation || one_in(random, 6) {
-            commit.timeouts = Some(Timeouts {
-                idle: limit(random),
-                lifetime: limit(random),
-            });
+            commit.timeouts = Timeouts::new(limit(random), limit(random)).ok();
+        }
+        if is_creation && commit.timeouts.is_none() {
+            commit.timeouts = Timeouts::new(None, limit(random)).ok();
         }
         if one_in(random, 6) {
             commit.persistent = Some(random.bool());
