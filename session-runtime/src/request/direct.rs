@@ -190,13 +190,10 @@ impl RequestSession {
         index: usize,
     ) -> Result<Option<Bytes>, SessionError> {
         self.hand_over_field(loan, index);
-        let taken = match self.state().live().is_some() {
-            true => None,
-            false => Some(self.take_pending_value::<T>(index)),
-        };
-        let taken = match taken {
-            Some(pending) => Ok(pending),
-            None => self.take_stored::<T>(index).await,
+        let is_known = self.state().live().is_some();
+        let taken = match is_known {
+            true => self.take_stored::<T>(index).await,
+            false => Ok(self.take_pending_value::<T>(index)),
         };
         self.refresh_field(loan, index);
         taken

@@ -31,6 +31,8 @@ enum Want {
         anew: bool,
         /// Whether the time to live restarts whatever the field's `renew` says.
         restart: bool,
+        /// The value that the request's first change started from.
+        origin: Origin,
     },
     /// No value.
     Remove,
@@ -53,6 +55,15 @@ enum Written {
     Max { operand: i64, initial: i64 },
     /// The smaller of both; `initial` counts where there is none.
     Min { operand: i64, initial: i64 },
+}
+
+/// A value that a field had before this request changed it.
+#[derive(Clone, PartialEq, Eq)]
+enum Origin {
+    /// The one in the store.
+    Stored,
+    /// Another one, such as the default of a field that the store does not have.
+    Other(Option<Bytes>),
 }
 
 /// What a guard changed in one field: from what to what, both encoded.
@@ -209,11 +220,16 @@ impl FieldState {
 
     /// A guard changed the value.
     pub(super) fn write(&mut self, change: FieldChange<'_>) -> Result<(), SessionError> {
-        let (was_removed, restart) = match &self.want {
-            Some(Want::Remove) => (true, false),
-            Some(Want::Write { anew, restart, .. }) => (*anew, *restart),
-            Some(Want::Renew) => (false, true),
-            None => (false, false),
+        let (was_removed, restart, origin) = match &self.want {
+            Some(Want::Remove) => (true, false, Origin::Stored),
+            Some(Want::Write {
+                anew,
+                restart,
+                origin,
+                ..
+            }) => (*anew, *restart, origin.clone()),
+            Some(Want::Renew) => (false, true, self.origin(change.from)),
+            None => (false, false, self.origin(change.from)),
         };
         let Some(to) = change.to else {
             // Set and unset again by one request, a field that was absent asks for nothing.
@@ -257,16 +273,15 @@ impl FieldState {
                 }),
             ) => first,
             (Merge::First, _) => Written::First(to),
-            (_, _) if self.is_stored_value(&to) && !anew && !restart => {
-                // Guards one after the other changed it and changed it back.
-                return Ok(());
-            }
+            // Guards one after the other changed it and changed it back.
+            (_, _) if self.is_origin(&origin, &to) && !anew && !restart => return Ok(()),
             (_, _) => Written::Set(to),
         };
         self.want = Some(Want::Write {
             value,
             anew,
             restart,
+            origin,
         });
         Ok(())
     }
@@ -277,6 +292,7 @@ impl FieldState {
             value: Written::Overwrite(value),
             anew: false,
             restart: true,
+            origin: Origin::Stored,
         });
     }
 
@@ -328,6 +344,7 @@ impl FieldState {
                 value,
                 anew,
                 restart,
+                ..
             } => {
                 let is_first = matches!(value, Written::First(_));
                 if is_first && self.stored.alias.is_some() && !anew {
@@ -437,9 +454,21 @@ impl FieldState {
         self.stored.sealed.as_ref().or(self.stored.value.as_ref())
     }
 
-    fn is_stored_value(&self, value: &Bytes) -> bool {
-        let is_settled = self.sent.is_none() && self.stored.alias.is_none();
-        is_settled && self.stored.value.as_ref() == Some(value)
+    fn origin(&self, from: Option<&[u8]>) -> Origin {
+        match self.stored.value.as_deref() == from && self.sent.is_none() {
+            true => Origin::Stored,
+            false => Origin::Other(from.map(Bytes::copy_from_slice)),
+        }
+    }
+
+    fn is_origin(&self, origin: &Origin, value: &Bytes) -> bool {
+        match origin {
+            Origin::Stored => {
+                let is_settled = self.sent.is_none() && self.stored.alias.is_none();
+                is_settled && self.stored.value.as_ref() == Some(value)
+            }
+            Origin::Other(other) => other.as_ref() == Some(value),
+        }
     }
 
     fn removal(&self, name: &'static str) -> Change {

@@ -6,12 +6,14 @@
 use std::future::Future;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::{
-    Action, Commit, Condition, FieldName, ListChange, ListEntry, Loaded, Outcome, PrincipalKey,
-    Rotation, Selected, Selection, SessionStore, StoreError, StoreErrorKind,
+    Action, Commit, Condition, FieldName, ListChange, ListEntry, Outcome, PrincipalKey,
+    SessionStore, StoreError, StoreErrorKind,
 };
 use crate::clock::Timestamp;
-use crate::token::{CommitId, SessionId, Verifier};
+use crate::token::{CommitId, SessionId};
 
 /// A store whose lists and sessions change in separate steps, each of them atomic, and each safe
 /// to send twice.
@@ -135,7 +137,8 @@ pub async fn commit_in_steps<S: SteppedStore>(
                     let reached = Outcome::LimitReached {
                         principal: *principal,
                     };
-                    return Ok(refused_anyway(store, commit).await?.unwrap_or(reached));
+                    let earlier = outcome_before_limits(store, commit).await?;
+                    return Ok(earlier.unwrap_or(reached));
                 }
                 step => added.push((*principal, step)),
             }
@@ -204,62 +207,26 @@ async fn undo<S: SteppedStore>(
     Ok(())
 }
 
-/// The outcome of a commit whose guard or conditions do not hold. It comes before the limit, so
-/// that no session is evicted for a commit that is refused anyway.
-async fn refused_anyway<S: SteppedStore>(
+/// The outcome of a commit that the limits do not matter for: it was applied before, or its guard
+/// or a condition does not hold. So no session is evicted for a commit that is refused anyway.
+async fn outcome_before_limits<S: SteppedStore>(
     store: &S,
     commit: &Commit,
 ) -> Result<Option<Outcome>, StoreError> {
-    let conditions = commit
-        .conditions
-        .iter()
-        .filter_map(|condition| match condition {
-            Condition::Field { name, .. } => Some(Selected::value(name)),
-            _ => None,
-        });
-    let selected: Vec<_> = conditions.collect();
-    let selection = Selection::fields(&selected);
-    let loaded = store.load(&commit.session, &selection).await?;
-    let loaded = match (&commit.action, loaded) {
-        (Action::Create { .. }, None) => return Ok(None),
-        (Action::Create { .. }, Some(_)) => return Ok(Some(Outcome::IdTaken)),
-        (Action::Update { verifier, rotation }, Some(loaded))
-            if opens(&loaded, verifier, rotation.as_ref()) =>
-        {
-            loaded
-        }
-        (Action::Destroy { verifier }, Some(loaded)) if opens(&loaded, verifier, None) => {
-            return Ok(None);
-        }
-        (Action::Revoke, Some(loaded)) => loaded,
-        _ => return Ok(Some(Outcome::Gone)),
-    };
-    let mut found = loaded.fields.into_iter();
-    let conflict = commit
-        .conditions
-        .iter()
-        .find_map(|condition| match condition {
-            Condition::Field { name, value } => {
-                let present = found.next().flatten().map(|field| field.value);
-                (present != *value).then(|| Some(name.clone()))
-            }
-            Condition::LastCommit(id) => (loaded.header.last_commit != *id).then_some(None),
-            Condition::Principal { field, principal } => {
-                let listed = loaded.header.principal(field);
-                let holds = listed.is_some_and(|listed| listed.key == *principal);
-                (!holds).then(|| Some(field.clone()))
-            }
-        });
-    Ok(conflict.map(|field: Option<FieldName>| Outcome::Conflict { field }))
-}
-
-fn opens(loaded: &Loaded, verifier: &Verifier, rotation: Option<&Rotation>) -> bool {
-    let header = &loaded.header;
-    let is = |credential: Option<super::Credential>| {
-        credential.is_some_and(|credential| credential.verifier == *verifier)
-    };
-    let admits_previous = rotation.is_none_or(|rotation| rotation.from_previous);
-    header.verifier == *verifier || is(header.link) || (admits_previous && is(header.previous))
+    // A destruction asks no conditions, so this would carry it out.
+    if matches!(commit.action, Action::Destroy { .. }) {
+        return Ok(None);
+    }
+    // The last condition never holds: no field has such a name.
+    let never = FieldName::from("@never");
+    let mut asked = commit.clone();
+    asked.conditions.push(Condition::Field {
+        name: never.clone(),
+        value: Some(Bytes::new()),
+    });
+    let outcome = store.commit_session(&asked).await?.outcome;
+    let field = Some(never);
+    Ok((outcome != Outcome::Conflict { field }).then_some(outcome))
 }
 
 /// An error after the session has changed.

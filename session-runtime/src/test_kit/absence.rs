@@ -1,7 +1,8 @@
 //! What is absent is answered, not reported as a failure.
 
+use super::changes::{add, remove, renew, set, take};
 use super::check::Contract;
-use super::visitor::{Kit, Visitor, add, remove, renew, set, take};
+use super::visitor::{Kit, Visitor};
 use crate::store::Outcome;
 
 pub(super) const CONTRACT: Contract = Contract("guarantee 7 (errors are not absence)");

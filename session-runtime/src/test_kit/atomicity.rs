@@ -1,10 +1,11 @@
 //! All of a commit or nothing of it.
 
-use super::check::Contract;
-use super::visitor::{
-    Kit, Visitor, add, conflict_at, field_is, merge, out_of_range, previous_token,
-    random_commit_id, range, remove, renew, set, set_first, set_for, take, text, timeouts, values,
+use super::changes::{
+    add, conflict_at, field_is, merge, out_of_range, range, remove, renew, set, set_first, set_for,
+    take, text,
 };
+use super::check::Contract;
+use super::visitor::{Kit, Visitor, previous_token, random_commit_id, timeouts, values};
 use crate::store::{Action, Commit, FieldTtl, MergeOperation, Outcome, Rotation};
 
 pub(super) const CONTRACT: Contract = Contract("guarantee 2 (atomicity)");

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::changes::{add, add_for, remove, renew, set, set_first, set_for, take, text};
 use super::check::Contract;
-use super::visitor::{
-    Kit, Visitor, add, add_for, remove, renew, select, set, set_first, set_for, take, text, values,
-};
+use super::visitor::{Kit, Visitor, select, values};
 use crate::clock::Timestamp;
 use crate::store::{Change, FieldTtl, Selected};
 

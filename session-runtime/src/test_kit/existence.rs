@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::changes::{add, conflict_at, field_is, renew, set, text};
 use super::check::Contract;
-use super::visitor::{Kit, add, conflict_at, field_is, renew, set, text, timeouts, values};
+use super::visitor::{Kit, timeouts, values};
 use crate::store::{Outcome, Timeouts};
 
 pub(super) const CONTRACT: Contract = Contract("guarantee 1 (existence)");
@@ -286,7 +287,7 @@ pub(super) async fn the_settings_of_a_session_stay_until_they_are_changed(kit: K
 }
 
 pub(super) async fn a_session_outlives_its_fields(kit: Kit) {
-    use super::visitor::set_for;
+    use super::changes::set_for;
     use crate::store::FieldTtl;
 
     let ttl = FieldTtl::restarting(kit.units(1));

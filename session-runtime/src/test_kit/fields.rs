@@ -1,9 +1,8 @@
 //! Names and values of any form, and the answer of a load.
 
+use super::changes::{conflict_at, field_is, remove, set, set_first, set_for, take, text};
 use super::check::Contract;
-use super::visitor::{
-    Kit, conflict_at, field_is, remove, set, set_first, set_for, take, text, values,
-};
+use super::visitor::{Kit, values};
 use crate::store::{FieldTtl, Selected};
 
 pub(super) const CONTRACT: Contract = Contract("the contract of fields");

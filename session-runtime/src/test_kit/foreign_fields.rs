@@ -1,9 +1,8 @@
 //! What a commit does not name.
 
+use super::changes::{add, merge, range, remove, renew, set, set_first, set_for, take, text};
 use super::check::Contract;
-use super::visitor::{
-    Kit, add, merge, range, remove, renew, set, set_first, set_for, take, text, values,
-};
+use super::visitor::{Kit, values};
 use crate::store::{FieldTtl, MergeOperation};
 
 pub(super) const CONTRACT: Contract = Contract("guarantee 8 (foreign fields survive)");

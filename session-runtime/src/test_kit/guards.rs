@@ -1,10 +1,8 @@
 //! Who may change a session, and under which conditions.
 
+use super::changes::{add, conflict_at, field_is, merge, range, set, set_for, text};
 use super::check::Contract;
-use super::visitor::{
-    Kit, add, conflict_at, field_is, merge, previous_token, random_commit_id, range, set, set_for,
-    text, values,
-};
+use super::visitor::{Kit, previous_token, random_commit_id, values};
 use crate::store::{Condition, FieldTtl, MergeOperation, Outcome};
 use crate::token::Verifier;
 
@@ -36,6 +34,19 @@ pub(super) async fn the_guard_comes_before_the_conditions(kit: Kit) {
     let stranger = kit.visitor_of(visitor.id);
     let commit = stranger.update_if(field_is("a", None), []);
     visitor.refuse(&commit, Outcome::Gone).await;
+}
+
+/// Before all that the commit says, which is about a session that is not this one.
+pub(super) async fn that_an_id_is_taken_comes_before_the_conditions(kit: Kit) {
+    let visitor = kit.session([set("a", "1")]).await;
+    let above = merge("b", MergeOperation::Add, 11, 0, range(0..=10), None);
+    let mut creation = kit.visitor_of(visitor.id).creation([above]);
+    creation.conditions = vec![field_is("a", None)];
+    visitor.refuse(&creation, Outcome::IdTaken).await;
+    // Also where its verifier is that of the session.
+    let mut again = visitor.creation([]);
+    again.conditions = vec![field_is("a", None)];
+    visitor.refuse(&again, Outcome::IdTaken).await;
 }
 
 pub(super) async fn the_conditions_come_before_the_changes(kit: Kit) {
@@ -110,6 +121,39 @@ pub(super) async fn the_previous_token_does_not_rotate(kit: Kit) {
     new.refuse(&old.rotation(None).0, Outcome::Gone).await;
     new.refuse(&old.rotation(Some(kit.long())).0, Outcome::Gone)
         .await;
+}
+
+/// For one whose successor was never shown.
+pub(super) async fn a_rotation_may_admit_the_previous_token(kit: Kit) {
+    let first = kit.session([]).await;
+    let (rotation, second) = first.rotation(Some(kit.long()));
+    first.apply(&rotation).await;
+    let (rotation, third) = first.rotation_from_previous(Some(kit.long()));
+    first.apply(&rotation).await;
+    let header = third.expect(&[]).await.header;
+    kit.holds(
+        "the token is the new one",
+        header.verifier == third.verifier,
+    );
+    kit.holds(
+        "the token that was replaced has the grace",
+        previous_token(&header) == Some(second.verifier),
+    );
+    third.refuse(&first.touch(), Outcome::Gone).await;
+    second.apply(&second.touch()).await;
+
+    // The present token may too, and no other.
+    let (rotation, fourth) = third.rotation_from_previous(Some(kit.units(2)));
+    third.apply(&rotation).await;
+    let stranger = kit.visitor_of(third.id);
+    for dead in [&first, &second, &stranger] {
+        let (rotation, _) = dead.rotation_from_previous(None);
+        fourth.refuse(&rotation, Outcome::Gone).await;
+    }
+    kit.pass(3).await;
+    let (late, _) = third.rotation_from_previous(None);
+    fourth.refuse(&late, Outcome::Gone).await;
+    fourth.apply(&fourth.touch()).await;
 }
 
 pub(super) async fn the_previous_token_dies_with_its_grace(kit: Kit) {
@@ -237,7 +281,7 @@ pub(super) async fn a_condition_compares_the_last_commit(kit: Kit) {
     visitor.apply(&write).await;
     visitor.apply(&visitor.touch()).await;
     visitor
-        .apply(&visitor.update([super::visitor::renew("a", kit.long())]))
+        .apply(&visitor.update([super::changes::renew("a", kit.long())]))
         .await;
     let told = visitor.expect(&[]).await.header.last_commit;
     kit.equal("`last_commit` after touches", told, Some(write.id));

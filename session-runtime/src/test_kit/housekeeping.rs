@@ -1,7 +1,8 @@
 //! Counting and reclaiming.
 
+use super::changes::set;
 use super::check::Contract;
-use super::visitor::{Kit, set, timeouts};
+use super::visitor::{Kit, timeouts};
 use crate::store::{Count, SessionStore};
 
 pub(super) const CONTRACT: Contract = Contract("the contract of `len` and `sweep`");

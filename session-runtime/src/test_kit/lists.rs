@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::changes::{conflict_at, field_is, merge, out_of_range, range, set};
 use super::check::Contract;
 use super::races::{is_applied, race};
-use super::visitor::{Kit, Visitor, conflict_at, field_is, merge, out_of_range, range, set};
+use super::visitor::{Kit, Visitor};
 use crate::store::{
     Commit, ListChange, ListEntry, MergeOperation, Outcome, PrincipalKey, SessionStore,
 };
@@ -14,7 +15,7 @@ use crate::token::SessionId;
 pub(super) const CONTRACT: Contract = Contract("guarantee 9 (a list is a superset)");
 
 /// The principal that this value of the field `owner` names.
-fn principal(name: &str) -> PrincipalKey {
+pub(super) fn principal(name: &str) -> PrincipalKey {
     PrincipalKey::new("owner", name.as_bytes())
 }
 
@@ -27,7 +28,7 @@ fn add_kept(name: &str, keep: Option<Duration>, limit: Option<u32>) -> ListChang
     }
 }
 
-fn add(kit: &Kit, name: &str) -> ListChange {
+pub(super) fn add(kit: &Kit, name: &str) -> ListChange {
     add_kept(name, Some(kit.long()), None)
 }
 
@@ -35,12 +36,12 @@ fn add_within(kit: &Kit, name: &str, limit: u32) -> ListChange {
     add_kept(name, Some(kit.long()), Some(limit))
 }
 
-fn take_off(name: &str) -> ListChange {
+pub(super) fn take_off(name: &str) -> ListChange {
     take_off_as("owner", name)
 }
 
 /// Lists the session under the principal that another field than `owner` names.
-fn add_as(kit: &Kit, field: &str, name: &str) -> ListChange {
+pub(super) fn add_as(kit: &Kit, field: &str, name: &str) -> ListChange {
     ListChange::Add {
         field: field.to_owned().into(),
         principal: principal(name),
@@ -49,7 +50,7 @@ fn add_as(kit: &Kit, field: &str, name: &str) -> ListChange {
     }
 }
 
-fn take_off_as(field: &str, name: &str) -> ListChange {
+pub(super) fn take_off_as(field: &str, name: &str) -> ListChange {
     ListChange::Remove {
         field: field.to_owned().into(),
         principal: principal(name),
@@ -62,7 +63,7 @@ fn reached(name: &str) -> Outcome {
     }
 }
 
-async fn entries(kit: &Kit, principal: &PrincipalKey) -> Vec<ListEntry> {
+pub(super) async fn entries(kit: &Kit, principal: &PrincipalKey) -> Vec<ListEntry> {
     match kit.store.list(principal).await {
         Ok(listing) => listing.entries,
         Err(error) => kit.broken(format_args!("the store failed to list: {error:?}")),
@@ -78,7 +79,7 @@ async fn remove_stale(kit: &Kit, name: &str, entry: &ListEntry) {
 }
 
 /// Exactly these sessions are listed, each once.
-async fn expect_listed(kit: &Kit, name: &str, expected: &[&Visitor]) {
+pub(super) async fn expect_listed(kit: &Kit, name: &str, expected: &[&Visitor]) {
     let mut found: Vec<_> = entries(kit, &principal(name)).await;
     found.sort_by_key(|entry| entry.session);
     let found: Vec<_> = found.iter().map(|entry| entry.session).collect();
@@ -94,13 +95,13 @@ async fn signed_in(kit: &Kit, name: &str) -> Visitor {
     visitor
 }
 
-fn sign_in(kit: &Kit, visitor: &Visitor, name: &str) -> Commit {
+pub(super) fn sign_in(kit: &Kit, visitor: &Visitor, name: &str) -> Commit {
     let mut creation = visitor.creation([set("owner", name)]);
     creation.lists.push(add(kit, name));
     creation
 }
 
-fn with(mut commit: Commit, lists: impl IntoIterator<Item = ListChange>) -> Commit {
+pub(super) fn with(mut commit: Commit, lists: impl IntoIterator<Item = ListChange>) -> Commit {
     commit.lists.extend(lists);
     commit
 }
@@ -438,6 +439,31 @@ pub(super) async fn a_late_repetition_leaves_the_lists(kit: Kit) {
     expect_listed(&kit, "a", &[&visitor]).await;
 }
 
+/// It took effect when there was room.
+pub(super) async fn a_commit_that_arrives_twice_meets_no_limit(kit: Kit) {
+    let visitor = kit.session([]).await;
+    let sign_in = with(visitor.touch(), [add_within(&kit, "7", 1)]);
+    visitor.apply(&sign_in).await;
+    visitor.apply(&with(visitor.touch(), [take_off("7")])).await;
+    let holder = kit.visitor();
+    let other = with(holder.creation([]), [add_within(&kit, "7", 1)]);
+    holder.apply(&other).await;
+    visitor.apply(&sign_in).await;
+    expect_listed(&kit, "7", &[&holder]).await;
+
+    // Nor does its guard matter, which its own rotation may have changed.
+    let (rotation, successor) = visitor.rotation(None);
+    let rotation = with(rotation, [add_within(&kit, "8", 1)]);
+    visitor.apply(&rotation).await;
+    successor
+        .apply(&with(successor.touch(), [take_off("8")]))
+        .await;
+    let other = with(holder.touch(), [add_within(&kit, "8", 1)]);
+    holder.apply(&other).await;
+    visitor.apply(&rotation).await;
+    expect_listed(&kit, "8", &[&holder]).await;
+}
+
 /// The session has forgotten the commit, and the token of then is dead.
 pub(super) async fn a_sign_in_that_arrives_far_too_late_unlists_nobody(kit: Kit) {
     let stranger = kit.session([]).await;
@@ -669,7 +695,7 @@ pub(super) async fn random_changes_leave_a_superset(kit: Kit) {
                 visitors[chosen] = (kit.session([]).await, None);
             }
             1 => {
-                let update = visitor.update([super::visitor::remove("owner")]);
+                let update = visitor.update([super::changes::remove("owner")]);
                 visitor.apply(&with(update, off)).await;
                 visitors[chosen].1 = None;
             }

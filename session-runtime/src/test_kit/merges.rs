@@ -1,9 +1,10 @@
 //! Integers, exactly.
 
-use super::check::Contract;
-use super::visitor::{
-    Kit, add, conflict_at, field_is, merge, out_of_range, range, set, stopping_at_min, text,
+use super::changes::{
+    add, conflict_at, field_is, merge, out_of_range, range, set, stopping_at_min, text,
 };
+use super::check::Contract;
+use super::visitor::Kit;
 use crate::store::{IntegerRange, MergeOperation};
 
 pub(super) const CONTRACT: Contract = Contract("the contract of `Change::Merge`");
@@ -66,7 +67,7 @@ async fn expect_merge_in(
     let initial = stored.unwrap_or(7);
     let present = match stored {
         Some(stored) => set("n", stored.to_string()),
-        None => super::visitor::remove("n"),
+        None => super::changes::remove("n"),
     };
     // One commit, so that the whole table takes one call per case.
     let change = merge("n", operation, operand, initial, allowed, None);

@@ -48,20 +48,26 @@
 
 mod absence;
 mod atomicity;
+mod bounds;
+mod changes;
 mod check;
 mod clock;
 mod deadlines;
+mod every_check;
 mod existence;
 mod fields;
 mod foreign_fields;
 mod guards;
 mod histories;
 mod housekeeping;
-mod list;
+mod links;
 mod lists;
 mod merges;
 mod once;
+mod prefixes;
+mod principals;
 mod races;
+mod restores;
 mod sequences;
 mod time;
 mod visitor;
@@ -72,10 +78,10 @@ use std::time::Duration;
 use futures_core::future::BoxFuture;
 
 pub use self::clock::ManualClock;
+use self::every_check::CHECKS;
 #[cfg(all(test, shuttle))]
 pub(crate) use self::histories::Interleaved;
 pub use self::histories::{CheckedHistories, Counterexample, check_histories};
-use self::list::CHECKS;
 use self::visitor::Kit;
 #[doc(inline)]
 pub use crate::conformance;

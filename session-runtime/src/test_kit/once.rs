@@ -1,7 +1,8 @@
 //! A commit that arrives twice.
 
+use super::changes::{add, conflict_at, field_is, set, set_first, take, text};
 use super::check::Contract;
-use super::visitor::{Kit, add, conflict_at, field_is, previous_token, set, set_first, take, text};
+use super::visitor::{Kit, previous_token};
 use crate::store::{Condition, Outcome};
 
 pub(super) const CONTRACT: Contract = Contract("guarantee 4 (once)");
@@ -81,6 +82,40 @@ pub(super) async fn a_take_that_arrives_twice_answers_nobody_elses_value(kit: Ki
     kit.equal(what, answered, vec![None, None]);
 }
 
+/// Each is remembered as long as the commit that took it, and the last eight are.
+pub(super) async fn eight_taken_values_are_remembered(kit: Kit) {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let visitor = kit.session(names.map(|name| set(name, name))).await;
+    let takes = names.map(|name| visitor.update([take(name)]));
+    for commit in &takes {
+        visitor.apply(commit).await;
+    }
+    for (name, commit) in names.iter().zip(&takes) {
+        let answered = visitor.apply(commit).await;
+        let what = format_args!("what the take of `{name}` answers when it arrives again");
+        kit.equal(what, answered, vec![text(name)]);
+    }
+}
+
+/// A store may have forgotten it then, and takes what there is, or may remember it.
+pub(super) async fn a_take_that_arrives_far_too_late_answers_one_of_two_values(kit: Kit) {
+    let visitor = kit.session([set("a", "first")]).await;
+    let commit = visitor.update([take("a")]);
+    visitor.apply(&commit).await;
+    for later in 0..8 {
+        let change = set("n", later.to_string());
+        visitor.apply(&visitor.update([change])).await;
+    }
+    let present = visitor.update([set("a", "second")]);
+    visitor.apply(&present).await;
+    let answered = visitor.apply(&commit).await;
+    let left = visitor.value("a").await;
+    let is_new = answered == [text("second")] && left.is_none();
+    let is_old = answered != [text("second")] && left == text("second");
+    let what = "a take answers what it removes, or what it removed before and then removes nothing";
+    kit.holds(what, is_new || is_old);
+}
+
 pub(super) async fn another_take_finds_nothing(kit: Kit) {
     let visitor = kit.session([set("a", "1")]).await;
     visitor.apply(&visitor.update([take("a")])).await;
@@ -125,6 +160,27 @@ pub(super) async fn a_creation_that_arrives_twice_creates_once(kit: Kit) {
     let answered = visitor.apply(&creation).await;
     kit.equal("what it answers", answered, vec![None, text("1")]);
     visitor.expect_value("a", "2").await;
+}
+
+/// Whether the store still remembers it or finds its id in use.
+pub(super) async fn a_creation_that_arrives_far_too_late_changes_nothing(kit: Kit) {
+    let visitor = kit.visitor();
+    let creation = visitor.creation([set("a", "1")]);
+    visitor.apply(&creation).await;
+    for later in 0..8 {
+        let change = set("a", later.to_string());
+        visitor.apply(&visitor.update([change])).await;
+    }
+    let before = visitor.expect(&["a"]).await;
+    match visitor.send(&creation).await {
+        Outcome::Applied(_) | Outcome::IdTaken => {}
+        other => kit.broken(format_args!(
+            "expected `Applied` or `IdTaken`, found {other:?}"
+        )),
+    }
+    let after = visitor.expect(&["a"]).await;
+    kit.equal("the header", after.header, before.header);
+    visitor.expect_value("a", "7").await;
 }
 
 pub(super) async fn a_repeated_commit_changes_nothing_at_all(kit: Kit) {

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::Barrier;
 
+use super::changes::{add, field_is, merge, range, set, set_first, take, text};
 use super::check::Contract;
-use super::visitor::{
-    Kit, Visitor, add, field_is, merge, range, set, set_first, take, text, values,
-};
+use super::visitor::{Kit, Visitor, values};
 use crate::store::{Condition, MergeOperation, Outcome};
 
 pub(super) const CONTRACT: Contract = Contract("guarantees 2 and 3 (atomicity, guards) in a race");
@@ -144,6 +143,31 @@ pub(super) async fn one_of_many_creations_wins(kit: Kit) {
             "the token is that of the creation that was applied",
             loaded.header.verifier == visitors[winner].verifier,
         );
+    }
+}
+
+/// Half of them are one creation that is sent again and again.
+pub(super) async fn a_creation_sent_by_many_wins_or_loses_as_one(kit: Kit) {
+    for _ in 0..10 {
+        let sent_often = kit.visitor();
+        let often = sent_often.creation([set("a", "often")]);
+        let outcomes = race(20, |racer| {
+            let creation = match racer % 2 {
+                0 => often.clone(),
+                _ => kit.visitor_of(sent_often.id).creation([set("a", "once")]),
+            };
+            let visitor = sent_often.clone();
+            async move { visitor.send(&creation).await }
+        })
+        .await;
+        let is_often = sent_often.value("a").await == text("often");
+        let applied = outcomes.iter().filter(|outcome| is_applied(outcome));
+        let expected = if is_often { 10 } else { 1 };
+        kit.equal("how many are applied", applied.count(), expected);
+        let refused = |outcome: &&Outcome| !is_applied(outcome);
+        for outcome in outcomes.iter().filter(refused) {
+            kit.equal("the outcome of the others", outcome, &Outcome::IdTaken);
+        }
     }
 }
 

@@ -2,15 +2,16 @@
 
 use fastrand::Rng;
 
-use super::check::Contract;
-use super::visitor::{
-    Kit, Visitor, field_is, merge, random_commit_id, range, remove, renew, set, set_first, set_for,
-    stopping_at_min, take, timeouts,
+use super::changes::{
+    bound, evict, field_is, merge, principal_is, range, remove, renew, restore, set, set_first,
+    set_for, stopping_at_min, take,
 };
+use super::check::Contract;
+use super::visitor::{Kit, Visitor, random_commit_id, timeouts};
 use crate::clock::Timestamp;
 use crate::store::{
-    Change, Commit, Condition, FieldTtl, Loaded, MergeOperation, Outcome, Record, Selection,
-    Timeouts, Touched,
+    Change, Commit, Condition, FieldTtl, Header, ListChange, Loaded, MergeOperation, Outcome,
+    PrincipalKey, PrincipalList, Record, Selection, Timeouts, Touched,
 };
 
 pub(super) const CONTRACT: Contract = Contract("the semantics of `Commit::apply`");
@@ -19,6 +20,8 @@ const SEQUENCES: usize = 20;
 const COMMITS: usize = 40;
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+const PREFIX: &str = "e/";
+const ENTRIES: [&str; 4] = ["e/1", "e/2", "e/3", "e/%2F"];
 const VALUES: [&str; 8] = [
     "",
     "0",
@@ -43,10 +46,12 @@ struct Sequence<'a> {
     random: &'a mut Rng,
     /// A session of its own, to ask the store for its time.
     clock: Visitor,
-    /// Who holds or held a token of the session; the last one is the newest.
+    /// Who holds or held a token of the session or shows a link; the last one is the newest.
     tokens: Vec<Visitor>,
     sent: Vec<Commit>,
     record: Option<Record>,
+    /// Of principals that no other session has.
+    lists: [PrincipalList; 2],
 }
 
 impl<'a> Sequence<'a> {
@@ -58,6 +63,10 @@ impl<'a> Sequence<'a> {
             tokens: vec![kit.visitor()],
             sent: Vec::new(),
             record: None,
+            lists: [(); 2].map(|()| {
+                let unique = kit.visitor().id;
+                PrincipalList::new(PrincipalKey::new("owner", unique.as_bytes()))
+            }),
         }
     }
 
@@ -83,7 +92,9 @@ impl<'a> Sequence<'a> {
         let visitor = &self.tokens[0];
         let before = self.clock.expect(&[]).await.now;
         let mut found = visitor.send(commit).await;
-        let loaded = visitor.load(&NAMES).await;
+        let selected = NAMES.map(super::visitor::select);
+        let selection = Selection::fields(&selected).with_prefixes(&[PREFIX]);
+        let loaded = visitor.load_selection(&selection).await;
         // Where time passes by itself, the store says when the commit was applied.
         let now = match &loaded {
             Some(loaded) if !self.kit.is_exact() => before.max(loaded.header.seen),
@@ -114,19 +125,51 @@ impl<'a> Sequence<'a> {
                 values(&found),
             ));
         }
-        let selected = NAMES.map(super::visitor::select);
-        let expected = self
-            .record
-            .as_ref()
-            .and_then(|record| record.load(&Selection::fields(&selected), now));
+        let record = self.record.as_ref();
+        let expected = record.and_then(|record| record.load(&selection, now));
         self.compare_loads(commit, loaded, expected);
+        self.compare_lists(commit).await;
     }
 
     fn apply(&mut self, commit: &Commit, now: Timestamp) -> Outcome {
-        let mut touched = Touched::new(self.record.take(), Vec::new());
+        self.forget_lists_of_ended(commit, now);
+        let named = commit.principals();
+        let is_named = |list: &&PrincipalList| named.contains(&list.principal);
+        let lists = self.lists.iter().filter(is_named).cloned().collect();
+        let mut touched = Touched::new(self.record.take(), lists);
         let outcome = commit.apply(&mut touched, now);
+        for list in &mut self.lists {
+            let principal = list.principal;
+            let mut changed = touched.lists.iter();
+            if let Some(changed) = changed.find(|changed| changed.principal == principal) {
+                list.clone_from(changed);
+            }
+        }
         self.record = touched.record;
+        self.forget_lists_of_ended(commit, now);
         outcome
+    }
+
+    /// A store may keep the entries of a session that has ended, or may not.
+    fn forget_lists_of_ended(&mut self, commit: &Commit, now: Timestamp) {
+        let record = self.record.as_ref();
+        if record.is_none_or(|record| record.is_expired(now)) {
+            for list in &mut self.lists {
+                list.remove(&commit.session);
+            }
+        }
+    }
+
+    async fn compare_lists(&self, commit: &Commit) {
+        for list in &self.lists {
+            if list.get(&commit.session).is_none() {
+                continue;
+            }
+            let found = super::lists::entries(self.kit, &list.principal).await;
+            let found: Vec<_> = found.iter().map(|entry| entry.arriving).collect();
+            let what = format_args!("whether each entry of a list arrives, after {commit:?}");
+            self.kit.equal(what, found, vec![false]);
+        }
     }
 
     fn compare_loads(&self, commit: &Commit, found: Option<Loaded>, expected: Option<Loaded>) {
@@ -138,7 +181,16 @@ impl<'a> Sequence<'a> {
             }
         };
         let what = format_args!("the header after {commit:?}");
-        self.kit.equal(what, found.header, expected.header);
+        let in_order = |mut header: Header| {
+            header
+                .principals
+                .sort_by(|one, other| one.field.cmp(&other.field));
+            header
+        };
+        self.kit
+            .equal(what, in_order(found.header), in_order(expected.header));
+        let what = format_args!("the fields with a prefix after {commit:?}");
+        self.kit.equal(what, found.prefixed, expected.prefixed);
         for (name, (found, expected)) in NAMES
             .iter()
             .zip(found.fields.into_iter().zip(expected.fields))
@@ -176,7 +228,13 @@ impl<'a> Sequence<'a> {
 
     fn creation(&mut self) -> Commit {
         let visitor = self.newest();
-        let mut commit = visitor.creation(self.changes());
+        let (mut commit, linked) = visitor.linked_creation(self.duration());
+        if self.random.bool() {
+            self.tokens.insert(0, linked);
+        } else {
+            commit.action = visitor.creation([]).action;
+        }
+        commit.changes = self.changes();
         commit.timeouts = Some(self.timeouts());
         commit
     }
@@ -201,11 +259,18 @@ impl<'a> Sequence<'a> {
         let mut commit = visitor.update(self.changes());
         if self.one_in(8) {
             let grace = self.random.bool().then(|| self.duration());
-            let (rotation, successor) = visitor.rotation(grace);
+            let (rotation, successor) = match self.random.bool() {
+                true => visitor.rotation(grace),
+                false => visitor.rotation_from_previous(grace),
+            };
             commit.action = rotation.action;
             self.tokens.push(successor);
         }
         commit.end_grace = self.one_in(8);
+        commit.close_link = self.one_in(16);
+        if self.one_in(4) {
+            commit.lists.push(self.list_change());
+        }
         if self.one_in(8) {
             commit.timeouts = Some(self.timeouts());
         }
@@ -221,7 +286,21 @@ impl<'a> Sequence<'a> {
         commit
     }
 
-    /// Whoever holds the token that the session has now.
+    fn list_change(&mut self) -> ListChange {
+        let principal = self.lists[self.random.usize(0..2)].principal;
+        let field = ["owner", "clerk"][self.random.usize(0..2)].into();
+        if self.one_in(3) {
+            return ListChange::Remove { field, principal };
+        }
+        ListChange::Add {
+            field,
+            principal,
+            keep: None,
+            limit: self.one_in(4).then(|| self.random.u32(0..2)),
+        }
+    }
+
+    /// The visitor with the token that the session has now.
     fn newest(&self) -> Visitor {
         let holds = |visitor: &&Visitor| {
             let record = self.record.as_ref();
@@ -232,7 +311,8 @@ impl<'a> Sequence<'a> {
     }
 
     fn condition(&mut self) -> Condition {
-        match self.random.u8(0..4) {
+        match self.random.u8(0..5) {
+            4 => principal_is("owner", self.lists[self.random.usize(0..2)].principal),
             0 => Condition::LastCommit(Some(random_commit_id())),
             1 => {
                 let record = self.record.as_ref();
@@ -250,7 +330,9 @@ impl<'a> Sequence<'a> {
 
     fn one_change(&mut self) -> Change {
         let name = self.name();
-        match self.random.u8(0..10) {
+        match self.random.u8(0..12) {
+            10 => bound(PREFIX, self.random.usize(0..4)),
+            11 => evict(PREFIX, self.random.usize(0..4)),
             0 => set(name, self.value()),
             1 => set_first(name, self.value(), self.ttl()),
             2 | 3 => match self.ttl() {
@@ -259,7 +341,12 @@ impl<'a> Sequence<'a> {
             },
             4 => remove(name),
             5 => take(name),
-            6 => renew(name, self.duration()),
+            6 if self.random.bool() => renew(name, self.duration()),
+            6 => {
+                let record = self.record.as_ref().filter(|_| self.random.u8(0..4) > 0);
+                let last = record.and_then(|record| record.header.last_commit);
+                restore(name, self.duration(), self.value(), last)
+            }
             _ => self.merge(name),
         }
     }
@@ -285,7 +372,8 @@ impl<'a> Sequence<'a> {
     }
 
     fn name(&mut self) -> &'static str {
-        NAMES[self.random.usize(0..NAMES.len())]
+        let names = if self.one_in(3) { ENTRIES } else { NAMES };
+        names[self.random.usize(0..names.len())]
     }
 
     fn value(&mut self) -> &'static str {

@@ -1,7 +1,8 @@
 //! Whose clock it is.
 
+use super::changes::{conflict_at, field_is, renew, set};
 use super::check::Contract;
-use super::visitor::{Kit, conflict_at, field_is, renew, set};
+use super::visitor::Kit;
 use crate::clock::Timestamp;
 
 pub(super) const CONTRACT: Contract = Contract("guarantee 6 (one clock)");

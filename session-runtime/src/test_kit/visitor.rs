@@ -1,18 +1,18 @@
 //! What the checks are written in: a store, time, and visitors with a session in it.
 
 use std::fmt::{Debug, Display};
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::changes::{add, renew, set};
 use super::check::Contract;
 use super::{Harness, Pace};
 use crate::clock::Timestamp;
 use crate::store::{
-    Action, Change, Commit, Condition, FieldTtl, Header, IntegerRange, Loaded, MergeOperation,
-    Outcome, Rotation, Selected, Selection, SessionStore, StoredField, Timeouts,
+    Action, Change, Commit, Condition, FieldName, Header, Link, Loaded, Outcome, Rotation,
+    Selected, Selection, SessionStore, StoredField, Timeouts,
 };
 use crate::token::{CommitId, SessionId, Verifier};
 
@@ -184,6 +184,20 @@ impl Visitor {
         commit
     }
 
+    /// Creates the session with a link, with long timeouts; the second value is who shows the link.
+    pub(super) fn linked_creation(&self, keep: Duration) -> (Commit, Self) {
+        let linked = Self {
+            verifier: random_verifier(),
+            ..self.clone()
+        };
+        let mut commit = self.creation([]);
+        commit.action = Action::Create {
+            verifier: self.verifier,
+            link: Some(Link::new(linked.verifier, keep)),
+        };
+        (commit, linked)
+    }
+
     /// Changes fields.
     pub(super) fn update(&self, changes: impl IntoIterator<Item = Change>) -> Commit {
         let mut commit = self.commit(Action::Update {
@@ -220,6 +234,18 @@ impl Visitor {
             verifier: self.verifier,
             rotation: Some(Rotation::new(successor.verifier, grace)),
         });
+        (commit, successor)
+    }
+
+    /// As [`rotation`](Self::rotation), also where this token is the previous one in its grace.
+    pub(super) fn rotation_from_previous(&self, grace: Option<Duration>) -> (Commit, Self) {
+        let (mut commit, successor) = self.rotation(grace);
+        let mut rotation = Rotation::new(successor.verifier, grace);
+        rotation.from_previous = true;
+        commit.action = Action::Update {
+            verifier: self.verifier,
+            rotation: Some(rotation),
+        };
         (commit, successor)
     }
 
@@ -265,14 +291,14 @@ impl Visitor {
 
     /// Sends a commit that must be refused, and checks that nothing changed.
     pub(super) async fn refuse(&self, commit: &Commit, expected: Outcome) {
-        let before = self.load(&self.names_in(commit)).await;
+        let before = self.load_all_of(commit).await;
         let found = self.send(commit).await;
         if found != expected {
             self.kit.broken(format_args!(
                 "expected {expected:?}, found {found:?}; the commit was {commit:?}"
             ));
         }
-        let after = self.load(&self.names_in(commit)).await;
+        let after = self.load_all_of(commit).await;
         let what = |part| format!("the {part} after a commit that was refused");
         self.kit.equal(
             what("header"),
@@ -281,17 +307,24 @@ impl Visitor {
         );
         self.kit.equal(
             what("fields"),
-            after.map(|loaded| values(&loaded)),
-            before.map(|loaded| values(&loaded)),
+            after.as_ref().map(values),
+            before.as_ref().map(values),
+        );
+        self.kit.equal(
+            what("fields with a prefix"),
+            after.map(|loaded| loaded.prefixed),
+            before.map(|loaded| loaded.prefixed),
         );
     }
 
-    fn names_in<'a>(&self, commit: &'a Commit) -> Vec<&'a str> {
-        commit
-            .changes
-            .iter()
-            .map(|change| &**change.name())
-            .collect()
+    /// Loads the fields that a commit names.
+    async fn load_all_of(&self, commit: &Commit) -> Option<Loaded> {
+        let is_bound = |change: &&Change| matches!(change, Change::Bound { .. });
+        let (bounds, others): (Vec<_>, Vec<_>) = commit.changes.iter().partition(is_bound);
+        let names: Vec<_> = others.iter().map(|change| select(change.name())).collect();
+        let prefixes: Vec<_> = bounds.iter().map(|change| &**change.name()).collect();
+        let selection = Selection::fields(&names).with_prefixes(&prefixes);
+        self.load_selection(&selection).await
     }
 
     /// Loads fields with their deadlines.
@@ -301,8 +334,11 @@ impl Visitor {
     }
 
     pub(super) async fn load_selected(&self, selected: &[Selected<'_>]) -> Option<Loaded> {
-        let selection = Selection::fields(selected);
-        let loaded = match self.kit.store.load(&self.id, &selection).await {
+        self.load_selection(&Selection::fields(selected)).await
+    }
+
+    pub(super) async fn load_selection(&self, selection: &Selection<'_>) -> Option<Loaded> {
+        let loaded = match self.kit.store.load(&self.id, selection).await {
             Ok(loaded) => loaded,
             Err(error) => self.kit.broken(format_args!(
                 "the store failed instead of answering a load: {error:?}"
@@ -310,9 +346,27 @@ impl Visitor {
         };
         if let Some(loaded) = &loaded {
             let what = "the number of fields that a load answers";
-            self.kit.equal(what, loaded.fields.len(), selected.len());
+            self.kit
+                .equal(what, loaded.fields.len(), selection.fields.len());
         }
         loaded
+    }
+
+    /// The fields with one of these prefixes, in a session that must exist.
+    pub(super) async fn prefixed(&self, prefixes: &[&str]) -> Vec<(FieldName, StoredField)> {
+        let selection = Selection::default().with_prefixes(prefixes);
+        match self.load_selection(&selection).await {
+            Some(loaded) => loaded.prefixed,
+            None => self.kit.broken("expected a session, found none"),
+        }
+    }
+
+    /// The fields with this prefix must be these, in a session that must exist.
+    pub(super) async fn expect_prefixed(&self, prefix: &str, expected: &[&str]) {
+        let found = self.prefixed(&[prefix]).await;
+        let found: Vec<_> = found.iter().map(|(name, _)| &**name).collect();
+        let what = format_args!("the fields with the prefix `{prefix}`");
+        self.kit.equal(what, found.as_slice(), expected);
     }
 
     /// Loads a session that must exist.
@@ -409,127 +463,7 @@ pub(super) fn values(loaded: &Loaded) -> Vec<Option<Bytes>> {
     loaded.fields.iter().map(value).collect()
 }
 
-pub(super) fn text(value: impl AsRef<[u8]>) -> Option<Bytes> {
-    Some(Bytes::copy_from_slice(value.as_ref()))
-}
-
 /// A field and its deadline.
 pub(super) fn select(name: &str) -> Selected<'_> {
     Selected::with_deadline(name)
-}
-
-pub(super) fn set(name: &str, value: impl AsRef<[u8]>) -> Change {
-    set_until(name, value, None)
-}
-
-pub(super) fn set_for(name: &str, value: impl AsRef<[u8]>, ttl: FieldTtl) -> Change {
-    set_until(name, value, Some(ttl))
-}
-
-fn set_until(name: &str, value: impl AsRef<[u8]>, ttl: Option<FieldTtl>) -> Change {
-    Change::Set {
-        name: name.to_owned().into(),
-        value: Bytes::copy_from_slice(value.as_ref()),
-        ttl,
-        only_if_absent: false,
-    }
-}
-
-pub(super) fn set_first(name: &str, value: impl AsRef<[u8]>, ttl: Option<FieldTtl>) -> Change {
-    Change::Set {
-        name: name.to_owned().into(),
-        value: Bytes::copy_from_slice(value.as_ref()),
-        ttl,
-        only_if_absent: true,
-    }
-}
-
-pub(super) fn remove(name: &str) -> Change {
-    Change::Remove {
-        name: name.to_owned().into(),
-    }
-}
-
-pub(super) fn take(name: &str) -> Change {
-    Change::Take {
-        name: name.to_owned().into(),
-    }
-}
-
-pub(super) fn renew(name: &str, ttl: Duration) -> Change {
-    Change::Renew {
-        name: name.to_owned().into(),
-        ttl,
-        restore: None,
-    }
-}
-
-/// Adds to an integer that is 0 where it is absent and may be any.
-pub(super) fn add(name: &str, operand: i64) -> Change {
-    merge(
-        name,
-        MergeOperation::Add,
-        operand,
-        0,
-        range(i64::MIN..=i64::MAX),
-        None,
-    )
-}
-
-/// Adds, with a time to live.
-pub(super) fn add_for(name: &str, operand: i64, ttl: FieldTtl) -> Change {
-    let any = range(i64::MIN..=i64::MAX);
-    merge(name, MergeOperation::Add, operand, 0, any, Some(ttl))
-}
-
-pub(super) fn merge(
-    name: &str,
-    operation: MergeOperation,
-    operand: i64,
-    initial: i64,
-    range: IntegerRange,
-    ttl: Option<FieldTtl>,
-) -> Change {
-    Change::Merge {
-        name: name.to_owned().into(),
-        operation,
-        operand,
-        initial,
-        range,
-        ttl,
-    }
-}
-
-pub(super) fn range(allowed: RangeInclusive<i64>) -> IntegerRange {
-    IntegerRange {
-        min: *allowed.start(),
-        max: *allowed.end(),
-        stop_at_min: false,
-    }
-}
-
-pub(super) fn stopping_at_min(allowed: RangeInclusive<i64>) -> IntegerRange {
-    IntegerRange {
-        stop_at_min: true,
-        ..range(allowed)
-    }
-}
-
-pub(super) fn field_is(name: &str, value: Option<&str>) -> Condition {
-    Condition::Field {
-        name: name.to_owned().into(),
-        value: value.and_then(text),
-    }
-}
-
-pub(super) fn conflict_at(name: &str) -> Outcome {
-    Outcome::Conflict {
-        field: Some(name.to_owned().into()),
-    }
-}
-
-pub(super) fn out_of_range(name: &str) -> Outcome {
-    Outcome::OutOfRange {
-        field: name.to_owned().into(),
-    }
 }

@@ -1,5 +1,8 @@
 //! A store with one deliberate defect, to see that a check finds it.
 
+mod bounds;
+mod headers;
+mod loads;
 mod racy;
 mod spoil;
 
@@ -7,11 +10,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use session_runtime::store::{
-    Commit, Count, ListChange, ListEntry, Listing, Loaded, Outcome, PrincipalKey, PrincipalList,
-    Record, Selection, Touched,
+    Action, Commit, Count, Header, ListChange, ListEntry, Listing, Loaded, Outcome, PrincipalKey,
+    PrincipalList, Record, Selection, Touched,
 };
 use session_runtime::test_kit::ManualClock;
-use session_runtime::{Clock, SessionId, SessionStore, StoreError, Timestamp};
+use session_runtime::{Clock, CommitId, SessionId, SessionStore, StoreError, Timestamp};
 
 /// What a [`DefectiveStore`] does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +69,106 @@ pub enum Defect {
     ListedLate,
     /// A commit that arrives twice changes the lists twice.
     ListedAgain,
+    /// A creation replaces the session that has its id.
+    UsedIdOverwritten,
+    /// A creation of an id in use is told that the session is gone.
+    UsedIdIsGone,
+    /// Whether an id is in use is checked, then the session is created.
+    CreationNotAtomic,
+    /// A session that is created where one has ended gets the header's lists and link of that one.
+    HeaderOutlivesTheSession,
+    /// A touch counts as the last commit.
+    TouchIsTheLastCommit,
+    /// A value is answered and stays where it is.
+    TakeLeavesTheField,
+    /// Only the value that was taken last is remembered.
+    OneTakenValueRemembered,
+    /// The previous token rotates whatever the commit says.
+    PreviousTokenRotates,
+    /// The previous token does not rotate whatever the commit says.
+    FromPreviousIgnored,
+    /// A renewal restores nothing.
+    RestoreIgnored,
+    /// A renewal writes what it should only restore.
+    RestoreReplaces,
+    /// A renewal restores whatever was committed meanwhile.
+    RestoreUnguarded,
+    /// A creation makes no link.
+    LinkIgnored,
+    /// A load does not tell the link.
+    LinkNotTold,
+    /// A link stays open for ever.
+    LinkWithoutEnd,
+    /// A link cannot be closed.
+    LinkStaysOpen,
+    /// A commit closes the link though it is refused.
+    LinkClosedByRefusal,
+    /// A link does not rotate, as if it were the previous token.
+    LinkIsPrevious,
+    /// A rotation by link gives the grace to the link.
+    LinkGetsTheGrace,
+    /// A creation that arrives twice opens the link anew.
+    LinkProlonged,
+    /// A load does not tell the principals.
+    PrincipalsNotTold,
+    /// A load tells those principals only whose fields are there.
+    PrincipalsHiddenWithField,
+    /// A field's principal is kept beside the new one.
+    PrincipalsAccumulate,
+    /// A field's principal is removed whoever it is.
+    PrincipalRemovedByField,
+    /// A rotation removes the principals from the header.
+    PrincipalsLostByRotation,
+    /// A refused commit changes the principals in the header.
+    PrincipalsChangedByRefusal,
+    /// A commit that arrives twice changes the principals in the header twice.
+    PrincipalsChangedAgain,
+    /// Conditions about principals always hold.
+    PrincipalConditionIgnored,
+    /// A load by prefix finds nothing.
+    PrefixesIgnored,
+    /// A load by prefix does not find what is asked for by name.
+    NamesHiddenFromPrefixes,
+    /// A load that asks for no prefix finds everything.
+    FieldsFoundUnasked,
+    /// A prefix finds names without its last slash too.
+    PrefixTooWide,
+    /// `%` and `_` in a prefix are wildcards.
+    PrefixIsAPattern,
+    /// A prefix finds fields whose time is over.
+    EndedFieldsFound,
+    /// A field is found once for each of its prefixes.
+    FieldsFoundTwice,
+    /// The fields are found in the opposite order.
+    FieldsFoundBackwards,
+    /// A prefix finds no more than a hundred fields.
+    HundredFieldsFound,
+    /// A prefix tells deadlines.
+    DeadlinesFound,
+    /// A prefix finds the header.
+    HeaderFound,
+    /// A bound neither evicts nor refuses.
+    BoundIgnored,
+    /// A bound is ignored in creations.
+    BoundIgnoredInCreations,
+    /// Only the first bound of a commit is kept.
+    SecondBoundIgnored,
+    /// One field fewer is allowed.
+    BoundTooLow,
+    /// A bound evicts though it should refuse.
+    BoundAlwaysEvicts,
+    /// A bound looks at the fields as they were before the commit.
+    BoundComesFirst,
+    /// A bound is checked, then the commit is applied.
+    BoundNotAtomic,
+    /// The fields that end last are evicted.
+    LastEndingEvicted,
+    /// Of fields that end together the last by name are evicted.
+    LastNameEvicted,
+    /// What the commit writes is evicted like anything else.
+    WrittenEvicted,
+    /// Fields whose time is over count for a bound.
+    EndedFieldsCounted,
 }
 
 /// Keeps sessions in memory, with one deliberate defect.
@@ -85,6 +188,10 @@ struct State {
     /// What loads show while a commit is half visible.
     half_visible: HashMap<SessionId, Record>,
     to_list: Vec<Commit>,
+    /// The headers of sessions that have ended.
+    ended: HashMap<SessionId, Header>,
+    /// The commit that was the last to take something.
+    last_take: HashMap<SessionId, CommitId>,
 }
 
 impl DefectiveStore {
@@ -111,9 +218,13 @@ impl DefectiveStore {
             .as_ref()
             .is_some_and(|before| !before.is_expired(now) && before.remembers(&commit.id));
         let mut spoilt = commit.clone();
-        self.spoil_commit(&mut spoilt, &mut touched, now);
+        if !is_repeated {
+            self.spoil_commit(&mut spoilt, &mut touched, now);
+            self.spoil_bounds(&mut spoilt, touched.record.as_ref(), now);
+        }
         let mut outcome = spoilt.apply(&mut touched, now);
         self.spoil_touched(&mut touched, before.as_ref(), commit, &outcome, now);
+        self.spoil_answer(&mut outcome, commit, is_repeated, &mut state);
         if let Outcome::Applied(applied) = &mut outcome {
             applied.values.truncate(commit.changes.len());
             match self.defect {
@@ -126,6 +237,16 @@ impl DefectiveStore {
                 }
                 _ => {}
             }
+        }
+        if let Some(before) = before {
+            state.ended.insert(commit.session, before.header);
+        }
+        if let (Defect::HeaderOutlivesTheSession, Action::Create { .. }, Some(record)) =
+            (self.defect, &commit.action, &mut touched.record)
+            && let Some(ended) = state.ended.get(&commit.session)
+        {
+            record.header.principals.clone_from(&ended.principals);
+            record.header.link = ended.link;
         }
         state.keep(commit.session, touched);
         outcome
@@ -184,7 +305,7 @@ impl SessionStore for DefectiveStore {
             _ => None,
         };
         let shown = shown.or(present);
-        Ok(shown.and_then(|record| record.load(selection, now)))
+        Ok(shown.and_then(|record| self.load_with_defect(&record, selection, now)))
     }
 
     async fn commit(&self, commit: &Commit) -> Result<Outcome, StoreError> {

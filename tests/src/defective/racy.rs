@@ -1,7 +1,7 @@
 //! Defects that let other calls come between two steps of one.
 
 use session_runtime::Clock;
-use session_runtime::store::{Change, Commit, ListChange, MergeOperation, Outcome, Record};
+use session_runtime::store::{Action, Change, Commit, ListChange, MergeOperation, Outcome, Record};
 
 use super::{Defect, DefectiveStore};
 
@@ -16,6 +16,8 @@ impl DefectiveStore {
                     .await
             }
             Defect::LimitNotAtomic => self.check_first(commit, lift_limits).await,
+            Defect::BoundNotAtomic => self.check_first(commit, lift_bounds).await,
+            Defect::CreationNotAtomic => self.create_in_two_steps(commit).await,
             Defect::CommitNotAtomic => self.show_half(commit).await,
             _ => self.apply(commit),
         }
@@ -34,6 +36,17 @@ impl DefectiveStore {
         let mut commit = commit.clone();
         without(&mut commit);
         self.apply(&commit)
+    }
+
+    /// Looks whether there is a session of this id, and creates it whether or not.
+    async fn create_in_two_steps(&self, commit: &Commit) -> Outcome {
+        let creates = matches!(commit.action, Action::Create { .. });
+        if !creates || self.record(commit).is_some() {
+            return self.apply(commit);
+        }
+        pause().await;
+        self.state().records.remove(&commit.session);
+        self.apply(commit)
     }
 
     /// Shows loads the first change only, for a while.
@@ -119,6 +132,14 @@ fn lift_limits(commit: &mut Commit) {
     for change in &mut commit.lists {
         if let ListChange::Add { limit, .. } = change {
             *limit = None;
+        }
+    }
+}
+
+fn lift_bounds(commit: &mut Commit) {
+    for change in &mut commit.changes {
+        if let Change::Bound { max, .. } = change {
+            *max = usize::MAX;
         }
     }
 }

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use session_runtime::store::{
-    Action, Change, Commit, MergeOperation, Outcome, Record, StoredField, Touched,
+    Action, Change, Commit, FieldTtl, MergeOperation, Outcome, Record, StoredField, Touched,
 };
 use session_runtime::{CommitId, Timeouts, Timestamp};
 
-use super::{Defect, DefectiveStore};
+use super::{Defect, DefectiveStore, State};
 
 impl DefectiveStore {
     /// Spoils what is applied.
@@ -44,6 +44,9 @@ impl DefectiveStore {
                         .map(|deadline| deadline.max(now + Duration::from_millis(1)));
                 }
             }
+            Defect::UsedIdOverwritten if matches!(commit.action, Action::Create { .. }) => {
+                *record = None;
+            }
             Defect::IdleTimeoutIgnored => {
                 if let Some(timeouts) = &mut commit.timeouts {
                     let longer = timeouts.idle().map(|idle| idle * 1_000);
@@ -52,6 +55,7 @@ impl DefectiveStore {
             }
             _ => {}
         }
+        self.spoil_header_of(commit, touched.record.as_ref());
         for change in &mut commit.changes {
             self.spoil_change(change, touched.record.as_ref());
         }
@@ -75,6 +79,29 @@ impl DefectiveStore {
             ) => {
                 let is_present = record.is_some_and(|record| record.fields.contains_key(name));
                 *ttl = ttl.filter(|ttl| ttl.restart || !is_present);
+            }
+            (Defect::RestoreIgnored, Change::Renew { restore, .. }) => *restore = None,
+            (
+                Defect::RestoreUnguarded,
+                Change::Renew {
+                    restore: Some(restore),
+                    ..
+                },
+            ) => restore.last_commit = record.and_then(|record| record.header.last_commit),
+            (Defect::RestoreReplaces, change @ Change::Renew { .. }) => {
+                if let Change::Renew {
+                    name,
+                    ttl,
+                    restore: Some(restore),
+                } = change.clone()
+                {
+                    *change = Change::Set {
+                        name,
+                        value: restore.value,
+                        ttl: Some(FieldTtl::restarting(ttl)),
+                        only_if_absent: false,
+                    };
+                }
             }
             (Defect::RangeIgnored, Change::Merge { range, .. }) => {
                 (range.min, range.max) = (i64::MIN, i64::MAX);
@@ -110,17 +137,14 @@ impl DefectiveStore {
             Defect::CommitIdNotRemembered if was_applied && !commit.is_touch() => {
                 record.header.last_commit = Some(commit.id);
             }
-            Defect::GraceWithoutEnd => {
-                if let Some(previous) = &mut record.header.previous {
-                    previous.until = now + Duration::from_secs(3_600);
+            Defect::TakeLeavesTheField if was_applied => {
+                for change in &commit.changes {
+                    if let Change::Take { name } = change
+                        && let Some(field) = before.and_then(|before| before.fields.get(name))
+                    {
+                        record.fields.insert(name.clone(), field.clone());
+                    }
                 }
-            }
-            Defect::AbsoluteEndMoves if was_applied && commit.timeouts.is_none() => {
-                let length = before.and_then(|before| {
-                    let end = before.header.end?;
-                    Some(end.saturating_since(before.header.seen))
-                });
-                record.header.end = length.map(|length| now + length);
             }
             Defect::RefusalHalfApplied if matches!(outcome, Outcome::OutOfRange { .. }) => {
                 if let Some(Change::Set { name, value, .. }) = commit.changes.first() {
@@ -129,6 +153,32 @@ impl DefectiveStore {
                 }
             }
             _ => {}
+        }
+        self.spoil_header(record, before, commit, outcome, now);
+    }
+
+    /// Spoils what is answered to a commit that was sent like this.
+    pub(super) fn spoil_answer(
+        &self,
+        outcome: &mut Outcome,
+        commit: &Commit,
+        is_repeated: bool,
+        state: &mut State,
+    ) {
+        if self.defect == Defect::UsedIdIsGone && *outcome == Outcome::IdTaken {
+            *outcome = Outcome::Gone;
+        }
+        let takes = |change: &Change| matches!(change, Change::Take { .. });
+        if let Outcome::Applied(applied) = outcome
+            && commit.changes.iter().any(takes)
+        {
+            if !is_repeated {
+                state.last_take.insert(commit.session, commit.id);
+            } else if self.defect == Defect::OneTakenValueRemembered
+                && state.last_take.get(&commit.session) != Some(&commit.id)
+            {
+                applied.values.fill(None);
+            }
         }
     }
 }

@@ -282,7 +282,7 @@ async fn sums_of_fifty_tasks_are_all_kept() {
 }
 
 #[tokio::test]
-async fn update_leaves_other_changes_waiting() {
+async fn update_commits_what_waits_with_what_it_changes() {
     let site = site();
     let mut visitor = known(&site).await;
     let other = visitor.clone();
@@ -291,7 +291,7 @@ async fn update_leaves_other_changes_waiting() {
         session.sum += 4;
         let answer = session
             .update(|shop| {
-                assert_eq!((shop.note.as_deref(), shop.sum), (Some("a"), 0));
+                assert_eq!((shop.note.as_deref(), shop.sum), (Some("waits"), 4));
                 shop.plain += 1;
                 shop.sum += 1;
                 "the answer"
@@ -303,8 +303,8 @@ async fn update_leaves_other_changes_waiting() {
         let mut other = other;
         other
             .visit(|session: ReadSession<Shop>| async move {
-                assert_eq!((session.plain, session.sum), (1, 1));
-                assert_eq!(session.note.as_deref(), Some("a"), "not saved yet");
+                assert_eq!((session.plain, session.sum), (1, 5));
+                assert_eq!(session.note.as_deref(), Some("waits"));
             })
             .await;
         Done::Ok(())
@@ -455,11 +455,11 @@ async fn handles_say_when_the_session_is_gone() {
 }
 
 #[tokio::test]
-async fn discard_drops_what_no_call_has_taken_over() {
+async fn discard_drops_what_no_call_has_committed() {
     let site = site();
     let mut visitor = known(&site).await;
     well!(visitor, |mut session: Session<Shop>| async move {
-        session.note = Some("taken over".to_owned());
+        session.note = Some("waits".to_owned());
         session.add(Shop::SUM, 1).await?;
         session.note = Some("dropped".to_owned());
         session.sum += 10;
@@ -469,7 +469,8 @@ async fn discard_drops_what_no_call_has_taken_over() {
     well!(visitor, |session: ReadSession<Shop>| async move {
         assert_eq!(
             (session.sum, session.note.as_deref()),
-            (1, Some("taken over"))
+            (1, Some("a")),
+            "a call on one field leaves the others waiting, and they are dropped"
         );
     });
 }

@@ -97,12 +97,8 @@ async fn walk(
             }
             6 => {
                 let taken = session.take(Shop::NOTE).await.expect(&context);
-                if model.exists {
-                    assert_eq!(taken, model.stored.note.take(), "{context}");
-                    model.view.note = None;
-                } else {
-                    assert_eq!(taken, None, "{context}");
-                }
+                assert_eq!(taken, model.view.note.take(), "{context}");
+                model.stored.note = None;
             }
             7 => {
                 session.remove(Shop::SUM);
@@ -139,18 +135,8 @@ async fn walk(
                     shop.sum += 3;
                 };
                 session.update(change).await.expect(&context);
-                if model.exists {
-                    // Of what waits, a difference is kept and a removal passed over.
-                    let from = if model.removed { 0 } else { model.stored.sum };
-                    let waiting = model.view.sum - from;
-                    model.removed = false;
-                    change(&mut model.stored);
-                    model.view.plain = model.stored.plain;
-                    model.view.sum = model.stored.sum + waiting;
-                } else {
-                    change(&mut model.view);
-                    model.creates();
-                }
+                change(&mut model.view);
+                model.save();
             }
         }
         assert_eq!(*session, model.view, "{context}");

@@ -10,6 +10,7 @@
 use std::collections::HashSet;
 
 use super::model::Model;
+use super::program::{NAMES, PREFIX};
 use super::run::{Answer, Call, History};
 use crate::clock::Timestamp;
 
@@ -127,9 +128,9 @@ fn after(history: &History, model: &Model, call: &Call, times: &[Timestamp]) -> 
             times.iter().flat_map(after).collect()
         }
         Answer::Loaded(session, loaded) => {
-            let (names, loaded) = (&super::program::NAMES, loaded.as_ref());
+            let loaded = loaded.as_ref();
             let allowed =
-                |now: &Timestamp| model.allows_load(session, names, loaded, *now, present);
+                |now: &Timestamp| model.allows_load(session, &NAMES, PREFIX, loaded, *now, present);
             if !times.iter().any(allowed) {
                 return Vec::new();
             }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::clock::Timestamp;
 use crate::store::{
     Action, Change, Commit, Condition, Credential, FieldName, FieldTtl, IntegerRange, ListChange,
-    Loaded, MergeOperation, Outcome, PrincipalKey,
+    Loaded, MergeOperation, Outcome, PrincipalKey, StoredField,
 };
 use crate::token::{CommitId, SessionId, Verifier};
 
@@ -135,6 +135,7 @@ impl Model {
         &self,
         session: &SessionId,
         names: &[&str],
+        prefix: &str,
         answer: Option<&Loaded>,
         now: Timestamp,
         present: Timestamp,
@@ -189,6 +190,7 @@ impl Model {
                     (None, found) => found.is_none(),
                 }
             })
+            && session.allows_prefixed(prefix, &loaded.prefixed, now, present)
     }
 
     /// Whether a principal's list may be this one: everybody who is listed and alive, and more.
@@ -441,6 +443,29 @@ impl Session {
         field.filter(|field| field.deadline.is_none_or(|deadline| now < deadline))
     }
 
+    /// Whether these may be the fields with a prefix: by name, each once, and all that are there.
+    fn allows_prefixed(
+        &self,
+        prefix: &str,
+        found: &[(FieldName, StoredField)],
+        now: Timestamp,
+        present: Timestamp,
+    ) -> bool {
+        let is_found = |name: &FieldName| found.iter().any(|(found, _)| found == name);
+        let mut names = self.fields.keys().filter(|name| name.starts_with(prefix));
+        found.is_sorted_by(|(one, _), (other, _)| one < other)
+            && found.iter().all(|(name, found)| {
+                let field = self.field(name, now);
+                let is_same = field.is_some_and(|field| field.value == found.value);
+                name.starts_with(prefix) && is_same && found.deadline.is_none()
+            })
+            && names.all(|name| {
+                is_found(name)
+                    || self.field(name, now).is_none()
+                    || self.field(name, present).is_none()
+            })
+    }
+
     /// Which of its credentials opens the session. One that is both counts as the previous one.
     fn shown(&self, verifier: &Verifier, now: Timestamp) -> Option<Shown> {
         let is = |kept| live(kept, now).is_some_and(|(kept, _)| kept == *verifier.as_bytes());
@@ -454,15 +479,9 @@ impl Session {
     /// Applies everything, or says why nothing may be. A refusal leaves `self` half changed.
     fn change(&mut self, commit: &Commit, now: Timestamp) -> Result<Vec<Option<Bytes>>, Outcome> {
         let mut values = Vec::new();
-        for (index, change) in commit.changes.iter().enumerate() {
-            values.push(match change {
-                Change::Bound { prefix, max, evict } => {
-                    let written = &commit.changes[..index];
-                    self.bound(prefix, *max, *evict, written, now)?;
-                    None
-                }
-                change => self.change_field(commit.id, change, now)?,
-            });
+        let mut written = BTreeSet::new();
+        for change in &commit.changes {
+            values.push(self.change_field(commit.id, change, &mut written, now)?);
         }
         if commit.end_grace {
             self.previous = None;
@@ -520,6 +539,7 @@ impl Session {
         &mut self,
         commit: CommitId,
         change: &Change,
+        written: &mut BTreeSet<FieldName>,
         now: Timestamp,
     ) -> Result<Option<Bytes>, Outcome> {
         match change {
@@ -534,6 +554,7 @@ impl Session {
                     return Ok(Some(first.value.clone()));
                 }
                 self.write(name, value.clone(), *ttl, now);
+                written.insert(name.clone());
                 Ok(None)
             }
             Change::Remove { name } => {
@@ -558,6 +579,7 @@ impl Session {
                 };
                 let value = Bytes::from(result.to_string());
                 self.write(name, value.clone(), *ttl, now);
+                written.insert(name.clone());
                 Ok(Some(value))
             }
             Change::Renew { name, ttl, restore } => {
@@ -565,12 +587,14 @@ impl Session {
                 if let Some(field) = self.field(name, now) {
                     let value = field.value.clone();
                     self.write(name, value, ttl, now);
+                    written.insert(name.clone());
                 } else if let Some(restore) = restore {
                     if restore.last_commit.as_ref() != self.commits.last() {
                         let field = Some(name.clone());
                         return Err(Outcome::Conflict { field });
                     }
                     self.write(name, restore.value.clone(), ttl, now);
+                    written.insert(name.clone());
                 }
                 Ok(None)
             }
@@ -587,7 +611,10 @@ impl Session {
                 }
                 Ok(value)
             }
-            Change::Bound { .. } => unreachable!("it changes several fields"),
+            Change::Bound { prefix, max, evict } => {
+                self.bound(prefix, *max, *evict, written, now)?;
+                Ok(None)
+            }
         }
     }
 
@@ -598,10 +625,9 @@ impl Session {
         prefix: &FieldName,
         max: usize,
         evict: bool,
-        before: &[Change],
+        written: &BTreeSet<FieldName>,
         now: Timestamp,
     ) -> Result<(), Outcome> {
-        let is_written = |name: &FieldName| before.iter().any(|change| change.name() == name);
         loop {
             let names = self
                 .fields
@@ -612,7 +638,9 @@ impl Session {
             if live.len() <= max {
                 return Ok(());
             }
-            let spare = live.into_iter().filter(|name| evict && !is_written(name));
+            let spare = live
+                .into_iter()
+                .filter(|name| evict && !written.contains(name));
             let ends = |name: &FieldName| {
                 self.fields[name]
                     .deadline

@@ -7,14 +7,19 @@ use fastrand::Rng;
 
 use super::model::changes_more_than_seen;
 use crate::store::{
-    Action, Change, Commit, Condition, FieldTtl, IntegerRange, ListChange, MergeOperation,
-    PrincipalKey, Rotation, Timeouts,
+    Action, Change, Commit, Condition, FieldName, FieldTtl, IntegerRange, Link, ListChange,
+    MergeOperation, PrincipalKey, Restore, Rotation, Timeouts,
 };
 use crate::test_kit::visitor::timeouts;
 use crate::token::{CommitId, SessionId, Verifier};
 
-/// The fields of every session.
+/// The fields of every session that a load asks for by name.
 pub(super) const NAMES: [&str; 3] = ["a", "b", "c"];
+
+/// What those begin with that a load asks for by prefix.
+pub(super) const PREFIX: &str = "e/";
+
+const ENTRIES: [&str; 4] = ["e/1", "e/2", "e/3", "e/4"];
 
 const VALUES: [&str; 6] = ["", "0", "-7", "41", "text", "9223372036854775807"];
 const SESSIONS: u8 = 3;
@@ -84,6 +89,10 @@ pub(super) struct Author<'a> {
     commits: Vec<Commit>,
     /// The token that each session probably has, or had when it was last heard of.
     tokens: [u8; SESSIONS as usize],
+    /// The link of each session's last creation, if it had one.
+    links: [Option<u8>; SESSIONS as usize],
+    /// The last commit of each session.
+    last: [Option<CommitId>; SESSIONS as usize],
     next_token: u8,
 }
 
@@ -102,6 +111,8 @@ impl<'a> Author<'a> {
             has_lists,
             commits: Vec::new(),
             tokens: [0; SESSIONS as usize],
+            links: [None; SESSIONS as usize],
+            last: [None; SESSIONS as usize],
             next_token: 1,
         }
     }
@@ -169,23 +180,24 @@ impl<'a> Author<'a> {
     }
 
     fn creation(&mut self, number: u8) -> Commit {
-        let token = self.new_token(number);
-        let verifier = verifier(token);
-        let mut commit = self.bare(
-            number,
-            Action::Create {
-                verifier,
-                link: None,
-            },
-        );
+        let verifier = verifier(self.new_token(number));
+        let link = self.one_in(3).then(|| {
+            let token = self.next_token;
+            self.next_token += 1;
+            self.links[usize::from(number)] = Some(token);
+            Link::new(self::verifier(token), self.duration())
+        });
+        let mut commit = self.bare(number, Action::Create { verifier, link });
         commit.timeouts = Some(self.timeouts());
-        commit.changes = self.changes();
+        commit.changes = self.changes(number);
+        self.last[usize::from(number)] = Some(commit.id);
         commit
     }
 
     fn commit(&mut self, number: u8) -> Commit {
         let token = match self.random.u8(0..8) {
             0 => self.random.u8(0..self.next_token),
+            1 => self.links[usize::from(number)].unwrap_or(self.tokens[usize::from(number)]),
             _ => self.tokens[usize::from(number)],
         };
         let verifier = verifier(token);
@@ -196,7 +208,9 @@ impl<'a> Author<'a> {
             3..7 => {
                 let successor = self::verifier(self.new_token(number));
                 let grace = self.random.bool().then(|| self.duration());
-                let rotation = Some(Rotation::new(successor, grace));
+                let mut rotation = Rotation::new(successor, grace);
+                rotation.from_previous = self.one_in(3);
+                let rotation = Some(rotation);
                 self.bare(number, Action::Update { verifier, rotation })
             }
             _ => {
@@ -205,7 +219,7 @@ impl<'a> Author<'a> {
             }
         };
         if commit.changes.is_empty() {
-            commit.changes = self.changes();
+            commit.changes = self.changes(number);
         }
         if self.one_in(10) {
             commit.timeouts = Some(self.timeouts());
@@ -217,11 +231,15 @@ impl<'a> Author<'a> {
             commit.label = Some(format!("label {}", self.commits.len()).into());
         }
         commit.end_grace = self.one_in(20);
+        commit.close_link = self.one_in(20);
         if self.has_lists && self.one_in(6) {
             commit.lists.push(self.list_change());
         }
         if self.one_in(4) {
             commit.conditions.push(self.condition());
+        }
+        if changes_more_than_seen(&commit) {
+            self.last[usize::from(number)] = Some(commit.id);
         }
         commit
     }
@@ -253,8 +271,12 @@ impl<'a> Author<'a> {
 
     fn condition(&mut self) -> Condition {
         let name = self.name().into();
-        match self.random.u8(0..4) {
+        match self.random.u8(0..5) {
             0 => Condition::Field { name, value: None },
+            4 if self.has_lists => Condition::Principal {
+                field: name,
+                principal: principal(self.random.u8(0..PRINCIPALS)),
+            },
             1 | 2 => Condition::Field {
                 name,
                 value: Some(self.value()),
@@ -266,32 +288,54 @@ impl<'a> Author<'a> {
         }
     }
 
-    fn changes(&mut self) -> Vec<Change> {
+    fn changes(&mut self, number: u8) -> Vec<Change> {
         let count = self.random.usize(0..=3);
-        (0..count).map(|_| self.change()).collect()
+        (0..count).map(|_| self.change(number)).collect()
     }
 
-    fn change(&mut self) -> Change {
-        let name = self.name().into();
+    fn change(&mut self, number: u8) -> Change {
+        if self.one_in(8) {
+            return Change::Bound {
+                prefix: PREFIX.into(),
+                max: self.random.usize(0..=3),
+                evict: self.random.bool(),
+            };
+        }
+        let is_entry = self.one_in(3);
+        let name = match is_entry {
+            true => ENTRIES[self.random.usize(0..ENTRIES.len())].into(),
+            false => self.name().into(),
+        };
+        // Where moments are not compared, it is not known which of two fields ends first.
+        let is_timeless = is_entry && !self.can_pass;
         match self.random.u8(0..12) {
             0..3 => Change::Set {
                 name,
                 value: self.value(),
-                ttl: self.ttl(),
+                ttl: self.ttl().filter(|_| !is_timeless),
                 only_if_absent: self.one_in(3),
             },
             3 => Change::Remove { name },
             4 | 5 => Change::Take { name },
-            6 => Change::Renew {
+            6 | 7 if !is_timeless => Change::Renew {
                 name,
                 ttl: self.duration(),
-                restore: None,
+                restore: self.one_in(2).then(|| self.restore(number)),
             },
-            _ => self.merge(),
+            _ => self.merge(name, is_timeless),
         }
     }
 
-    fn merge(&mut self) -> Change {
+    /// Mostly at the commit that was the session's last before this one.
+    fn restore(&mut self, number: u8) -> Restore {
+        let last = match self.random.u8(0..4) {
+            0 => self.last.iter().copied().flatten().next(),
+            _ => self.last[usize::from(number)],
+        };
+        Restore::new(self.value(), last)
+    }
+
+    fn merge(&mut self, name: FieldName, is_timeless: bool) -> Change {
         let operations = [
             MergeOperation::Add,
             MergeOperation::Max,
@@ -303,7 +347,7 @@ impl<'a> Author<'a> {
             _ => (i64::MIN, i64::MAX, false),
         };
         Change::Merge {
-            name: self.name().into(),
+            name,
             operation: operations[self.random.usize(0..3)],
             operand: self.random.i64(-20..=20),
             initial: self.random.i64(0..3),
@@ -312,7 +356,7 @@ impl<'a> Author<'a> {
                 max,
                 stop_at_min,
             },
-            ttl: self.ttl(),
+            ttl: self.ttl().filter(|_| !is_timeless),
         }
     }
 

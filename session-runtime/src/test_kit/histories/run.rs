@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::CONTRACT;
-use super::program::{NAMES, Program, Step, principals, sessions};
+use super::program::{NAMES, PREFIX, Program, Step, principals, sessions};
 use crate::clock::Timestamp;
 use crate::store::{
     Commit, Condition, ListChange, Loaded, Outcome, PrincipalKey, Selected, Selection,
@@ -202,7 +202,7 @@ impl Run {
             Step::Load(session) => {
                 let name = self.names.of_session(session);
                 let selected = NAMES.map(Selected::with_deadline);
-                let selection = Selection::fields(&selected);
+                let selection = Selection::fields(&selected).with_prefixes(&[PREFIX]);
                 let loaded = expect(self.store.load(&name, &selection).await);
                 Answer::Loaded(session, loaded.map(|loaded| self.own_loaded(loaded)))
             }

@@ -66,13 +66,27 @@ fn describe_commit(commit: &Commit) -> String {
     let mut words = vec![format!("commit {}", of_commit(&commit.id))];
     let session = of_session(&commit.session);
     words.push(match &commit.action {
-        Action::Create { verifier, .. } => {
-            format!("creates session {session} with token {}", of(verifier))
+        Action::Create { verifier, link } => {
+            let link =
+                link.map(|link| format!(", link {} for {:?}", of(&link.verifier), link.keep));
+            let link = link.unwrap_or_default();
+            format!(
+                "creates session {session} with token {}{link}",
+                of(verifier)
+            )
         }
         Action::Update { verifier, rotation } => {
             let rotation = rotation.as_ref().map(|rotation| {
                 let grace = rotation.grace;
-                format!(", new token {} (grace {grace:?})", of(&rotation.verifier))
+                let from = if rotation.from_previous {
+                    ", also from the one before"
+                } else {
+                    ""
+                };
+                format!(
+                    ", new token {} (grace {grace:?}{from})",
+                    of(&rotation.verifier)
+                )
             });
             let rotation = rotation.unwrap_or_default();
             format!(
@@ -112,6 +126,7 @@ fn describe_commit(commit: &Commit) -> String {
             .map(|label| format!("label {label:?}")),
     );
     words.extend(commit.end_grace.then(|| "end of the grace".to_owned()));
+    words.extend(commit.close_link.then(|| "end of the link".to_owned()));
     for change in &commit.lists {
         let principal = of_principal(change.principal());
         words.push(match change {
@@ -155,7 +170,13 @@ fn describe_change(change: &Change) -> String {
             let until = until(ttl);
             format!("{name} {operation:?} {operand} (from {initial}, {range}){until}")
         }
-        Change::Renew { name, ttl, .. } => format!("renew {name} for {ttl:?}"),
+        Change::Renew { name, ttl, restore } => {
+            let restore = restore.as_ref().map(|restore| {
+                let last = restore.last_commit.as_ref().map(of_commit);
+                format!(", else {:?} if the last commit is {last:?}", restore.value)
+            });
+            format!("renew {name} for {ttl:?}{}", restore.unwrap_or_default())
+        }
         Change::Take { name } => format!("take {name}"),
         Change::Bound { prefix, max, evict } => {
             let or = if *evict { "evicting" } else { "refusing" };
@@ -181,14 +202,17 @@ fn describe_loaded(loaded: &Loaded) -> String {
         let value = field.map(|field| (&field.value, field.deadline.map(|at| at.as_millis())));
         format!("{name} = {value:?}")
     });
+    let prefixed = loaded.prefixed.iter();
+    let prefixed = prefixed.map(|(name, field)| format!("{name} = {:?}", field.value));
     let principals = header.principals.iter();
     let principals = principals.map(|one| format!("{} {}", one.field, of_principal(&one.key)));
     format!(
-        "at {}: token {}, before {:?}, created {}, rotated {}, seen {}, idle {:?}, end {:?}, \
+        "at {}: token {}, before {:?}, link {:?}, created {}, rotated {}, seen {}, idle {:?}, end {:?}, \
          persistent {:?}, label {:?}, last commit {:?}, principals {:?}, {}",
         loaded.now,
         of(&header.verifier),
         header.previous.map(|previous| of(&previous.verifier)),
+        header.link.map(|link| of(&link.verifier)),
         header.created,
         header.rotated,
         header.seen,
@@ -198,7 +222,7 @@ fn describe_loaded(loaded: &Loaded) -> String {
         header.label,
         header.last_commit.as_ref().map(of_commit),
         principals.collect::<Vec<_>>(),
-        fields.collect::<Vec<_>>().join(", "),
+        fields.chain(prefixed).collect::<Vec<_>>().join(", "),
     )
 }
 

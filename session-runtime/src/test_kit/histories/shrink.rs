@@ -80,6 +80,16 @@ fn simpler(commit: &Commit) -> Vec<Commit> {
     if commit.end_grace {
         propose(&|commit| commit.end_grace = false);
     }
+    if commit.close_link {
+        propose(&|commit| commit.close_link = false);
+    }
+    if matches!(commit.action, Action::Create { link: Some(_), .. }) {
+        propose(&|commit| {
+            if let Action::Create { link, .. } = &mut commit.action {
+                *link = None;
+            }
+        });
+    }
     if matches!(
         commit.action,
         Action::Update {

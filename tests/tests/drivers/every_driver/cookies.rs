@@ -88,17 +88,17 @@ async fn s44_the_order_of_duplicate_cookies_does_not_matter() {
             assert!(loads <= 2 && commits == 0, "{what}: {loads}, {commits}");
         }
         recorder.take();
-        // Two that live are nobody, which is said, and our cookie is removed.
+        // Two that live are nobody, which is said; neither cookie is touched.
         for cookies in [[first, second], [second, first]] {
             let answer = ask(&cookies).await;
             assert_eq!(answer.body, "0", "{what}");
             assert_eq!(recorder.take_events(), ["ambiguous-cookies"], "{what}");
-            assert!(answer.set_cookies()[0].starts_with("__Host-id=;"), "{what}");
+            assert_eq!(answer.set_cookies(), [""; 0], "{what}");
             assert_eq!(counting.take_counts(), (2, 0), "{what}");
         }
         // However many there are.
         let mut many = vec![dead.clone()];
-        for _ in 0..2 {
+        for _ in 0..3 {
             let mut ended = known(&layer).await;
             many.push(ended.token().unwrap());
             destroy(&mut ended).await;
@@ -108,7 +108,7 @@ async fn s44_the_order_of_duplicate_cookies_does_not_matter() {
         counting.take_counts();
         assert_eq!(ask(&many).await.body, "0", "{what}");
         let (loads, _) = counting.take_counts();
-        assert!(loads <= 2, "{what}: {loads}");
+        assert!(loads <= 4, "{what}: {loads}");
         assert_eq!(
             (cart(&mut live).await, cart(&mut other).await),
             (3, 4),

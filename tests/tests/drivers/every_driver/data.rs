@@ -94,7 +94,7 @@ async fn s49_any_stored_bytes_cost_their_field_only() {
                 (Some(server), Some(prefix)) if round % 2 == 0 => {
                     server.set_field(&format!("{prefix}:{id}"), name, &bytes);
                 }
-                _ => plant(&*driver.store(), &id, name, &bytes).await,
+                _ => plant(&driver.store(), &id, name, &bytes).await,
             }
             let read = |session: Session<Plain>| async move {
                 let decodes = (session.cart, &session.otp, session.customer);
@@ -157,19 +157,19 @@ async fn s50_ciphertext_that_was_moved_does_not_open() {
         let layer = sealing(&driver, [1]);
         let (_, from) = filled(&layer).await;
         let (mut visitor, to) = filled(&layer).await;
-        let own = stored(&*store, &to, "shop.address").await.unwrap();
+        let own = stored(&store, &to, "shop.address").await.unwrap();
         let recorder = Recorder::start();
         for (source, name) in [
             (from, "shop.address"),
             (to, "shop.phone"),
             (from, "shop.phone"),
         ] {
-            let sealed = stored(&*store, &source, name).await.unwrap();
+            let sealed = stored(&store, &source, name).await.unwrap();
             assert!(
                 !tests::secrets::contains(&sealed, b"Main"),
                 "{what}: sealed"
             );
-            plant(&*store, &to, "shop.address", &sealed).await;
+            plant(&store, &to, "shop.address", &sealed).await;
             assert_eq!(
                 opened(&mut visitor).await,
                 (String::new(), both().1),
@@ -177,14 +177,14 @@ async fn s50_ciphertext_that_was_moved_does_not_open() {
             );
             assert_eq!(recorder.take_events(), ["decode-failed"], "{what}");
         }
-        plant(&*store, &to, "desk.address", &own).await;
+        plant(&store, &to, "desk.address", &own).await;
         let desk = |session: Session<Desk>| async move { format!("{:?}", session.address) };
         assert_eq!(
             visitor.visit(desk).await.body,
             "None",
             "{what}: another schema"
         );
-        plant(&*store, &to, "shop.address", &own).await;
+        plant(&store, &to, "shop.address", &own).await;
         assert_eq!(opened(&mut visitor).await, both(), "{what}: in its place");
     }
 }

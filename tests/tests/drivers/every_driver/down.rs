@@ -225,10 +225,12 @@ async fn s59_the_rights_in_the_readme_are_enough_and_few() {
         "monitor",
         "acl",
     ] {
-        let is_granted = rights.iter().any(|right| right.contains(dangerous));
+        // `hkeys` names the fields of one key.
+        let is_granted = |right: &&str| right.contains(dangerous) && **right != *"+hkeys";
+        let is_granted = rights.iter().any(is_granted);
         assert!(!is_granted, "{dangerous} in {rights:?}");
     }
-    let documented = include_str!("../../../../session-runtime/src/store/redis/mod.rs");
+    let documented = include_str!("../../../../session-runtime/src/store/redis/store.rs");
     let (_, documented) = documented.split_once("resetchannels -@all").unwrap();
     let (documented, _) = documented.split_once("```").unwrap();
     let words = documented.split_whitespace().filter(|word| *word != "///");

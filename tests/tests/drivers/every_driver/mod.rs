@@ -16,8 +16,6 @@ mod secrets;
 mod time;
 mod tokens;
 
-use std::sync::Arc;
-
 use http::StatusCode;
 use session_runtime::store::{Action, Change, Commit, Outcome, Selected, Selection};
 use session_runtime::{CommitId, Key, ReadSession, Session, SessionId, SessionLayer, SessionStore};
@@ -105,7 +103,7 @@ fn sealing<const N: usize>(driver: &Driver, bytes: [u8; N]) -> SessionLayer {
 }
 
 /// What the store has under a name.
-async fn stored(store: &Arc<dyn SessionStore>, session: &SessionId, name: &str) -> Option<Vec<u8>> {
+async fn stored(store: &impl SessionStore, session: &SessionId, name: &str) -> Option<Vec<u8>> {
     let selected = [Selected::value(name)];
     let loaded = store
         .load(session, &Selection::fields(&selected))
@@ -117,12 +115,7 @@ async fn stored(store: &Arc<dyn SessionStore>, session: &SessionId, name: &str) 
 }
 
 /// Writes behind the layer's back.
-async fn plant(
-    store: &Arc<dyn SessionStore>,
-    session: &SessionId,
-    name: &'static str,
-    value: &[u8],
-) {
+async fn plant(store: &impl SessionStore, session: &SessionId, name: &'static str, value: &[u8]) {
     let header = store
         .load(session, &Selection::default())
         .await

@@ -62,7 +62,7 @@ struct Kept {
 
 type Fields = BTreeMap<&'static str, (Vec<u8>, Option<Timestamp>)>;
 
-async fn read(store: &Arc<dyn SessionStore>, session: &SessionId) -> (Header, Fields) {
+async fn read(store: &impl SessionStore, session: &SessionId) -> (Header, Fields) {
     let names = ["shop.customer", "shop.cart", "shop.note", "shop.otp"];
     let selected = names.map(Selected::with_deadline);
     let loaded = store
@@ -79,7 +79,7 @@ async fn read(store: &Arc<dyn SessionStore>, session: &SessionId) -> (Header, Fi
 }
 
 impl Kept {
-    async fn new(layer: &SessionLayer, store: &dyn SessionStore) -> Self {
+    async fn new(layer: &SessionLayer, store: &Arc<dyn SessionStore>) -> Self {
         let mut visitor = Visitor::new(layer);
         let fill = |mut session: Session<Plain>| async move {
             session.cart = 3;
@@ -108,7 +108,7 @@ impl Kept {
         &self,
         what: &str,
         layer: &SessionLayer,
-        store: &dyn SessionStore,
+        store: &Arc<dyn SessionStore>,
         new: Option<&Visitor>,
     ) -> bool {
         let (header, fields) = read(store, &self.id).await;
@@ -147,7 +147,7 @@ async fn s10_a_connection_that_is_cut_leaves_the_old_token_or_the_new_one() {
         ] {
             for call in 0..3 {
                 let what = format!("{}: {cut:?} at call {call}", driver.name());
-                let kept = Kept::new(&layer, &*store).await;
+                let kept = Kept::new(&layer, &store).await;
                 let cutting = CuttingStore::new(driver.store());
                 let deadline = Duration::from_millis(300);
                 let cut_off = SessionLayer::builder(cutting.clone()).store_deadline(deadline);
@@ -164,7 +164,7 @@ async fn s10_a_connection_that_is_cut_leaves_the_old_token_or_the_new_one() {
                 );
                 assert_eq!(succeeded, !answer.set_cookies().is_empty(), "{what}");
                 let tab = succeeded.then_some(&visitor);
-                let is_new = kept.check(&what, &layer, &*store, tab).await;
+                let is_new = kept.check(&what, &layer, &store, tab).await;
                 assert!(is_new || !succeeded, "{what}: the answer was a lie");
                 *if is_new { &mut new } else { &mut old } += 1;
             }
@@ -191,7 +191,7 @@ async fn s10_a_wire_that_is_cut_leaves_the_old_token_or_the_new_one() {
             for command in 0..3 {
                 for again in [true, false] {
                     let what = format!("{}: {at:?} {command} {again}", driver.name());
-                    let kept = Kept::new(&layer, &*store).await;
+                    let kept = Kept::new(&layer, &store).await;
                     let proxy = Proxy::start(server.port());
                     let through = driver.through(proxy.port()).await.unwrap();
                     let mut visitor = kept.visitor.clone();
@@ -206,7 +206,7 @@ async fn s10_a_wire_that_is_cut_leaves_the_old_token_or_the_new_one() {
                     let answer = rotate(&mut visitor).await;
                     let succeeded = answer.status == StatusCode::OK;
                     let tab = succeeded.then_some(&visitor);
-                    let is_new = kept.check(&what, &layer, &*store, tab).await;
+                    let is_new = kept.check(&what, &layer, &store, tab).await;
                     assert!(!again || succeeded, "{what}: sent again");
                     assert!(is_new || !succeeded, "{what}: the answer was a lie");
                     *outcomes.entry((succeeded, is_new)).or_insert(0) += 1;
@@ -238,7 +238,7 @@ async fn s10_a_process_that_is_killed_leaves_the_old_token_or_the_new_one() {
         let mut unheard = 0;
         for round in 0..30 {
             let what = format!("{}, round {round}", driver.name());
-            let mut kept = Kept::new(&layer, &*store).await;
+            let mut kept = Kept::new(&layer, &store).await;
             let mut process = Command::new(env!("CARGO_BIN_EXE_rotating_process"))
                 .args(&place)
                 .arg(kept.visitor.token().unwrap())
@@ -261,7 +261,7 @@ async fn s10_a_process_that_is_killed_leaves_the_old_token_or_the_new_one() {
             let last = whole.last().or(last).unwrap();
             kept.verifier = Secret::in_cookie(&last).unwrap().verifier();
             kept.visitor.set_token(&last);
-            unheard += u32::from(kept.check(&what, &layer, &*store, None).await);
+            unheard += u32::from(kept.check(&what, &layer, &store, None).await);
         }
         println!("{}: 30 kills, {unheard} inside a rotation", driver.name());
     }

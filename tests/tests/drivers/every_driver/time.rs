@@ -46,7 +46,7 @@ async fn s16_nobody_comes_for_the_idle_time() {
             "{what}: too late"
         );
         assert_eq!(cart(&mut visitor).await, 0, "{what}: refused");
-        assert_eq!(visitor.token(), None, "{what}: the cookie goes too");
+        assert!(visitor.token().is_some(), "{what}: no request ended it");
     }
 }
 
@@ -196,7 +196,7 @@ async fn a_field_ends_before_its_session() {
         assert_eq!(visitor.visit(page).await.status, StatusCode::OK);
         let after = driver.now();
         let store = driver.store();
-        let lives = async || super::stored(&*store, &id, "shop.otp").await.is_some();
+        let lives = async || super::stored(&store, &id, "shop.otp").await.is_some();
         let (last, first) = driver.lasts(driver.minutes(1), lives).await;
         assert!(first >= before + ttl, "{what}: too early");
         assert!(

@@ -86,7 +86,7 @@ enum Fate {
     Done,
     /// It is applied, and the browser is given a token of this session.
     Token(usize),
-    /// It is as if it had been applied, and the browser's cookie is removed.
+    /// It ends the session, and the browser's cookie is removed.
     Removal,
     /// It comes too late.
     TooLate,
@@ -116,7 +116,7 @@ impl Rules {
                 let is_current = session.lives && session.generation == generation;
                 match deed {
                     // Another logout was faster.
-                    Deed::Destroy if !session.lives => Fate::Removal,
+                    Deed::Destroy if !session.lives => Fate::Done,
                     _ if !is_current => Fate::TooLate,
                     Deed::Destroy => {
                         session.lives = false;
@@ -147,8 +147,7 @@ impl Rules {
                 });
                 Fate::Token(self.sessions.len() - 1)
             }
-            Seen::Useless => Fate::Removal,
-            Seen::Nobody => Fate::Done,
+            Seen::Useless | Seen::Nobody => Fate::Done,
         }
     }
 

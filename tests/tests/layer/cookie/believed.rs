@@ -162,9 +162,9 @@ async fn s03_a_token_that_was_never_issued_is_not_adopted() {
     let answer = visitor.visit(read).await;
     assert_eq!(answer.body, "0");
     assert_eq!(
-        visitor.token(),
-        None,
-        "a cookie that opens nothing is removed"
+        (answer.set_cookies().len(), visitor.token()),
+        (0, Some(foreign)),
+        "a sign-in may have replaced the cookie meanwhile, so it is left alone"
     );
     assert_eq!(store.take_counts(), (1, 0));
 }
@@ -270,9 +270,7 @@ async fn s44_two_live_sessions_are_nobody() {
         let answer = read_with(&layer, &[header.as_bytes()]).await;
         assert_eq!(answer.body, "0");
         assert_eq!(recorder.take_events(), ["ambiguous-cookies"]);
-        let cookies = answer.set_cookies();
-        assert_eq!(cookies.len(), 1);
-        assert!(cookies[0].starts_with("__Host-id=;"), "{cookies:?}");
+        assert_eq!(answer.set_cookies(), [""; 0]);
     }
     // Neither was harmed.
     for token in [&first, &second] {
@@ -282,7 +280,7 @@ async fn s44_two_live_sessions_are_nobody() {
 }
 
 #[tokio::test]
-async fn s44_at_most_two_tokens_are_looked_up() {
+async fn s44_at_most_four_tokens_are_looked_up() {
     let (layer, store) = counted();
     let mut tokens = Vec::new();
     for _ in 0..4 {
@@ -297,7 +295,12 @@ async fn s44_at_most_two_tokens_are_looked_up() {
     store.take_counts();
     let answer = read_with(&layer, &[tokens.join("; ").as_bytes()]).await;
     assert_eq!(answer.body, "0");
-    assert_eq!(store.take_counts(), (2, 0));
+    assert_eq!(store.take_counts(), (4, 0));
+    // The last of four is found.
+    tokens.remove(0);
+    let answer = read_with(&layer, &[tokens.join("; ").as_bytes()]).await;
+    assert_eq!(answer.body, "1");
+    assert_eq!(store.take_counts(), (4, 0));
 }
 
 /// The token before was shown by what was on its way while another tab got a new one.

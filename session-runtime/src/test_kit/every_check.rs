@@ -48,10 +48,12 @@ macro_rules! __every_check {
             guards {
                 another_token_changes_nothing
                 the_guard_comes_before_the_conditions
+                that_an_id_is_taken_comes_before_the_conditions
                 the_conditions_come_before_the_changes
                 a_rotation_replaces_the_token
                 the_previous_token_works_within_its_grace
                 the_previous_token_does_not_rotate
+                a_rotation_may_admit_the_previous_token
                 the_previous_token_dies_with_its_grace
                 a_touch_does_not_prolong_a_grace
                 only_the_last_token_before_has_a_grace
@@ -75,10 +77,13 @@ macro_rules! __every_check {
                 a_take_that_arrives_twice_answers_the_same
                 a_take_that_arrives_twice_takes_no_later_value
                 a_take_that_arrives_twice_answers_nobody_elses_value
+                eight_taken_values_are_remembered
+                a_take_that_arrives_far_too_late_answers_one_of_two_values
                 another_take_finds_nothing
                 a_rotation_that_arrives_twice_rotates_once
                 a_rotation_that_arrives_twice_does_not_prolong_its_grace
                 a_creation_that_arrives_twice_creates_once
+                a_creation_that_arrives_far_too_late_changes_nothing
                 a_repeated_commit_changes_nothing_at_all
                 a_repeated_commit_is_applied_whatever_its_guards_say_now
                 eight_commits_are_remembered
@@ -109,6 +114,15 @@ macro_rules! __every_check {
                 changes_see_the_deadlines_of_those_before_them
                 the_longest_time_to_live_is_no_error
                 a_touch_and_a_rotation_leave_field_deadlines
+            }
+            restores {
+                what_has_run_out_is_restored
+                several_fields_are_restored_together
+                a_present_value_is_never_replaced
+                nothing_is_restored_after_another_commit
+                what_was_removed_is_not_restored
+                touches_do_not_keep_a_field_from_being_restored
+                a_restore_that_arrives_twice_restores_once
             }
             time {
                 the_store_tells_its_time
@@ -151,6 +165,45 @@ macro_rules! __every_check {
                 a_removed_field_is_absent
                 the_first_write_wins
             }
+            prefixes {
+                a_prefix_finds_the_fields_that_begin_with_it
+                a_load_asks_for_names_and_prefixes
+                a_load_without_prefixes_finds_none
+                an_ended_field_is_not_found_by_its_prefix
+                a_prefix_tells_no_deadlines
+                several_prefixes_find_each_field_once
+                any_prefix_is_taken_as_it_is
+                the_header_is_found_by_no_prefix
+                hundreds_of_fields_are_found_by_their_prefix
+                no_load_by_prefix_sees_half_a_commit
+            }
+            bounds {
+                a_bound_that_holds_changes_nothing
+                the_fields_that_end_soonest_are_evicted
+                of_fields_that_end_together_the_first_by_name_are_evicted
+                what_a_commit_writes_is_not_evicted
+                a_bound_that_evicts_none_refuses
+                a_commit_that_writes_too_many_is_refused
+                a_bound_counts_living_fields
+                a_bound_follows_the_changes_before_it
+                each_bound_of_a_commit_must_hold
+                a_creation_can_have_a_bound
+                a_bound_that_arrives_twice_evicts_once
+                simultaneous_insertions_keep_the_bound
+            }
+            links {
+                a_link_opens_the_session
+                a_load_tells_an_open_link
+                a_link_closes_when_its_time_is_over
+                a_link_closes_at_the_millisecond
+                the_longest_link_is_no_error
+                a_link_can_be_closed
+                a_refused_commit_does_not_close_a_link
+                a_link_is_no_previous_token
+                one_of_many_rotations_by_link_wins
+                a_creation_that_arrives_twice_prolongs_no_link
+                a_link_ends_with_its_session
+            }
             lists {
                 a_session_is_listed_and_taken_off
                 any_commit_can_change_lists
@@ -169,6 +222,7 @@ macro_rules! __every_check {
                 an_entry_is_kept_anew_when_it_is_replaced
                 the_longest_time_to_keep_is_no_error
                 a_commit_that_arrives_twice_lists_once
+                a_commit_that_arrives_twice_meets_no_limit
                 a_late_repetition_leaves_the_lists
                 a_sign_in_that_arrives_far_too_late_unlists_nobody
                 a_limit_counts_other_sessions
@@ -181,6 +235,17 @@ macro_rules! __every_check {
                 a_sign_in_removed_as_stale_is_gone_or_listed
                 random_changes_leave_a_superset
             }
+            principals {
+                a_load_tells_the_principals
+                a_field_names_one_principal
+                only_the_pair_that_matches_is_removed
+                principals_outlive_tokens_and_fields
+                a_refused_commit_leaves_the_principals
+                principals_end_with_their_session
+                a_commit_that_arrives_twice_leaves_later_principals
+                a_condition_compares_a_principal
+                no_principal_is_listed_before_a_creation
+            }
             housekeeping {
                 living_sessions_are_counted
                 a_sweep_takes_ended_sessions_only
@@ -191,6 +256,7 @@ macro_rules! __every_check {
                 one_of_a_thousand_takes_a_value
                 one_of_two_rotations_wins
                 one_of_many_creations_wins
+                a_creation_sent_by_many_wins_or_loses_as_one
                 the_first_of_many_writes_wins
                 writers_of_different_fields_lose_nothing
                 a_commit_sent_by_many_is_applied_once
