@@ -1,4 +1,4 @@
-//! What requests tell each other about upkeep that failed.
+//! Failures of upkeep that the requests of one layer share.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -21,7 +21,7 @@ use crate::store::{
 };
 use crate::token::{CommitId, SessionId};
 
-/// What a request wants of a field.
+/// The change that a request wants of a field.
 #[derive(Clone)]
 enum Want {
     /// Another value.
@@ -66,7 +66,7 @@ enum Origin {
     Other(Option<Bytes>),
 }
 
-/// What a guard changed in one field: from what to what, both encoded.
+/// A guard's change of one field: the encoded values before and after.
 pub(super) struct FieldChange<'a> {
     pub(super) from: Option<&'a [u8]>,
     pub(super) to: Option<Bytes>,
@@ -79,12 +79,12 @@ pub(super) struct FieldChange<'a> {
 pub(super) struct FieldState {
     spec: &'static FieldSpec,
     stored: Stored,
-    /// What a commit on its way makes of the field; of several the last.
+    /// The change that a commit on its way makes; of several commits the last one's.
     sent: Option<Want>,
     want: Option<Want>,
 }
 
-/// What the store holds, as far as this request knows.
+/// The stored field, as far as this request knows it.
 #[derive(Clone, Default)]
 struct Stored {
     /// The value; opened where the field is sealed.
@@ -369,7 +369,7 @@ impl FieldState {
         Ok(())
     }
 
-    /// The renewal that a visit owes the field. `early` asks whether over half of its time has
+    /// The renewal that is due because of the visit. `early` asks whether over half of its time has
     /// passed; otherwise renewals are throttled like touches.
     pub(super) fn due_renewal(&self, touch_interval: Duration, early: bool) -> Option<Change> {
         let ttl = self.spec.ttl.filter(|_| self.spec.renew == Renew::Read)?;
@@ -543,7 +543,7 @@ impl FieldState {
         }
     }
 
-    /// What a guard that changed an integer contributes to it.
+    /// The contribution of a guard that changed an integer: the difference, or the value to compare.
     fn contribution(
         &self,
         operation: MergeOperation,
@@ -609,7 +609,7 @@ impl Want {
 }
 
 impl Written {
-    /// What two contributions of one field come to.
+    /// Combines two contributions to one field.
     fn and(self, later: Self) -> Self {
         match (self, later) {
             (Self::Add { delta, initial }, Self::Add { delta: more, .. }) => Self::Add {

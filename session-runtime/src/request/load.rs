@@ -229,7 +229,7 @@ impl RequestSession {
     }
 }
 
-/// What a load asks for: every field under its name and its older ones.
+/// The selection of a schema's load: every field under its name and its older ones.
 pub(super) fn selection(specs: &'static [FieldSpec]) -> Vec<Selected<'static>> {
     let mut selected = Vec::with_capacity(specs.len());
     for spec in specs {

@@ -29,7 +29,7 @@ const ESTIMATE_TOLERANCE: Duration = Duration::from_secs(60);
 /// Bytes that a command has room for at first, for each of its words.
 const USUAL_WORD: usize = 16;
 
-/// What a load found.
+/// The result of a load.
 pub(super) enum Found {
     Session(Loaded),
     Nothing,
@@ -48,7 +48,7 @@ pub(super) struct Loads {
     links: AtomicBool,
 }
 
-/// What one trip brought.
+/// The answers of one trip.
 struct Read {
     /// The header fields and the selected ones.
     values: Vec<Option<Bytes>>,
