@@ -18,7 +18,9 @@ use session_runtime::store::{
     Outcome, Principal, PrincipalKey, RedisConnectError, Rotation, Selected, Selection,
 };
 use session_runtime::store::{Tier, Timestamp, Verifier};
-use session_runtime::{ReadSession, RedisStore, Session, SessionId, SessionLayer, SessionStore, Timeouts};
+use session_runtime::{
+    ReadSession, RedisStore, Session, SessionId, SessionLayer, SessionStore, Timeouts,
+};
 use tests::lying::{Sessions, TOKENS};
 use tests::servers::{Options, Server, available};
 use tests::sessions::set;
