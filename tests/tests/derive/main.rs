@@ -1,8 +1,7 @@
-//! What the derive accepts, what it makes of it, and what it says about the rest.
+//! What the derive accepts and what it makes of it.
 
 // For `accepted::lints`: it can only be said here.
 #![deny(future_incompatible)]
 
 pub mod accepted;
-mod messages;
 mod schemas;
