@@ -272,7 +272,9 @@ impl Loads {
             let field = layout::live(kept, tier, now)?;
             Some((name, StoredField::new(field.value, None)))
         });
-        let prefixed = prefixed.collect();
+        // A hash has no order.
+        let mut prefixed: Vec<_> = prefixed.collect();
+        prefixed.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         Found::Session(Loaded::new(header, fields, now).with_prefixed(prefixed))
     }
 }
