@@ -1,9 +1,10 @@
-//! What the first version of the layouts in Redis made of sessions and lists is read by all later
-//! ones, and written as before. Never change a line of the golden files: add one.
+//! The second version of the layouts in Redis is read by all later ones, and written as before. The
+//! first is refused in words, and left as it is. Never change a line of the golden files: add one.
 //!
 //! A golden file has a line `key`, name and deadline for each key, and below it the fields of the
-//! hash with deadline and value; `-` is none, and `<now+1000>` a moment. `campaigns/corpus/golden` has one for
-//! each layout. They are put on real servers with plain commands.
+//! hash with deadline and value; `-` is none, `<now+1000>` a moment, and `<now36+1000>` one in the nine
+//! digits that `@` has for it. `campaigns/corpus/golden` has one for each layout. They are put on real
+//! servers with plain commands.
 
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
@@ -12,8 +13,9 @@ use std::time::Duration;
 
 use redis::Connection;
 use session_runtime::store::{
-    Action, Applied, Change, Commit, FieldTtl, ListChange, Loaded, Outcome, PrincipalKey, Rotation,
-    Selected, Selection, SessionStore, Timeouts,
+    Action, Applied, Change, Commit, Credential, FieldTtl, Link, ListChange, Loaded, Outcome,
+    Principal, PrincipalKey, RedisConnectError, Rotation, Selected, Selection, SessionStore,
+    Timeouts,
 };
 use session_runtime::{
     ReadSession, RedisStore, Session, SessionId, SessionLayer, Tier, Timestamp, Verifier,
@@ -35,6 +37,13 @@ struct Shop {
 }
 
 fn golden(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Native => include_str!("../../campaigns/corpus/golden/redis-native-2"),
+        _ => include_str!("../../campaigns/corpus/golden/redis-compatible-2"),
+    }
+}
+
+fn golden_of_the_first_version(tier: Tier) -> &'static str {
     match tier {
         Tier::Native => include_str!("../../campaigns/corpus/golden/redis-native-1"),
         _ => include_str!("../../campaigns/corpus/golden/redis-compatible-1"),
@@ -76,8 +85,19 @@ fn at(now: u64, text: &str) -> String {
     let mut result = parts.next().unwrap().to_owned();
     for part in parts {
         let (offset, rest) = part.split_once('>').unwrap();
+        let (offset, in_base_36) = match offset.strip_prefix("36") {
+            Some(offset) => (offset, true),
+            None => (offset, false),
+        };
         let offset: i64 = offset.parse().unwrap();
-        result.push_str(&now.checked_add_signed(offset).unwrap().to_string());
+        let moment = now.checked_add_signed(offset).unwrap();
+        if in_base_36 {
+            let digit = |place| (moment / 36_u64.pow(place) % 36) as u32;
+            let digits = (0..9).rev().map(|place| char::from_digit(digit(place), 36));
+            result.extend(digits.map(Option::unwrap));
+        } else {
+            result.push_str(&moment.to_string());
+        }
         result.push_str(rest);
     }
     result
@@ -95,7 +115,7 @@ fn unescaped(text: &str) -> Vec<u8> {
 }
 
 /// Puts a golden file on a server, and answers what its `<now>` is.
-fn put(server: &Server, tier: Tier) -> u64 {
+fn put(server: &Server, golden: &str) -> u64 {
     let mut connection = connect(server);
     let (seconds, micros): (u64, u64) = redis::cmd("TIME").query(&mut connection).unwrap();
     let now = seconds * 1000 + micros / 1000;
@@ -104,7 +124,7 @@ fn put(server: &Server, tier: Tier) -> u64 {
     let run = |connection: &mut Connection, command: &mut redis::Cmd| {
         let _: redis::Value = command.query(connection).unwrap();
     };
-    for line in golden(tier).lines() {
+    for line in golden.lines() {
         let [name, deadline, value] = line.split('\t').collect::<Vec<_>>().try_into().unwrap();
         if name == "key" {
             (key, key_deadline) = (deadline, value);
@@ -130,6 +150,10 @@ fn put(server: &Server, tier: Tier) -> u64 {
 
 fn previous() -> Verifier {
     Verifier::from_bytes([1; 16])
+}
+
+fn link() -> Verifier {
+    Verifier::from_bytes([3; 16])
 }
 
 fn customer() -> PrincipalKey {
@@ -184,7 +208,11 @@ fn creations() -> [Commit; 2] {
     ];
     rich.lists.push(listed(Some(24 * 60 * MINUTE)));
 
-    let mut plain = commit(second.session, "CCCCCCCC", create(second.verifier));
+    let linked = Action::Create {
+        verifier: second.verifier,
+        link: Some(Link::new(link(), 60 * MINUTE)),
+    };
+    let mut plain = commit(second.session, "CCCCCCCC", linked);
     plain.timeouts = Some(Timeouts::new(None, None).unwrap());
     plain.changes.push(set("shop.customer", "7"));
     plain.lists.push(listed(None));
@@ -208,9 +236,9 @@ async fn load_all(store: &RedisStore, session: &SessionId) -> Loaded {
 }
 
 #[tokio::test]
-async fn sessions_of_the_first_version_are_read() {
+async fn sessions_of_the_second_version_are_read() {
     for (server, tier) in servers() {
-        let now = put(&server, tier);
+        let now = put(&server, golden(tier));
         let moment = |offset: i64| Timestamp::from_millis(now.checked_add_signed(offset).unwrap());
         // What is recorded decides, not what the server can.
         let store = open(&server, None).await;
@@ -232,10 +260,10 @@ async fn sessions_of_the_first_version_are_read() {
         assert_eq!(values.collect::<Vec<_>>(), expected);
         let header = loaded.header;
         assert_eq!(header.verifier, first.verifier);
-        assert_eq!(
-            header.previous.map(|previous| previous.verifier),
-            Some(previous())
-        );
+        let credential = Credential::new(previous(), moment(59_000));
+        assert_eq!(header.previous, Some(credential));
+        let principal = Principal::new("shop.customer", customer());
+        assert_eq!(header.principals, [principal.clone()]);
         assert_eq!(header.created, moment(-3_600_000));
         assert_eq!(header.rotated, moment(-1_000));
         assert_eq!(header.seen, moment(-1_000));
@@ -252,6 +280,11 @@ async fn sessions_of_the_first_version_are_read() {
             (header.previous, header.persistent, header.label),
             (None, None, None)
         );
+        assert_eq!(
+            header.link,
+            Some(Credential::new(link(), moment(3_595_000)))
+        );
+        assert_eq!(header.principals, [principal]);
 
         // It remembers what it has done.
         let taken = Applied::new(vec![Some("\"gone\"".into())]);
@@ -268,9 +301,9 @@ async fn sessions_of_the_first_version_are_read() {
 }
 
 #[tokio::test]
-async fn lists_of_the_first_version_are_read() {
+async fn lists_of_the_second_version_are_read() {
     for (server, tier) in servers() {
-        let now = put(&server, tier);
+        let now = put(&server, golden(tier));
         let store = open(&server, None).await;
         let entries = async |principal| {
             let listed = store.list(&principal).await.unwrap();
@@ -299,9 +332,9 @@ async fn lists_of_the_first_version_are_read() {
 }
 
 #[tokio::test]
-async fn visitors_of_the_first_version_are_still_signed_in() {
+async fn visitors_of_the_second_version_are_still_signed_in() {
     for (server, tier) in servers() {
-        put(&server, tier);
+        put(&server, golden(tier));
         let store = open(&server, None).await;
         let layer = SessionLayer::new(store);
         let mut visitor = Visitor::new(&layer);
@@ -336,6 +369,54 @@ async fn visitors_of_the_first_version_are_still_signed_in() {
     }
 }
 
+/// A program of the first version keeps its sessions, and learns what stands in the way.
+#[tokio::test]
+async fn sessions_of_the_first_version_are_refused_and_left() {
+    for (server, tier) in servers() {
+        put(&server, golden_of_the_first_version(tier));
+        let mut connection = connect(&server);
+        let mut contents = || {
+            let mut keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut connection).unwrap();
+            keys.sort();
+            let mut dump = |key: &String| -> BTreeMap<String, Vec<u8>> {
+                redis::cmd("HGETALL")
+                    .arg(key)
+                    .query(&mut connection)
+                    .unwrap()
+            };
+            let values: Vec<_> = keys.iter().map(&mut dump).collect();
+            (keys, values)
+        };
+        let before = contents();
+        assert_eq!(before.0.len(), 5);
+        for required in [None, Some(tier)] {
+            let mut store = RedisStore::builder().url(server.url());
+            if let Some(tier) = required {
+                store = store.tier(tier);
+            }
+            let refused = store
+                .connect_deadline(MINUTE)
+                .command_deadline(MINUTE)
+                .connect();
+            let refused = refused.await.unwrap_err();
+            let said = refused.to_string();
+            assert!(
+                matches!(refused, RedisConnectError::EarlierLayout { .. }),
+                "{said}"
+            );
+            assert!(
+                said.contains("of an earlier version of `session-runtime`"),
+                "{said}"
+            );
+            assert!(
+                said.contains("use another prefix, or remove that key"),
+                "{said}"
+            );
+        }
+        assert_eq!(contents(), before);
+    }
+}
+
 /// Without digits that depend on the moment.
 fn timeless(text: &str) -> String {
     let mut result = String::new();
@@ -352,6 +433,11 @@ fn timeless(text: &str) -> String {
         rest = &rest[end..];
     }
     result + rest
+}
+
+/// A session's `@` without its creation, and when it was seen and its token was made since then.
+fn timeless_header(text: &str) -> String {
+    format!("{}<time>{}<time>", &text[..32], &text[49..57])
 }
 
 /// The lines of a golden file but for the last list, which only a Cluster has in between.
@@ -392,13 +478,20 @@ async fn sessions_and_lists_are_written_as_before() {
                 };
                 let deadline = if time > 0 { "<time>" } else { "-" };
                 let value = match std::str::from_utf8(&value) {
+                    Ok(text) if name == "@" => timeless_header(text),
                     Ok(text) => timeless(text),
                     Err(_) => value.escape_ascii().to_string(),
                 };
                 written.push(format!("{name}\t{deadline}\t{value}"));
             }
         }
-        let expected = own_lines(tier).map(|line| timeless(&at(1 << 41, line)));
+        let expected = own_lines(tier).map(|line| {
+            let line = at(1 << 41, line);
+            match line.strip_prefix("@\t-\t") {
+                Some(header) => format!("@\t-\t{}", timeless_header(header)),
+                None => timeless(&line),
+            }
+        });
         let expected: Vec<_> = expected.collect();
         assert_eq!(written, expected, "{tier} on {:?}", server.generation());
     }
