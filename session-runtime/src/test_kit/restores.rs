@@ -8,18 +8,27 @@ use crate::token::CommitId;
 
 pub(super) const CONTRACT: Contract = Contract("the contract of `Restore`");
 
-/// A session whose field `a` has run out, and its last commit when the field was there.
-async fn run_out(kit: &Kit) -> (Visitor, Option<CommitId>) {
+/// Sessions whose field `a` has run out, each with its last commit when the field was there.
+async fn run_out<const N: usize>(kit: &Kit) -> [(Visitor, Option<CommitId>); N] {
     let short = FieldTtl::restarting(kit.units(1));
-    let visitor = kit.session([set_for("a", "1", short), set("b", "2")]).await;
-    let last_commit = visitor.expect(&["a"]).await.header.last_commit;
+    let mut sessions = Vec::new();
+    for _ in 0..N {
+        let visitor = kit.session([set_for("a", "1", short), set("b", "2")]).await;
+        let last_commit = visitor.expect(&["a"]).await.header.last_commit;
+        sessions.push((visitor, last_commit));
+    }
     kit.pass(2).await;
-    visitor.expect_absent("a").await;
-    (visitor, last_commit)
+    for (visitor, _) in &sessions {
+        visitor.expect_absent("a").await;
+    }
+    match sessions.try_into() {
+        Ok(sessions) => sessions,
+        Err(_) => unreachable!("there are as many as were made"),
+    }
 }
 
 pub(super) async fn what_has_run_out_is_restored(kit: Kit) {
-    let (visitor, last) = run_out(&kit).await;
+    let [(visitor, last)] = run_out(&kit).await;
     let commit = visitor.update([restore("a", kit.units(3), "restored", last)]);
     let answered = visitor.apply(&commit).await;
     kit.equal("what a renewal answers", answered, vec![None]);
@@ -69,17 +78,17 @@ pub(super) async fn a_present_value_is_never_replaced(kit: Kit) {
 
 /// Another commit may have removed the field.
 pub(super) async fn nothing_is_restored_after_another_commit(kit: Kit) {
-    for other in [set("b", "3"), set("c", "3"), remove("a"), take("a")] {
-        let (visitor, last) = run_out(&kit).await;
+    let others = [set("b", "3"), set("c", "3"), remove("a"), take("a")];
+    let [sessions @ .., (unchanged, _)] = run_out::<5>(&kit).await;
+    for ((visitor, last), other) in sessions.into_iter().zip(others) {
         visitor.apply(&visitor.update([other])).await;
         let commit = visitor.update([set("d", "4"), restore("a", kit.long(), "restored", last)]);
         visitor.refuse(&commit, conflict_at("a")).await;
         visitor.expect_absent("d").await;
     }
-    let (visitor, _) = run_out(&kit).await;
     for last in [None, Some(random_commit_id())] {
-        let commit = visitor.update([restore("a", kit.long(), "restored", last)]);
-        visitor.refuse(&commit, conflict_at("a")).await;
+        let commit = unchanged.update([restore("a", kit.long(), "restored", last)]);
+        unchanged.refuse(&commit, conflict_at("a")).await;
     }
 }
 
@@ -95,7 +104,7 @@ pub(super) async fn what_was_removed_is_not_restored(kit: Kit) {
 
 /// Touches move `seen` and deadlines only, so they have not removed the field.
 pub(super) async fn touches_do_not_keep_a_field_from_being_restored(kit: Kit) {
-    let (visitor, last) = run_out(&kit).await;
+    let [(visitor, last)] = run_out(&kit).await;
     visitor.apply(&visitor.touch()).await;
     visitor
         .apply(&visitor.update([renew("b", kit.long())]))
@@ -111,7 +120,7 @@ pub(super) async fn touches_do_not_keep_a_field_from_being_restored(kit: Kit) {
 }
 
 pub(super) async fn a_restore_that_arrives_twice_restores_once(kit: Kit) {
-    let (visitor, last) = run_out(&kit).await;
+    let [(visitor, last)] = run_out(&kit).await;
     let commit = visitor.update([restore("a", kit.long(), "restored", last)]);
     visitor.apply(&commit).await;
     visitor.apply(&visitor.update([remove("a")])).await;

@@ -81,7 +81,7 @@ async fn answer(store: &impl SessionStore, call: Call) -> Answer {
             let prefixes: Vec<_> = prefixes.iter().map(String::as_str).collect();
             let selection = Selection::fields(&fields).with_prefixes(&prefixes);
             let loaded = store.load(&session, &selection).await;
-            loaded.map(|loaded| Answer::Loaded(loaded.map(Into::into)))
+            loaded.map(|loaded| Answer::Loaded(loaded.map(|loaded| Box::new(loaded.into()))))
         }
         Call::Commit(commit) => {
             let outcome = store.commit(&commit.read()).await;
@@ -194,7 +194,7 @@ impl SessionStore for Processes {
             prefixes: prefixes.map(|&prefix| prefix.to_owned()).collect(),
         };
         match self.call(call).await {
-            Answer::Loaded(loaded) => Ok(loaded.map(wire::WireLoaded::read)),
+            Answer::Loaded(loaded) => Ok(loaded.map(|loaded| loaded.read())),
             other => panic!("{other:?} is no answer to a load"),
         }
     }

@@ -30,7 +30,7 @@ pub(super) enum Call {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Answer {
     /// A session, or none.
-    Loaded(Option<WireLoaded>),
+    Loaded(Option<Box<WireLoaded>>),
     /// What became of a commit.
     Committed(WireOutcome),
     /// The store failed.
