@@ -41,6 +41,7 @@ pub(super) fn tcp_settings() -> TcpSettings {
 }
 
 /// Whether the connection is encrypted.
+#[cfg(feature = "redis-tls")]
 pub(super) fn is_tls(info: &ConnectionInfo) -> bool {
     matches!(info.addr(), ConnectionAddr::TcpTls { .. })
 }

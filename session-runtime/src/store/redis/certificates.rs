@@ -1,10 +1,9 @@
 //! The certificates of encrypted connections.
 
-use redis::{ClientTlsConfig, ConnectionInfo, TlsCertificates};
+use redis::{ClientTlsConfig, TlsCertificates};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::address::is_tls;
 use super::connect_error::RedisConnectError;
 
 /// Certificates as PEM that can be read.
@@ -42,7 +41,11 @@ impl Certificates {
 
     /// Whether these servers are reached over TLS: all of them or none.
     #[cfg(any(feature = "redis-cluster", feature = "redis-sentinel"))]
-    pub(super) fn is_for_all(&self, servers: &[ConnectionInfo]) -> Result<bool, RedisConnectError> {
+    pub(super) fn is_for_all(
+        &self,
+        servers: &[redis::ConnectionInfo],
+    ) -> Result<bool, RedisConnectError> {
+        use super::address::is_tls;
         if servers.iter().all(is_tls) {
             return Ok(true);
         }
