@@ -67,7 +67,7 @@ impl<'a> Schema<'a> {
             .filter(|field| field.options.skip.is_none())
     }
 
-    /// What encodes this field, if it is not the default.
+    /// The codec that encodes this field, if it is not the default.
     pub(crate) fn codec<'s>(&'s self, field: &'s Field<'_>) -> Option<&'s Type> {
         let codec = field.options.codec.as_ref().or(self.options.codec.as_ref());
         codec.map(|codec| &codec.value)
@@ -101,7 +101,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// What gave the field that name, to report at.
+    /// The tokens that gave the field its name, for messages to point at.
     pub(crate) fn name_tokens(&self) -> &dyn ToTokens {
         match &self.options.rename {
             Some(name) => &name.value,

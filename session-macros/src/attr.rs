@@ -281,7 +281,7 @@ fn flag(slot: &mut Option<Given<()>>, option: Ident, input: ParseStream<'_>) -> 
         return set(slot, option, ());
     }
     let error = input.error(format_args!("`{option}` takes no value: write `{option}`"));
-    // What was meant is clear, and other rules may be broken too.
+    // The intention is clear, so the checks go on: other rules may be broken too.
     set(slot, option, ())?;
     Err(error)
 }

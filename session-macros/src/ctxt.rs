@@ -6,7 +6,7 @@ use std::thread;
 
 use quote::ToTokens;
 
-/// What went wrong so far. Must end with [`finish`](Self::finish).
+/// Collects the errors of one derive. Must end with [`finish`](Self::finish).
 pub(crate) struct Ctxt {
     /// `None` once finished.
     errors: RefCell<Option<Vec<syn::Error>>>,
@@ -55,7 +55,7 @@ impl Ctxt {
     }
 }
 
-/// A context that nobody finished would swallow its errors.
+/// Panics where [`Ctxt::finish`] was not called, because the errors would be lost.
 impl Drop for Ctxt {
     fn drop(&mut self) {
         if !thread::panicking() && self.errors.get_mut().is_some() {

@@ -105,7 +105,7 @@ fn local(name: &str) -> Ident {
 
 /// One stored field.
 ///
-/// What its type must be able to do is asked for in the form `<Type as Trait>::function`, with the
+/// Requirements on its type are written as `<Type as Trait>::function`, with the
 /// type's span, always the same: rustc then reports a type that cannot once, at the field.
 struct Stored<'a> {
     krate: &'a TokenStream,

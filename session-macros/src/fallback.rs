@@ -1,5 +1,5 @@
-//! What is generated for a struct with mistakes: the errors, and an implementation and handles, so
-//! that the rest of the program is not told that there are none.
+//! The expansion for a struct with mistakes: the errors, and an implementation and handles all the
+//! same, so that the rest of the program gets no follow-up errors.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! What an implementation for a generic struct requires of its parameters.
+//! The bounds that an implementation for a generic struct puts on its parameters.
 
 use std::collections::HashSet;
 

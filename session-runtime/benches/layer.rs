@@ -1,4 +1,4 @@
-//! What the layer costs a request: the same app without it, and with it for a page that asks for
+//! The cost of the layer for a request: the same app without it, and with it for a page that asks for
 //! no session, one that reads and one that writes.
 //!
 //! Everything happens in this process, so what is measured is the layer and not a store.

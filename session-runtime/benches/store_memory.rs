@@ -1,4 +1,4 @@
-//! What a call of `MemoryStore` costs: one load and each kind of commit, among few and among many
+//! The cost of a call of `MemoryStore`: one load and each kind of commit, among few and among many
 //! living sessions.
 
 use std::hint::black_box;

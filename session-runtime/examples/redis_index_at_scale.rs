@@ -1,5 +1,5 @@
-//! What a principal's list costs on a Redis that holds very many sessions of others, and what is left
-//! when all have expired.
+//! The cost of a principal's list on a Redis that holds very many sessions of others, and the keys
+//! that remain when all have expired.
 //!
 //! `cargo run --release --features redis --example redis_index_at_scale -- URL [SESSIONS]
 //! [PRINCIPALS] [SECONDS]`, by default 1,000,000 sessions of 100,000 principals that live for 600
@@ -147,7 +147,7 @@ async fn sign_in(store: &RedisStore, principal: usize, lifetime: Duration) -> Re
     Ok(())
 }
 
-/// What the server says about itself.
+/// The server's own statistics.
 struct Server(redis::Connection);
 
 impl Server {

@@ -206,7 +206,7 @@ pub enum KeyError {
         /// The number of bytes that were given.
         found: usize,
     },
-    /// The passphrase is empty, so everybody could guess it.
+    /// The passphrase is empty, which is easy to guess.
     #[error("the passphrase is empty, expected one that is too long to guess")]
     EmptyPassphrase,
     /// The salt is so short that another application could use the same one.

@@ -17,11 +17,11 @@ const LONGEST_LABEL: usize = 128;
 
 /// The visitor's session, as the struct `T`.
 ///
-/// It is an extractor: take it as an argument and use it as the struct it is. What changed is
-/// saved after the handler has returned and before the response leaves, **whatever the handler
-/// returned**: an early `return Err(…)` saves what was changed before it. Call
-/// [`discard`](Self::discard) where that is not wanted. If saving fails, the handler's response is
-/// replaced by the error.
+/// **An early `return Err(…)` saves the changes made before it.** Changes are saved after the handler
+/// has returned and before the response leaves, whatever the status; [`discard`](Self::discard) drops
+/// them. If saving fails, the handler's response is replaced by the error.
+///
+/// It is an extractor: take it as an argument and use it as the struct it is.
 ///
 /// ```
 /// use session_runtime::Session;
@@ -43,9 +43,30 @@ const LONGEST_LABEL: usize = 128;
 ///
 /// # Several guards
 ///
-/// A later extraction in the same request sees what earlier guards changed. Where two guards are
-/// alive at once, the last one that is dropped wins, field by field; hand changes over sooner with
-/// [`commit`](Self::commit).
+/// A guard hands its changes over to the request when it is dropped. A later extraction in the same
+/// request sees them, without a second load. Two guards that are alive at once work on copies, and
+/// their changes of one field are combined as its `merge` declares:
+///
+/// | `merge` | the field's value |
+/// |---|---|
+/// | none | the value of the last guard that is dropped |
+/// | `"add"` | the sum: each guard contributes the difference between its value and the one that it began with |
+/// | `"max"`, `"min"` | the larger, the smaller value |
+/// | `"first"` | the value of the first guard that is dropped |
+/// | `"reject"` | the value of the last guard that is dropped, on the condition that the store still has the loaded one |
+///
+/// To let the second guard see the changes of the first, hand them over with
+/// [`commit`](Self::commit) before the second is extracted.
+///
+/// A guard belongs to the session that it was extracted from. Once that session has ended in the same
+/// request, the guard's changes are dropped, with the event `gone`.
+///
+/// # The cookie
+///
+/// The response removes the cookie only if the request's own commit ended the session. A cookie
+/// that opens nothing stays where it is, because another response may just have replaced it. A
+/// visitor with such a cookie who writes gets a new session; its cookie takes the place of the one
+/// that the browser has by then.
 ///
 /// # Panics and cancellation
 ///
@@ -55,8 +76,9 @@ const LONGEST_LABEL: usize = 128;
 /// # After the response
 ///
 /// In a WebSocket, a streaming body or a spawned task the response may have left: call
-/// [`save`](Self::save) there. Changes that nobody saved are reported by an event. A new session or
-/// a new token cannot reach the visitor any more ([`SessionError::ResponseSent`]).
+/// [`save`](Self::save) there. A guard that is dropped with unsaved changes reports them with the
+/// event `changes-lost`. A new session or a new token cannot reach the visitor any more
+/// ([`SessionError::ResponseSent`]); [`destroy_now`](Self::destroy_now) ends a session.
 pub struct Session<T: SessionSchema> {
     loan: Loan<T>,
     request: Arc<RequestSession>,
@@ -79,13 +101,13 @@ impl<T: SessionSchema> Session<T> {
 
     /// Saves now what this guard and earlier ones of the request changed.
     ///
-    /// Handlers rarely need it: it is for errors that a handler wants to answer itself, and for
-    /// code that outlives the response. Without changes it costs nothing.
+    /// Handlers rarely need it: it is for handlers that answer errors themselves, and for code that
+    /// outlives the response. Without changes it costs nothing.
     ///
     /// # Errors
     ///
-    /// See [`SessionError`]. What could not be saved is not tried again: the guard shows what the
-    /// store held before, so a handler that wants another attempt makes its changes again.
+    /// See [`SessionError`]. A failed save is not tried again, not by the layer either: the guard shows
+    /// the values from before the changes, so a handler makes them again for another attempt.
     pub async fn save(&mut self) -> Result<(), SessionError> {
         self.request.hand_over(&mut self.loan);
         let saved = self.request.save().await;
@@ -93,18 +115,18 @@ impl<T: SessionSchema> Session<T> {
         saved
     }
 
-    /// Hands the changes over to the request's commit. The same as dropping the guard, in a word.
+    /// Hands the changes over to the request's commit, as dropping the guard does.
     pub fn commit(self) {}
 
-    /// Forgets everything that this guard asked for and that no call has committed: changed
-    /// values, [`renew`](Self::renew), [`remove`](Self::remove), [`rotate`](Self::rotate),
-    /// [`remember`](Self::remember), timeouts and label. What other guards of the request handed
-    /// over stays.
+    /// Drops everything that this guard asked for and that no call has committed: changed values,
+    /// [`set`](Self::set), [`renew`](Self::renew), [`remove`](Self::remove),
+    /// [`rotate`](Self::rotate), [`remember`](Self::remember), timeouts and label. Changes that other
+    /// guards of the request handed over stay.
     pub fn discard(mut self) {
         self.loan.forget();
     }
 
-    /// Forgets what this guard changed and loads the fields again.
+    /// Drops this guard's changes and loads the fields again.
     ///
     /// # Errors
     ///
@@ -119,17 +141,17 @@ impl<T: SessionSchema> Session<T> {
     /// Call it whenever a visitor's rights change, unless a field marked `principal` changes, which
     /// rotates by itself. It takes effect with the request's commit, or with [`save`](Self::save).
     ///
-    /// A request that was on its way meanwhile still shows the old token, and finds no session.
-    /// For 30 seconds it leaves the visitor's new cookie alone, and what it would write is refused
-    /// with [`SessionError::Gone`].
+    /// A request that was sent before still shows the old token, and finds no session. Within 30
+    /// seconds of the rotation its writes are refused with [`SessionError::Gone`], so that it does not
+    /// replace the visitor's new cookie.
     pub fn rotate(&mut self) {
         self.loan.wants.rotate = true;
     }
 
     /// Ends the session: the record is removed with everything in it, the visitor's cookie too.
     ///
-    /// It takes effect with the request's commit. Changes that were not saved are forgotten. A
-    /// later extraction in the same request is a new visitor's.
+    /// It takes effect with the request's commit. Unsaved changes are dropped. A later extraction in
+    /// the same request is a new visitor's.
     pub fn destroy(mut self) {
         self.loan.forget();
         self.request.destroy();
@@ -147,9 +169,9 @@ impl<T: SessionSchema> Session<T> {
         self.request.save().await
     }
 
-    /// Whether this visitor's cookie survives the end of the browser's session ("remember me").
+    /// Sets whether this visitor's cookie survives the end of the browser's session ("remember me").
     ///
-    /// Recorded in the session, so that later commits keep it. It waits until there is a session.
+    /// It is recorded in the session, so later commits keep it. It waits until there is a session.
     pub fn remember(&mut self, persistent: bool) {
         self.loan.wants.persistent = Some(persistent);
     }
@@ -176,14 +198,13 @@ impl<T: SessionSchema> Session<T> {
     /// }
     /// ```
     ///
-    /// Where a principal's list has the session, its entry is kept for as long as the session can
-    /// live from now on.
+    /// If the session is on a principal's list, its entry is kept for as long as the session can live
+    /// from now on.
     pub fn set_timeouts(&mut self, timeouts: Timeouts) {
         self.loan.wants.timeouts = Some(timeouts);
     }
 
-    /// What to call this session in a list, such as "Firefox on Linux". At most 128 bytes are
-    /// kept.
+    /// Sets the session's name in a list, such as "Firefox on Linux". At most 128 bytes are kept.
     pub fn set_label(&mut self, label: impl AsRef<str>) {
         let label = label.as_ref();
         let mut end = label.len().min(LONGEST_LABEL);
@@ -239,7 +260,7 @@ impl<T: SessionSchema> Session<T> {
         self.request.ttl(field.spec()).await
     }
 
-    /// Sets what remains of a field's time, in the store and at once. A change of the field that
+    /// Sets the remaining time of a field, in the store and at once. A change of the field that
     /// waits for the commit is saved with it. Nothing happens to a field that is absent.
     ///
     /// # Errors
@@ -255,7 +276,10 @@ impl<T: SessionSchema> Session<T> {
     }
 
     /// Reads a field and removes it, in the store and at once: of any number of racing callers
-    /// exactly one gets the value. For what may be used once, such as an OAuth state.
+    /// exactly one gets the value. For values that may be used once, such as an OAuth state.
+    ///
+    /// A change of the field that waits for the commit is applied first. Without a session it
+    /// returns the waiting value and calls no store.
     ///
     /// # Errors
     ///
@@ -273,7 +297,7 @@ impl<T: SessionSchema> Session<T> {
         Ok(value.ok())
     }
 
-    /// Adds to an integer field, in the store and at once; answers the new value. No concurrent
+    /// Adds to an integer field, in the store and at once, and returns the new value. No concurrent
     /// change is lost. An unsigned field stops at zero. A change of the field that waits for the
     /// commit is saved with it.
     ///

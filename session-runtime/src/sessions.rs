@@ -38,7 +38,7 @@ use crate::token::{SessionId, Token};
 ///
 /// async fn devices(sessions: Sessions, session: Session<Login>) -> Result<String, SessionError> {
 ///     let Some(customer) = session.customer else {
-///         return Ok("nobody is signed in".to_owned());
+///         return Ok("you are not signed in".to_owned());
 ///     };
 ///     let mut page = String::new();
 ///     for info in sessions.of(Login::CUSTOMER, &customer).list().await? {
@@ -175,7 +175,7 @@ impl<S: Sync> FromRequestParts<S> for Sessions {
 ///     session: Session<Login>,
 /// ) -> Result<String, SessionError> {
 ///     let Some(customer) = session.customer else {
-///         return Ok("nobody is signed in".to_owned());
+///         return Ok("you are not signed in".to_owned());
 ///     };
 ///     let ended = sessions.of(Login::CUSTOMER, &customer).revoke_others().await?;
 ///     Ok(format!("{ended} other sessions have ended"))

@@ -1,5 +1,5 @@
-//! A basket for a program that somebody else writes. It keeps what is in it in the visitor's
-//! session and knows nothing of what else is there, nor of the store.
+//! A basket as a library for other programs. It keeps its contents in the visitor's session and
+//! knows neither the session's other fields nor the store.
 
 use axum::Router;
 use axum::extract::Path;

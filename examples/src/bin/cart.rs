@@ -1,4 +1,4 @@
-//! What happens when two requests of one visitor change the session at once: each field says.
+//! Two requests of one visitor that change the session at once: each field declares the merge.
 //!
 //! ```text
 //! cargo run -p examples --bin cart
@@ -33,7 +33,7 @@ async fn add(
     mut session: Session<Cart>,
     Path(product): Path<String>,
 ) -> Result<&'static str, SessionError> {
-    // Runs again on fresh values until nobody interferes.
+    // Runs again on fresh values until no other request commits in between.
     session
         .update(|cart| *cart.lines.entry(product.clone()).or_default() += 1)
         .await?;

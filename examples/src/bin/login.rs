@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! cargo run -p examples --bin login
-//! curl -c jar -b jar http://127.0.0.1:3000/                               # nobody, visit 1
+//! curl -c jar -b jar http://127.0.0.1:3000/                               # a guest, visit 1
 //! curl -c jar -b jar -d 'name=ada&password=lovelace' http://127.0.0.1:3000/sign-in
 //! curl -c jar -b jar http://127.0.0.1:3000/                               # ada, visit 2
 //! curl -c phone -d 'name=ada&password=lovelace&remember=on' http://127.0.0.1:3000/sign-in
 //! grep id jar phone                        # the phone's cookie has an end, two weeks from now
 //! curl -c jar -b jar -d '' http://127.0.0.1:3000/sign-out-everywhere
-//! curl -c phone -b phone http://127.0.0.1:3000/                           # nobody, visit 1
+//! curl -c phone -b phone http://127.0.0.1:3000/                           # a guest, visit 1
 //! ```
 
 use std::time::Duration;
@@ -43,7 +43,7 @@ struct Credentials {
 
 async fn who(mut session: Session<Login>) -> String {
     session.visits += 1;
-    let user = session.user.as_deref().unwrap_or("nobody");
+    let user = session.user.as_deref().unwrap_or("a guest");
     format!("{user}, visit {}\n", session.visits)
 }
 

@@ -1,4 +1,4 @@
-//! Signing in with somebody else: the `state` of OAuth 2 comes back and is good for one time.
+//! Signing in through a provider: the `state` of OAuth 2 comes back and can be used once.
 //!
 //! ```text
 //! cargo run -p examples --bin oauth_state
@@ -24,7 +24,7 @@ const PROVIDER: &str = "https://accounts.example.com/authorize?response_type=cod
 struct SignIn {
     #[session(principal)]
     user: Option<String>,
-    /// What the provider must bring back, within ten minutes.
+    /// The value that the provider must send back, within ten minutes.
     #[session(ttl = "10m", sensitive)]
     oauth_state: Option<String>,
 }

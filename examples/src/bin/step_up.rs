@@ -27,7 +27,7 @@ struct Login {
     confirmed: bool,
 }
 
-/// Somebody who has given the password lately.
+/// A user who has confirmed the password recently.
 struct Confirmed(String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Confirmed {

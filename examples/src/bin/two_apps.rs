@@ -31,7 +31,7 @@ struct Credentials {
 }
 
 async fn who(session: ReadSession<Login>) -> String {
-    format!("{}\n", session.user.as_deref().unwrap_or("nobody"))
+    format!("{}\n", session.user.as_deref().unwrap_or("a guest"))
 }
 
 async fn login(mut session: Session<Login>, Form(form): Form<Credentials>) {

@@ -30,7 +30,7 @@ struct Chat {
 }
 
 async fn open(session: Session<Chat>, upgrade: WebSocketUpgrade) -> Response {
-    // A socket cannot give the visitor a cookie: whoever opens one has a session already.
+    // A socket cannot give the visitor a cookie, so a session must exist before it is opened.
     if session.user.is_none() {
         return StatusCode::UNAUTHORIZED.into_response();
     }
@@ -47,7 +47,7 @@ async fn talk(mut socket: WebSocket, mut session: Session<Chat>) {
         code: close_code::POLICY,
         reason: reason.into(),
     };
-    // If the visitor has gone meanwhile, nobody has to be told.
+    // An error means that the visitor has gone, so there is nothing left to close.
     let _ = socket.send(Message::Close(Some(close))).await;
 }
 
@@ -69,7 +69,7 @@ async fn answer(socket: &mut WebSocket, session: &mut Session<Chat>) -> Result<(
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return Ok(()),
             },
-            // Not a visit: it keeps nobody signed in.
+            // Not a visit: it does not keep the session alive.
             _ = look.tick() => session.reload().await?,
         }
     }

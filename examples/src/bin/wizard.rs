@@ -26,7 +26,7 @@ struct Booking {
 }
 
 impl Booking {
-    /// What the visitor has to do next.
+    /// The step that the visitor takes next.
     fn next_step(&self) -> &'static str {
         match self {
             Self { seat: None, .. } => "choose a seat\n",

@@ -156,7 +156,7 @@ impl Browser {
         found.unwrap_or_else(|error| panic!("no `{selector}` on the page: {error}"))
     }
 
-    /// What the visitor reads there; nothing where it is hidden.
+    /// The visible text of an element; empty where it is hidden.
     pub(crate) async fn text(&self, selector: &str) -> String {
         loop {
             match self.element(selector).await.text().await {

@@ -265,7 +265,7 @@ async fn one_tab_signs_in_while_the_other_posts() {
         browser.run("window.enough = true").await;
         let posted = browser.run_to_end(POSTED).await;
 
-        // What was on its way may have been refused; nothing else happened to it, nor to the sign-in.
+        // A request that was under way may have been refused; the sign-in and the rest are unharmed.
         let posted = posted.as_array().expect("a list of statuses");
         let with = |status: u16| posted.iter().filter(|it| **it == status).count();
         assert_eq!(with(200) + with(409), posted.len(), "{posted:?}");
@@ -311,7 +311,7 @@ async fn a_second_browser_is_seen_and_signed_out() {
     }
 }
 
-/// What a page has that somebody on a small screen or without a mouse could not use.
+/// Elements of a page that cannot be used on a small screen or without a mouse.
 const OBSTACLES: &str = "
     const obstacles = [];
     const page = document.documentElement;

@@ -1,4 +1,4 @@
-//! What ends TLS in front of a program, with a certificate that it makes itself.
+//! A proxy that ends TLS in front of a program, with a certificate that it makes itself.
 
 use std::sync::Arc;
 

@@ -7,8 +7,8 @@ use crate::visitor::{Answer, Visitor};
 
 const CLUSTER: &str = env!("CARGO_BIN_EXE_cluster");
 
-/// What a session may cost a request: connecting and the command, and what a busy machine needs on
-/// top.
+/// The longest time that a session may cost a request: connecting, the command, and slack for a
+/// busy machine.
 const LONGEST: Duration = Duration::from_millis(1250 + 1750);
 
 const COME_BACK: &str = "welcome, please come back for your cart in a minute\n";
@@ -68,7 +68,7 @@ fn a_node_that_dies_concerns_only_its_own_visitors() {
             (master == replica).then_some(())
         });
 
-        // Nobody takes over before the test wants it.
+        // No replica takes over before the test wants it.
         set_patience(&cluster.nodes, PATIENCE);
         cluster.nodes[0].kill();
         for visitor in &concerned {
@@ -97,7 +97,7 @@ fn a_node_that_dies_concerns_only_its_own_visitors() {
         let took = start.elapsed();
         println!("{}: all are back after {took:?}", generation.name());
         let kept: Vec<_> = concerned.iter().map(Visitor::cookie).collect();
-        assert_eq!(kept, cookies, "nobody has become somebody else");
+        assert_eq!(kept, cookies, "no visitor got another one's session");
     }
 }
 

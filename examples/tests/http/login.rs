@@ -16,7 +16,7 @@ fn sign_in(visitor: &Visitor<'_>, more: &[(&str, &str)]) -> Answer {
 fn sign_in_gives_another_cookie_and_keeps_the_rest() {
     let login = start();
     let visitor = Visitor::of(&login);
-    assert_eq!(visitor.get("/").body, "nobody, visit 1\n");
+    assert_eq!(visitor.get("/").body, "a guest, visit 1\n");
     let planted = visitor.cookie().expect("a cookie");
     sign_in(&visitor, &[]);
     assert_ne!(visitor.cookie().as_ref(), Some(&planted));
@@ -35,7 +35,7 @@ fn sign_out_ends_the_session() {
     visitor.post("/sign-out", &[]);
     assert_eq!(visitor.cookie(), None);
     let late = Visitor::with_cookie(&login, &before);
-    assert_eq!(late.get("/").body, "nobody, visit 1\n");
+    assert_eq!(late.get("/").body, "a guest, visit 1\n");
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn signs_out_everywhere() {
     );
     assert_eq!(desk.post("/sign-out-everywhere", &[]).body, "ended: 2\n");
     for visitor in [desk, phone] {
-        assert_eq!(visitor.get("/").body, "nobody, visit 1\n");
+        assert_eq!(visitor.get("/").body, "a guest, visit 1\n");
     }
 }
 

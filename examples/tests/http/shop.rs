@@ -129,7 +129,7 @@ fn sign_in_replaces_the_cookie_and_keeps_the_cart() {
     assert_eq!(in_cart(&thief, "tea"), 0);
 }
 
-/// What another tab had sent before it knew of the sign-in.
+/// A request that another tab had sent before the sign-in.
 #[test]
 fn a_late_request_does_not_sign_out() {
     let shop = open();
@@ -245,7 +245,7 @@ fn keeps_the_address() {
     assert!(!visitor.get("/account").says("Tea Street"));
 }
 
-/// What the visitor's page of devices offers to sign out.
+/// The sessions that the visitor's page of devices offers to sign out.
 fn others(visitor: &Visitor<'_>) -> Vec<String> {
     let page = visitor.get("/devices").body;
     let links = page.split("action=\"/devices/").skip(1);
@@ -271,7 +271,7 @@ fn devices_are_listed_and_signed_out_one_by_one() {
     assert_eq!(others(&here).len(), 2);
     assert_eq!(others(&grace), [""; 0]);
 
-    // What everybody but `there` offers is `there`.
+    // All visitors but `there` offer to sign out `there`.
     let there_not = others(&there);
     let id = others(&here).into_iter().find(|id| !there_not.contains(id));
     let id = id.expect("`here` offers to sign out `there`");

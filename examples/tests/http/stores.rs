@@ -12,7 +12,7 @@ fn open(store: &str) -> Program {
     Program::start_with(SHOP, &["--listen", "127.0.0.1:0", "--store", store])
 }
 
-/// What the cookie carries that came with this answer.
+/// The token in the cookie of this answer.
 fn token(answer: &Answer) -> String {
     let cookie = answer
         .set_cookie
@@ -81,7 +81,7 @@ fn a_store_that_is_down_is_an_answer_and_comes_back() {
         assert_eq!(answer.status, 503, "{generation:?}");
         assert_eq!(answer.set_cookie, [""; 0], "never a new visitor");
         server.restart();
-        // The server kept nothing, so this is somebody without a session again.
+        // The server kept nothing, so the visitor has no session any more.
         crate::program::wait_for("the shop to reach its store", || {
             let answer = Visitor::of(&shop).post("/cart/tea/add", &[]);
             (answer.status == 303).then_some(())

@@ -21,6 +21,6 @@ fn share_one_session() {
     let before = visitor.cookie().expect("a cookie");
     visitor.post("/logout", &[]);
     let late = Visitor::with_cookie(&program, &before);
-    assert_eq!(late.get("/").body, "nobody\n");
+    assert_eq!(late.get("/").body, "a guest\n");
     assert_eq!(late.get("/basket").body, "[]\n");
 }

@@ -1,4 +1,4 @@
-//! Somebody with a browser, as far as http goes.
+//! A visitor with a browser, as far as HTTP goes.
 
 use std::thread;
 
@@ -14,7 +14,7 @@ pub(crate) struct Visitor<'a> {
     program: &'a Program,
 }
 
-/// What the program answered. Redirects are not followed.
+/// The program's answer. Redirects are not followed.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -114,7 +114,7 @@ impl Answer {
         }
     }
 
-    /// What the element with this id holds.
+    /// The contents of the element with this id.
     pub(crate) fn element(&self, id: &str) -> Option<&str> {
         let (_, element) = self.body.split_once(&format!(" id=\"{id}\""))?;
         let (_, content) = element.split_once('>')?;

@@ -1,4 +1,4 @@
-//! What requests tell each other about upkeep that failed.
+//! Failures of upkeep that the requests of one layer share.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use crate::token::SessionId;
 /// How many rotations of unknown outcome are remembered.
 const REMEMBERED_ROTATIONS: usize = 1024;
 
-/// Upkeep is what visits owe a session: touches, renewals by reading and `rotate_every`.
+/// The state of upkeep: touches, renewals by reading and `rotate_every`.
 #[derive(Default)]
 pub(crate) struct Upkeep {
     state: Mutex<State>,
@@ -17,7 +17,7 @@ pub(crate) struct Upkeep {
 
 #[derive(Default)]
 struct State {
-    /// Until when no request tries any, because the store refused it or did not answer.
+    /// No request tries any upkeep before, because the store refused it or did not answer.
     paused_until: Option<Instant>,
     /// Sessions whose last automatic rotation may or may not have been applied.
     unknown_rotations: VecDeque<SessionId>,

@@ -1,4 +1,4 @@
-//! Guides: how to do what, from where you come from to where you deploy.
+//! Guides, from moving over from another library to deploying.
 //!
 //! Every code block in them compiles.
 

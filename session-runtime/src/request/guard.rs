@@ -1,5 +1,5 @@
-//! What a guard holds: the schema's value, what it was decoded from, and what its handler asked for
-//! that the request does not know yet.
+//! The contents of a guard: the schema's value, the bytes that it was decoded from, and the requests
+//! of its handler that the request's state does not have yet.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ pub(crate) struct Loan<T> {
     /// The bytes that the fields were decoded from; `None` where a field was absent or did not
     /// decode.
     shown: Vec<Option<Bytes>>,
-    /// What `shown` does not tell of the value before the handler could change it; `None` while the
-    /// handler has not asked for a mutable reference.
+    /// The value before the handler could change it, as far as it differs from `shown`; `None` while
+    /// the handler has not asked for a mutable reference.
     baseline: Option<Encoded>,
     asks: Vec<(usize, Ask)>,
     pub(crate) wants: SessionWants,
@@ -25,7 +25,7 @@ pub(crate) struct Loan<T> {
     pub(super) generation: u32,
 }
 
-/// What a handle asked of a field.
+/// A change that a handle asked for.
 pub(super) enum Ask {
     /// This value, whatever the store holds.
     Overwrite(Bytes),
@@ -35,7 +35,7 @@ pub(super) enum Ask {
     Remove,
 }
 
-/// What applies to the session as a whole.
+/// Changes of the session as a whole that a handler asked for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SessionWants {
     pub(crate) rotate: bool,
@@ -58,7 +58,7 @@ impl SessionWants {
     }
 }
 
-/// What a loan asks for, ready to be taken over by the request.
+/// The changes that a loan asks for, ready to be taken over by the request.
 pub(super) struct Handed<'a> {
     shown: &'a [Option<Bytes>],
     baseline: Option<&'a Encoded>,
@@ -170,7 +170,7 @@ impl<T: SessionSchema> Loan<T> {
         self.handed(asks, wants)
     }
 
-    /// What is asked for of one field.
+    /// The changes of one field.
     pub(super) fn hand_over_field(&mut self, index: usize) -> Handed<'_> {
         let (asks, others) = std::mem::take(&mut self.asks)
             .into_iter()
@@ -228,12 +228,12 @@ impl Handed<'_> {
         self.asks.is_empty() && self.wants.is_empty() && self.changed().next().is_none()
     }
 
-    /// What is asked of the session as a whole.
+    /// Takes out the changes of the session as a whole.
     pub(super) fn take_wants(&mut self) -> SessionWants {
         std::mem::take(&mut self.wants)
     }
 
-    /// What is asked of the fields, by index: handles first, then changes of the value.
+    /// The changes of fields, by index: those asked for by handles first, then those of the value.
     pub(super) fn fields(&mut self) -> impl Iterator<Item = (usize, HandedField<'_>)> {
         let asks = std::mem::take(&mut self.asks).into_iter();
         let asked = asks.map(|(index, ask)| (index, HandedField::Asked(ask)));

@@ -7,9 +7,10 @@ use std::task::Poll;
 use http::HeaderMap;
 
 use super::RequestSession;
-use super::field::{FieldState, Found};
+use super::field::FieldState;
 use super::guard::Loan;
 use super::state::{Live, Visitor};
+use super::stored::Found;
 use crate::config::check_schema;
 use crate::error::SessionError;
 use crate::events;
@@ -229,7 +230,7 @@ impl RequestSession {
     }
 }
 
-/// What a load asks for: every field under its name and its older ones.
+/// The selection of a schema's load: every field under its name and its older ones.
 pub(super) fn selection(specs: &'static [FieldSpec]) -> Vec<Selected<'static>> {
     let mut selected = Vec::with_capacity(specs.len());
     for spec in specs {

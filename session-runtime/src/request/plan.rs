@@ -1,4 +1,4 @@
-//! From what a request wants to one commit.
+//! Plans one commit from the changes that a request wants.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub(super) struct Plan {
     pub(super) is_upkeep: bool,
 }
 
-/// What waits for a commit.
+/// The changes that wait for a commit.
 #[derive(Default)]
 pub(super) struct Pending {
     pub(super) wants: SessionWants,
@@ -123,7 +123,7 @@ impl State {
         live.needs_upkeep(&shared.config) || live.may_rotate_again(shared)
     }
 
-    /// The renewals that a visit owes the fields.
+    /// The renewals of fields that are due because of the visit.
     pub(super) fn due_renewals<'a>(
         &'a self,
         live: &Live,
@@ -151,7 +151,7 @@ impl State {
         Ok(pending)
     }
 
-    /// What waits for one field; the rest keeps waiting.
+    /// Takes out the changes that wait for one field; the rest keeps waiting.
     pub(super) fn take_pending_of(
         &mut self,
         specs: &'static [FieldSpec],

@@ -21,13 +21,13 @@ pub(super) struct State {
     pub(super) fields: Vec<FieldState>,
     /// Where the fields of each schema are in `fields`.
     views: Vec<View>,
-    /// What guards asked of the session as a whole.
+    /// The changes of the session as a whole that guards asked for.
     pub(super) wants: SessionWants,
     /// The sessions that handlers destroyed and the next commit removes.
     pub(super) destroyed: Vec<Live>,
     /// Why something that a guard handed over cannot be committed; the commit fails with it.
     pub(super) error: Option<SessionError>,
-    /// What the response must say about the cookie because of commits that were applied.
+    /// The change of the cookie that the response must make because of commits that were applied.
     pub(super) cookie: Option<CookieChange>,
     /// Whether a browser would not send the cookie back over this connection.
     pub(super) cookie_is_lost: bool,
@@ -94,7 +94,7 @@ pub(super) struct Live {
     pub(super) read_at: Instant,
 }
 
-/// What the response says about the cookie.
+/// A change of the visitor's cookie, made by the response.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum CookieChange {
     /// The visitor keeps the live session's token.

@@ -1,7 +1,7 @@
-//! What the derive's expansion asks of the types that a struct names.
+//! The traits that the derive's expansion requires of the types that a struct names.
 //!
-//! Each trait is implemented for every type that fits; they exist for what the compiler says about
-//! one that does not. `do_not_recommend` keeps it from explaining how the implementation works.
+//! Each trait is implemented for every type that fits. The traits exist for the compiler's message
+//! about a type that does not fit; `do_not_recommend` keeps implementation details out of it.
 
 use super::{FieldReader, FieldValue, FieldWriter};
 use crate::codec::{Codec, CodecError};
@@ -19,10 +19,10 @@ pub trait Storable: Sized {
     /// The next field.
     fn write<C: Codec>(value: Option<&Self>, fields: &mut FieldWriter<'_>);
 
-    /// What [`Codec::decode`] does.
+    /// Calls [`Codec::decode`].
     fn decode<C: Codec>(bytes: &[u8]) -> Result<Self, CodecError>;
 
-    /// What [`Codec::encode`] does.
+    /// Calls [`Codec::encode`].
     fn encode<C: Codec>(value: &Self, buffer: &mut Vec<u8>) -> Result<(), CodecError>;
 }
 

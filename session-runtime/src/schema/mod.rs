@@ -53,7 +53,7 @@ pub trait SessionSchema: Sized + Send + 'static {
     fn write(&self, fields: &mut FieldWriter<'_>);
 }
 
-/// What a schema says about one of its fields.
+/// The description of one field of a schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FieldSpec {
@@ -63,7 +63,7 @@ pub struct FieldSpec {
     pub aliases: &'static [&'static str],
     /// How long the field lives; `None` for as long as the session.
     pub ttl: Option<Duration>,
-    /// What restarts `ttl`.
+    /// The event that restarts `ttl`.
     pub renew: Renew,
     /// How concurrent changes are combined.
     pub merge: Merge,
@@ -155,7 +155,7 @@ impl FieldSpec {
     }
 }
 
-/// What restarts a field's time to live.
+/// The event that restarts a field's time to live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Renew {
@@ -177,7 +177,7 @@ pub enum Merge {
     Integer {
         /// How.
         operation: MergeOperation,
-        /// What fits the field's type.
+        /// The range of the field's type.
         range: IntegerRange,
     },
     /// The first commit wins; later ones are ignored.

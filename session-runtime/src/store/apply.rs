@@ -320,7 +320,7 @@ impl<'a> Staged<'a> {
         self.changed.insert(name.clone(), None);
     }
 
-    /// What the change answers, or the outcome that refuses the whole commit.
+    /// Applies one change. Returns the change's answer, or the outcome that refuses the whole commit.
     fn apply(&mut self, change: &Change) -> Result<Option<Bytes>, Outcome> {
         match change {
             Change::Set {

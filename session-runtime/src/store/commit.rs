@@ -29,7 +29,7 @@ pub struct Commit {
     pub session: SessionId,
     /// Names this commit; a commit that arrives twice is applied once.
     pub id: CommitId,
-    /// What happens to the session as a whole, and which credential it takes.
+    /// The action on the session as a whole, and the credential that it takes.
     pub action: Action,
     /// New timeouts; `None` leaves them. Always `Some` in a creation.
     pub timeouts: Option<Timeouts>,
@@ -43,7 +43,7 @@ pub struct Commit {
     pub close_link: bool,
     /// Changes of principals' lists.
     pub lists: Vec<ListChange>,
-    /// What must be true for the commit to be applied.
+    /// The conditions under which the commit is applied.
     pub conditions: Vec<Condition>,
     /// Changes of the fields.
     pub changes: Vec<Change>,
@@ -93,7 +93,7 @@ impl Commit {
     }
 }
 
-/// What happens to the session as a whole, and under which guard.
+/// The action of a commit on the session as a whole, and the guard that it must pass.
 ///
 /// A session is opened by its token's verifier, by the previous token's within its grace
 /// ([`Header::previous`](super::Header::previous)), and by its link while that is open
@@ -121,8 +121,8 @@ pub enum Action {
         /// The verifier of the credential that loaded the session.
         verifier: Verifier,
     },
-    /// Removes the session on behalf of somebody who does not have its token. Of the rest of the
-    /// commit only conditions and lists count. Guard: it exists.
+    /// Removes the session without its token, as a revocation does. Of the rest of the commit only
+    /// conditions and lists count. Guard: the session exists.
     Revoke,
 }
 
@@ -169,7 +169,7 @@ impl Link {
     }
 }
 
-/// What must be true of a session for a commit to be applied.
+/// A condition that a session must meet for a commit to be applied.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Condition {
@@ -177,7 +177,7 @@ pub enum Condition {
     Field {
         /// The field.
         name: FieldName,
-        /// What it must be.
+        /// The value that the field must have; `None` for an absent field.
         value: Option<Bytes>,
     },
     /// The last commit that changed the session is this one.
@@ -208,7 +208,7 @@ impl fmt::Debug for Condition {
     }
 }
 
-/// What happens to one field.
+/// A change of one field.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
@@ -239,9 +239,9 @@ pub enum Change {
         name: FieldName,
         /// How the two are combined.
         operation: MergeOperation,
-        /// What is combined with the stored value.
+        /// The number that is combined with the stored value.
         operand: i64,
-        /// What counts as stored where the field is absent.
+        /// The number that counts as stored where the field is absent.
         initial: i64,
         /// The results that are allowed.
         range: IntegerRange,
@@ -254,7 +254,7 @@ pub enum Change {
         name: FieldName,
         /// From now on.
         ttl: Duration,
-        /// What happens where the field is absent; `None` for nothing.
+        /// The value to write where the field is absent; `None` leaves it absent.
         restore: Option<Restore>,
     },
     /// Removes the field and answers what it held in [`Applied::values`].
@@ -265,7 +265,7 @@ pub enum Change {
     /// Bounds how many fields there are whose names begin with a prefix, after the changes before
     /// this one.
     Bound {
-        /// What the names begin with.
+        /// The prefix of the names.
         prefix: FieldName,
         /// The most of them that stay.
         max: usize,
@@ -282,8 +282,8 @@ pub enum Change {
 pub struct Restore {
     /// The encoded value.
     pub value: Bytes,
-    /// The session's last commit when the value was loaded. If it is another one now, somebody may
-    /// have removed the field, and the commit answers [`Outcome::Conflict`] of the field.
+    /// The session's last commit when the value was loaded. If it is another one now, another
+    /// request may have removed the field, and the commit answers [`Outcome::Conflict`] of it.
     pub last_commit: Option<CommitId>,
 }
 
@@ -392,7 +392,7 @@ pub struct IntegerRange {
     pub stop_at_min: bool,
 }
 
-/// What became of a commit.
+/// The outcome of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -424,7 +424,7 @@ pub enum Outcome {
     },
 }
 
-/// What an applied commit answers.
+/// The answers of a commit that was applied.
 #[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Applied {

@@ -81,7 +81,7 @@ impl Principal {
     }
 }
 
-/// What a commit does to a principal's list.
+/// A change of a principal's list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ListChange {
@@ -223,14 +223,14 @@ impl PrincipalList {
         self.entries.is_empty()
     }
 
-    /// What [`SessionStore::list`](super::SessionStore::list) answers at the moment `now`.
+    /// Answers [`SessionStore::list`](super::SessionStore::list) at the moment `now`.
     pub fn listing(&self, now: Timestamp) -> Listing {
         let live = self.entries.iter().filter(|entry| entry.is_live(now));
         Listing::new(live.copied().collect(), now)
     }
 
-    /// What [`SessionStore::remove_stale`](super::SessionStore::remove_stale) does: removes an
-    /// entry if it is still the one that was seen. Answers whether it did.
+    /// Does the work of [`SessionStore::remove_stale`](super::SessionStore::remove_stale): removes
+    /// an entry if it is still the one that was seen. Returns whether it did.
     pub fn remove_stale(&mut self, stale: &ListEntry) -> bool {
         let before = self.entries.len();
         self.entries.retain(|entry| !entry.is_same(stale));

@@ -1,4 +1,4 @@
-//! What a load asks for, and what it finds.
+//! The selection of a load, and its result.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use super::{FieldName, Principal};
 use crate::clock::Timestamp;
 use crate::token::{CommitId, Verifier};
 
-/// What a load asks for: fields by their names, and all fields whose names begin with a prefix.
+/// The selection of a load: fields by their names, and all fields whose names begin with a prefix.
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct Selection<'a> {
     /// Fields by name.
     pub fields: &'a [Selected<'a>],
-    /// What the names of further fields begin with.
+    /// The prefixes of further fields' names.
     pub prefixes: &'a [&'a str],
 }
 
@@ -62,11 +62,11 @@ impl<'a> Selected<'a> {
     }
 }
 
-/// What a load found.
+/// The result of a load.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Loaded {
-    /// What every session has.
+    /// The session's header.
     pub header: Header,
     /// One entry per field of [`Selection::fields`], in that order; `None` where it is absent.
     pub fields: Vec<Option<StoredField>>,
@@ -131,7 +131,7 @@ impl fmt::Debug for StoredField {
     }
 }
 
-/// What a record says about its session, besides the fields.
+/// The part of a record that every session has, besides its fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Header {
@@ -156,7 +156,7 @@ pub struct Header {
     /// Whether this visitor's cookie outlives the browser's session; `None` when only the layer's
     /// setting decides.
     pub persistent: Option<bool>,
-    /// What the application calls this session in a list, such as "Firefox on Linux".
+    /// The application's name for this session in a list, such as "Firefox on Linux".
     pub label: Option<Arc<str>>,
     /// The last commit that changed more than `seen` and deadlines.
     pub last_commit: Option<CommitId>,

@@ -134,7 +134,7 @@ pub trait SessionStore: ErasedStore + Send + Sync + 'static {
 
     /// The sessions listed under a principal. It may list more than there are.
     ///
-    /// What it costs depends on the principal's own sessions only.
+    /// The cost depends on the principal's own sessions only.
     ///
     /// # Errors
     ///

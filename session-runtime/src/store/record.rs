@@ -19,7 +19,7 @@ use crate::token::{CommitId, SessionId, Verifier};
 pub struct Record {
     /// The session.
     pub session: SessionId,
-    /// What every session has. [`Header::previous`] and [`Header::link`] may be over.
+    /// The session's header. [`Header::previous`] and [`Header::link`] may be over.
     pub header: Header,
     /// All fields of all schemas, those included that have run out.
     pub fields: BTreeMap<FieldName, StoredField>,
@@ -36,7 +36,7 @@ pub struct Record {
 pub(super) struct Taken {
     /// The commit that took it.
     pub(super) commit: CommitId,
-    /// What the field held; `deadline` is when it is dropped from here.
+    /// The field as it was; `deadline` is when it is dropped from here.
     pub(super) field: StoredField,
 }
 
@@ -65,7 +65,7 @@ impl Record {
         self.recent.contains(commit)
     }
 
-    /// What [`SessionStore::load`](super::SessionStore::load) answers; `None` when the session has
+    /// Answers [`SessionStore::load`](super::SessionStore::load); `None` when the session has
     /// ended, which is reported by an event.
     pub fn load(&self, selection: &Selection<'_>, now: Timestamp) -> Option<Loaded> {
         if self.is_expired(now) {
@@ -109,7 +109,7 @@ impl Record {
         self.fields.get(name).filter(|field| field.is_live(now))
     }
 
-    /// What a commit took from this field before, if it is remembered.
+    /// The value that this commit took from the field before, if it is remembered.
     pub(super) fn taken_by(&self, commit: &CommitId, field: &str) -> Option<Bytes> {
         let taken = self.taken.get(field)?;
         (taken.commit == *commit).then(|| taken.field.value.clone())

@@ -66,7 +66,7 @@ pub struct NewEntry {
     pub limit: Option<u32>,
 }
 
-/// What became of a [`SteppedStore::commit_session`].
+/// The outcome of a [`SteppedStore::commit_session`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionStep {
@@ -84,7 +84,7 @@ impl SessionStep {
     }
 }
 
-/// What became of a [`SteppedStore::add_entry`].
+/// The outcome of a [`SteppedStore::add_entry`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AddStep {
@@ -101,7 +101,7 @@ pub enum AddStep {
 /// | step | a crash after it leaves |
 /// |---|---|
 /// | 1. list the session under each principal that the commit adds, within the limits | an entry too many, which counts for the limit until [`list`](SessionStore::list) is looked through; the layer waits ten seconds for it to arrive |
-/// | 2. apply the commit to the session | what should be there, and the entries of step 4 too many |
+/// | 2. apply the commit to the session | nothing is missing; the entries that step 4 removes are too many |
 /// | 3. confirm that the session is still listed; if its entry was [removed as stale](SessionStore::remove_stale) meanwhile, remove the session and answer [`Outcome::Gone`] | a session that is not listed and whose new token never left, so that it opens for nobody: it ends by itself |
 /// | 4. take the session off the lists of the principals that the commit removes | — |
 ///
@@ -110,7 +110,7 @@ pub enum AddStep {
 ///
 /// # Errors
 ///
-/// What the store's steps answer. Once step 2 was applied, an error of step 3 becomes
+/// The errors of the store's steps. Once step 2 was applied, an error of step 3 becomes
 /// [`StoreErrorKind::OutcomeUnknown`], and one of step 4 is only an entry too many.
 pub async fn commit_in_steps<S: SteppedStore>(
     store: &S,

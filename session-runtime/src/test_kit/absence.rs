@@ -1,4 +1,4 @@
-//! What is absent is answered, not reported as a failure.
+//! Checks that absence is an answer and not a failure.
 
 use super::changes::{add, remove, renew, set, take};
 use super::check::Contract;

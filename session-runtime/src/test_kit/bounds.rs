@@ -167,7 +167,7 @@ pub(super) async fn a_bound_counts_living_fields(kit: Kit) {
         .expect_prefixed("e/", &["e/c", "e/d", "e/new"])
         .await;
 
-    // What is over when it is written does not count either.
+    // An entry whose deadline has passed when it is written does not count either.
     let over = set_for(
         "e/over",
         "1",
@@ -196,7 +196,7 @@ pub(super) async fn a_bound_follows_the_changes_before_it(kit: Kit) {
     let five = ["e/c", "e/d", "e/x", "e/y", "e/z"];
     visitor.expect_prefixed("e/", &five).await;
 
-    // What was evicted can be written again, and then stays.
+    // An evicted entry can be written again, and then stays.
     let again = visitor.update([evict("e/", 3), set("e/c", "again"), bound("e/", 4)]);
     visitor.apply(&again).await;
     visitor

@@ -1,4 +1,4 @@
-//! What a check is.
+//! One check of the suite.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::{Harness, Kit};
 pub(super) struct Check {
     /// The module that it stands in.
     pub(super) part: &'static str,
-    /// What holds if it passes.
+    /// The statement that holds if the check passes.
     pub(super) name: &'static str,
     pub(super) contract: Contract,
     pub(super) body: fn(Kit) -> BoxFuture<'static, ()>,

@@ -1,4 +1,4 @@
-//! What a commit does not name.
+//! Checks of fields that a commit does not name.
 
 use super::changes::{add, merge, range, remove, renew, set, set_first, set_for, take, text};
 use super::check::Contract;

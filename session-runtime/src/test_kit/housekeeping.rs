@@ -7,7 +7,7 @@ use crate::store::{Count, SessionStore};
 
 pub(super) const CONTRACT: Contract = Contract("the contract of `len` and `sweep`");
 
-/// What the store counts, if it counts exactly.
+/// The number of records, if the store counts exactly.
 async fn exact_len(kit: &Kit) -> Option<u64> {
     match kit.store.len().await {
         Ok(Count::Exact(sessions)) => Some(sessions),
@@ -67,7 +67,7 @@ pub(super) async fn a_sweep_takes_ended_sessions_only(kit: Kit) {
             1 <= after && after + swept <= before,
         );
     }
-    // What one sweep left, such as files in use, is not swept for ever.
+    // A second sweep may remove what the first one left, such as files in use, and nothing else.
     let again = sweep(&kit).await;
     kit.holds(
         format_args!("two sweeps take at most the 20 ended sessions, found {swept} and {again}"),

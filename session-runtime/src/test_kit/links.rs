@@ -10,7 +10,7 @@ use crate::store::{Condition, Outcome};
 
 pub(super) const CONTRACT: Contract = Contract("the contract of `Link`");
 
-/// Somebody with a session that was created with a link, and somebody who shows the link.
+/// A visitor whose session was created with a link, and a visitor who shows the link.
 async fn linked(kit: &Kit, keep: Duration) -> (Visitor, Visitor) {
     let visitor = kit.visitor();
     let (creation, linked) = visitor.linked_creation(keep);

@@ -157,7 +157,7 @@ pub(super) async fn principals_have_lists_of_their_own(kit: Kit) {
     expect_listed(&kit, "", &[]).await;
     expect_listed(&kit, "*", &[]).await;
 
-    // Taking off what is not listed is no error, and touches nobody else.
+    // Removing an entry that is not listed is no error, and leaves the others.
     eight.apply(&with(eight.touch(), [take_off("7")])).await;
     expect_listed(&kit, "7", &[&seven, &again]).await;
     again.apply(&with(again.touch(), [take_off("7")])).await;
@@ -351,7 +351,7 @@ pub(super) async fn only_the_same_mark_is_removed_as_stale(kit: Kit) {
     other.expect_value("owner", "7").await;
 }
 
-/// Whoever saw the session on its way knows nothing of the one that has arrived.
+/// An entry seen before its session arrived says nothing about the session that has arrived.
 pub(super) async fn what_has_arrived_since_is_not_removed_as_stale(kit: Kit) {
     let visitor = signed_in(&kit, "7").await;
     let entry = entries(&kit, &principal("7")).await[0];
@@ -421,7 +421,7 @@ pub(super) async fn a_commit_that_arrives_twice_lists_once(kit: Kit) {
     expect_listed(&kit, "7", &[]).await;
 }
 
-/// What the session is listed under now was changed by a later commit.
+/// A commit that arrives again after a later one leaves the lists as the later one made them.
 pub(super) async fn a_late_repetition_leaves_the_lists(kit: Kit) {
     let visitor = signed_in(&kit, "a").await;
     let to_b = with(
@@ -491,7 +491,7 @@ pub(super) async fn a_limit_counts_other_sessions(kit: Kit) {
     third.refuse(&within(&third, 2), reached("7")).await;
     third.refuse(&within(&third, 1), reached("7")).await;
     expect_listed(&kit, "7", &[&first, &second]).await;
-    // Without a limit nothing is counted, and a lower limit ends nobody.
+    // Without a limit nothing is counted, and a lower limit ends no session.
     third.apply(&with(third.touch(), [add(&kit, "7")])).await;
     expect_listed(&kit, "7", &[&first, &second, &third]).await;
     first.refuse(&within(&first, 2), reached("7")).await;
@@ -636,8 +636,8 @@ pub(super) async fn simultaneous_moves_keep_the_limit(kit: Kit) {
     expect_listed(&kit, "before", &visitors(stayed)).await;
 }
 
-/// While others sign in, everything that is listed is forgotten and ended: whoever was answered
-/// `Applied` is listed or was ended, and whoever was forgotten on the way was answered `Gone`.
+/// While visitors sign in, every listed session is removed as stale and ended: a sign-in that was
+/// answered `Applied` is listed or was ended, and one whose entry was removed was answered `Gone`.
 pub(super) async fn a_sign_in_removed_as_stale_is_gone_or_listed(kit: Kit) {
     for round in 0..10 {
         let name = format!("round {round}");

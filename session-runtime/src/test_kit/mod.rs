@@ -92,7 +92,7 @@ pub trait Harness: Send + Sync + 'static {
     /// A store without sessions. Each check asks once and uses no other.
     fn store(&self) -> BoxFuture<'_, Arc<dyn SessionStore>>;
 
-    /// What time is for the store.
+    /// The store's time: a clock to set, or real time.
     fn pace(&self) -> Pace;
 
     /// Returns when so much time has passed on the store's clock, or more if the pace is real.
@@ -113,7 +113,7 @@ pub trait Harness: Send + Sync + 'static {
     }
 }
 
-/// What time is for a store under test.
+/// The time of a store under test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pace {
@@ -234,7 +234,7 @@ macro_rules! __conformance_tests {
     };
 }
 
-/// What a test of [`conformance!`] does.
+/// Runs one test of [`conformance!`].
 #[doc(hidden)]
 pub fn __run_one<H: Harness>(part: &str, name: &str, harness: impl FnOnce() -> H) {
     let check = CHECKS

@@ -140,7 +140,7 @@ pub(super) async fn a_commit_that_arrives_twice_leaves_later_principals(kit: Kit
 pub(super) async fn a_condition_compares_a_principal(kit: Kit) {
     let visitor = kit.session([set("owner", "7")]).await;
     let names = |name| principal_is("owner", principal(name));
-    // What the field holds does not matter.
+    // The field's value does not matter.
     let early = visitor.update_if(names("7"), [set("a", "1")]);
     visitor.refuse(&early, conflict_at("owner")).await;
     visitor

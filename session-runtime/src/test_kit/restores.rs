@@ -93,7 +93,7 @@ pub(super) async fn what_was_removed_is_not_restored(kit: Kit) {
     }
 }
 
-/// They move `seen` and deadlines, so nobody has removed the field.
+/// Touches move `seen` and deadlines only, so they have not removed the field.
 pub(super) async fn touches_do_not_keep_a_field_from_being_restored(kit: Kit) {
     let (visitor, last) = run_out(&kit).await;
     visitor.apply(&visitor.touch()).await;

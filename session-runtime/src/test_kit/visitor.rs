@@ -1,4 +1,4 @@
-//! What the checks are written in: a store, time, and visitors with a session in it.
+//! The vocabulary of the checks: a store, its time, and visitors with a session in it.
 
 use std::fmt::{Debug, Display};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(super) fn timeouts(idle: Option<Duration>, lifetime: Option<Duration>) -> Ti
     Timeouts::new(idle, lifetime).expect("no check counts in less than milliseconds")
 }
 
-/// What one check works with.
+/// The store and the time that one check works with.
 #[derive(Clone)]
 pub(super) struct Kit {
     pub(super) store: Arc<dyn SessionStore>,
@@ -85,12 +85,12 @@ impl Kit {
         self.harness.pass(time).await;
     }
 
-    /// Somebody who has a token, but no session in the store yet.
+    /// A visitor who has a token, but no session in the store yet.
     pub(super) fn visitor(&self) -> Visitor {
         self.visitor_of(SessionId::generate().expect("the system has random bytes"))
     }
 
-    /// Somebody who has a token with this id.
+    /// A visitor who has a token with this id.
     pub(super) fn visitor_of(&self, id: SessionId) -> Visitor {
         Visitor {
             id,
@@ -99,12 +99,12 @@ impl Kit {
         }
     }
 
-    /// Somebody with a session that no timeout ends during the check.
+    /// A visitor whose session no timeout ends during the check.
     pub(super) async fn session<const N: usize>(&self, changes: [Change; N]) -> Visitor {
         self.session_ending(self.long_timeouts(), changes).await
     }
 
-    /// Somebody with a session that these timeouts end.
+    /// A visitor whose session these timeouts end.
     pub(super) async fn session_ending<const N: usize>(
         &self,
         timeouts: Timeouts,
@@ -163,7 +163,7 @@ impl Kit {
     }
 }
 
-/// Somebody with a token, as the session layer sees them.
+/// A visitor with a token, as the session layer sees them.
 #[derive(Clone)]
 pub(super) struct Visitor {
     pub(super) id: SessionId,
@@ -255,7 +255,7 @@ impl Visitor {
         self.commit(Action::Destroy { verifier })
     }
 
-    /// Removes the session on behalf of somebody who does not have its token.
+    /// Removes the session without its token.
     pub(super) fn revocation(&self) -> Commit {
         self.commit(Action::Revoke)
     }

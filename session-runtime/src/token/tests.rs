@@ -1,4 +1,4 @@
-//! What tokens are made of, and that nothing weaker takes the place of chance.
+//! Tests that tokens consist of bytes of the operating system's generator and nothing weaker.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -66,7 +66,7 @@ fn s06_every_comparison_of_secrets_is_constant_time() {
         assert!(body.contains(".ct_eq("), "{comparison}");
         assert!(!body.contains("=="), "{comparison}");
     }
-    // A signature is compared by its crate, which does it in constant time, and by nobody else.
+    // A signature is compared by its crate only, which does it in constant time.
     let signature = source("signature.rs");
     let (_, verify) = signature.split_once("pub(crate) fn verify").unwrap();
     let (verify, _) = verify.split_once("\n    }\n").unwrap();
@@ -75,7 +75,7 @@ fn s06_every_comparison_of_secrets_is_constant_time() {
     assert_eq!(verify.lines().find(compares), None);
 
     for (path, source) in sources() {
-        // What holds a secret compares it as above or not at all.
+        // Types that hold a secret compare it as above or not at all.
         for secret in ["Verifier", "Token", "Key", "Signer", "Sealer", "SealingKey"] {
             let Some((before, _)) = source.split_once(&format!("struct {secret} ")) else {
                 continue;
@@ -218,7 +218,7 @@ fn s01_a_token_has_128_secret_bits() {
     }
 }
 
-/// Nothing else makes tokens, and nobody outside can bring the bytes of one.
+/// Only these functions make tokens, and no caller can supply the bytes of one.
 #[test]
 fn s01_tokens_come_from_the_operating_system_only() {
     for (path, source) in sources() {

@@ -52,8 +52,8 @@ impl Accounts {
         customer.map_or("somebody", |customer| customer.name)
     }
 
-    /// Whose name and password these are. Takes as long for a name that nobody has, so that the
-    /// time does not tell which names there are.
+    /// The customer with this name and password. An unknown name takes as long, so that the time
+    /// does not tell which names exist.
     pub(crate) async fn check(&self, name: &str, password: String) -> Option<CustomerId> {
         let found = self
             .customers

@@ -10,7 +10,7 @@ use crate::catalogue::{self, Product, euros};
 use crate::page::{Failure, Page, Problem, render};
 use crate::session::{Shop, Sku};
 
-/// More of one product than anybody carries home.
+/// The largest amount of one product in a cart.
 const MOST: u32 = 99;
 
 #[derive(Template)]
@@ -31,7 +31,7 @@ pub(crate) async fn show(session: ReadSession<Shop>) -> Response {
     let mut total = 0;
     let mut lines = Vec::new();
     for (sku, &count) in &session.cart {
-        // What is no longer sold stays in the cart unseen.
+        // A product that is no longer sold stays in the cart but is not shown.
         if let Some(product) = catalogue::find(sku) {
             total += product.total(count);
             lines.push(Line {
@@ -48,7 +48,8 @@ pub(crate) async fn show(session: ReadSession<Shop>) -> Response {
     })
 }
 
-/// Two tabs may add at once: `update` repeats the change on fresh values until nobody interferes.
+/// Two tabs may add at once: `update` repeats the change on fresh values until no other request
+/// commits in between.
 pub(crate) async fn add(
     mut session: Session<Shop>,
     Path(sku): Path<Sku>,

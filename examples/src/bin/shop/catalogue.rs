@@ -1,4 +1,4 @@
-//! What the shop sells.
+//! The products of the shop.
 
 pub(crate) struct Product {
     pub(crate) sku: &'static str,

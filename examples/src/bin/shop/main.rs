@@ -43,7 +43,7 @@ use self::arguments::Arguments;
 use self::page::{Failure, Problem};
 use self::session::Shop;
 
-/// What handlers share besides the session.
+/// State that handlers share besides the session.
 #[derive(Clone)]
 struct App {
     accounts: Arc<Accounts>,
@@ -129,7 +129,7 @@ fn router(app: App, sessions: SessionLayer) -> Router {
         .layer(CsrfLayer::new())
 }
 
-/// Returns when somebody presses ctrl-c or the system asks the program to end.
+/// Returns on ctrl-c, or when the system asks the program to end.
 async fn asked_to_stop() {
     match signal(SignalKind::terminate()) {
         Ok(mut terminate) => {

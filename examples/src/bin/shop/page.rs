@@ -1,4 +1,4 @@
-//! What every page has.
+//! The frame of every page.
 
 use askama::Template;
 use axum::http::StatusCode;
@@ -38,7 +38,7 @@ impl Problem {
     }
 }
 
-/// What handlers and the session layer answer when a session cannot do what was asked.
+/// The answer of handlers and of the session layer to an error of a session.
 pub(crate) struct Failure(pub(crate) SessionError);
 
 impl From<SessionError> for Failure {

@@ -1,4 +1,4 @@
-//! What the shop remembers of a visitor.
+//! The schema of the shop's sessions.
 
 use std::collections::BTreeMap;
 

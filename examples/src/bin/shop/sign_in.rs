@@ -21,7 +21,7 @@ const ATTEMPTS: u32 = 5;
 #[template(path = "sign_in.html")]
 struct SignIn {
     page: Page,
-    /// What was typed before, so that only the password is typed again.
+    /// The name typed before, so that only the password has to be typed again.
     name: String,
     problem: Option<String>,
     hint: String,
@@ -49,15 +49,15 @@ pub(crate) async fn show(session: ReadSession<Shop>) -> Response {
 }
 
 /// Setting `customer` is all that a sign-in takes: it is the principal, so the visitor gets a new
-/// token in the same commit, and one that somebody planted before is worth nothing.
+/// token in the same commit, and a token that an attacker planted before opens nothing.
 pub(crate) async fn submit(
     State(app): State<App>,
     mut session: Session<Shop>,
     headers: HeaderMap,
     Form(Credentials { name, password }): Form<Credentials>,
 ) -> Result<Response, Failure> {
-    // Counted before the password is looked at, and at once: of any number of simultaneous attempts
-    // no more are looked at than are allowed.
+    // Counted in the store before the password is checked: of any number of simultaneous attempts
+    // no more are checked than the limit allows.
     let attempts = session.add(Shop::FAILED_LOGINS, 1).await?;
     if attempts > ATTEMPTS {
         let problem = "Too many attempts. Try again in ten minutes.".to_owned();

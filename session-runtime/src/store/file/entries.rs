@@ -180,7 +180,7 @@ impl PublishedEntries<'_> {
     /// Takes the session off the lists again, after a failure to write its record.
     pub(super) fn undo(self) {
         for list in self.added {
-            // What cannot be removed is an entry too many.
+            // An entry that cannot be removed is one too many, which a list allows.
             let _ = list.remove(&self.session);
         }
     }

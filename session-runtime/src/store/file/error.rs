@@ -14,8 +14,7 @@ struct FileError {
     source: io::Error,
 }
 
-/// Turns what the system said while doing `action` in `folder` into a store error. Nothing was
-/// applied.
+/// Converts the system's error while doing `action` in `folder`. Nothing was applied.
 pub(super) fn failed<E: Into<io::Error>>(
     action: &'static str,
     folder: &Path,

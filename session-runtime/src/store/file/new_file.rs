@@ -71,7 +71,7 @@ impl<'a> NewFile<'a> {
 impl Drop for NewFile<'_> {
     fn drop(&mut self) {
         if self.is_temporary {
-            // What cannot be removed now is removed as a leftover.
+            // A file that cannot be removed now is removed as a leftover later.
             let _ = self.folder.remove(&self.name);
         }
     }

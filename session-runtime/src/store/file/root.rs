@@ -48,7 +48,7 @@ impl Root {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         create_with_parents(path).map_err(failed("make the folder", path))?;
-        // What a relative path means must not change with the working directory.
+        // The meaning of a relative path must not change with the working directory.
         let path = fs::canonicalize(path).map_err(failed("open the folder", path))?;
         let root = Self {
             path,

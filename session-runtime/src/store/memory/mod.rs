@@ -328,14 +328,14 @@ impl SessionStore for MemoryStore {
     }
 }
 
-/// What a [`MemoryStore`] at capacity does with one more session.
+/// The policy of a [`MemoryStore`] at capacity for one more session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CapacityPolicy {
     /// Refuses it with [`StoreErrorKind::Full`]. Visitors who have a session keep it.
     Refuse,
-    /// Evicts the session that would end first if nobody touched it; among those that never end,
-    /// the one that was not seen for longest. New visitors are served, at the cost of idle ones.
+    /// Evicts the session that would end first without a further visit; among those that never
+    /// end, the one that was not seen for longest. New visitors are served, at the cost of idle ones.
     /// Each eviction is reported with a warning event.
     EvictSoonestEnding,
 }
@@ -355,7 +355,7 @@ impl MemoryStoreBuilder {
         self
     }
 
-    /// What happens to one session more; [`CapacityPolicy::Refuse`] unless set.
+    /// Sets the policy for one session more; [`CapacityPolicy::Refuse`] by default.
     pub fn when_full(mut self, policy: CapacityPolicy) -> Self {
         self.policy = policy;
         self

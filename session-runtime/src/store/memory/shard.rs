@@ -19,7 +19,7 @@ pub(super) struct Shard {
 /// Where a record stands in the order in which sessions end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
-    /// When it ends if nobody touches it; the end of time if it does not.
+    /// When it ends without a further touch; the end of time if it does not.
     ends: Timestamp,
     /// Decides among those that never end.
     seen: Timestamp,

@@ -145,7 +145,7 @@ impl RedisStoreBuilder {
     /// then its own affair, and only the deadline for commands counts.
     ///
     /// A connection to a Cluster belongs to [`cluster`](Self::cluster) instead: the library's own
-    /// can stop answering for ever, and nobody would replace it.
+    /// can stop answering for ever, and the store could not replace it.
     pub fn connection<C>(mut self, connection: C) -> Self
     where
         C: ConnectionLike + Clone + Send + Sync + 'static,
@@ -154,7 +154,7 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// What the keys begin with, `session` by default: a session is `<prefix>:<id>`. Applications
+    /// Sets the prefix of the keys, `session` by default: a session is `<prefix>:<id>`. Applications
     /// with different prefixes on one server do not see each other.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();

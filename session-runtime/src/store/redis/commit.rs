@@ -290,7 +290,7 @@ pub(super) fn optional(value: Option<impl ToString>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
-/// What the script answered, and when if it changed the session.
+/// The script's answer, with the server's time if it changed the session.
 pub(super) enum Committed {
     /// The commit was applied or refused.
     Step(SessionStep, Option<Timestamp>),

@@ -62,13 +62,13 @@ enum Request<'a> {
     },
 }
 
-/// What the server answered, and its clock on the connection that the answer came over.
+/// The server's answer, and its clock on the connection that the answer came over.
 pub(super) struct Answer<T> {
     pub(super) value: T,
     pub(super) clock: ServerClock,
 }
 
-/// What a read answered, and when.
+/// The answer to a read, with its time.
 pub(super) struct Read {
     pub(super) value: Value,
     pub(super) now: Timestamp,

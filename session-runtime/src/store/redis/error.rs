@@ -1,4 +1,4 @@
-//! What can go wrong between the driver and the server.
+//! Errors between the driver and the server.
 //!
 //! The texts of a server's errors are never passed on: they quote keys and values. Errors are told
 //! apart by their code, and named in this crate's own words.
@@ -44,7 +44,7 @@ pub(super) enum Refusal {
     Malformed,
 }
 
-/// What happened, without anything that a server said.
+/// The kind of failure, without any words of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Reason(pub(super) &'static str);
 

@@ -1,7 +1,7 @@
 //! Reading a session.
 //!
 //! 1. A load is one trip. The usual one is a single `HMGET` of `@`, `@principals` and the fields; the
-//!    server removes what has ended, and the time is an estimate.
+//!    server removes what has ended, and the time is an estimate. One in nine takes `TIME` along.
 //! 2. The server's own time is read along where a deadline is asked for, and always where the driver
 //!    has to judge deadlines itself (compatible tier) or does not know which server answers (Cluster,
 //!    a connection of the application's).
@@ -29,7 +29,7 @@ const ESTIMATE_TOLERANCE: Duration = Duration::from_secs(60);
 /// Bytes that a command has room for at first, for each of its words.
 const USUAL_WORD: usize = 16;
 
-/// What a load found.
+/// The result of a load.
 pub(super) enum Found {
     Session(Loaded),
     Nothing,
@@ -48,7 +48,7 @@ pub(super) struct Loads {
     links: AtomicBool,
 }
 
-/// What one trip brought.
+/// The answers of one trip.
 struct Read {
     /// The header fields and the selected ones.
     values: Vec<Option<Bytes>>,
@@ -272,7 +272,9 @@ impl Loads {
             let field = layout::live(kept, tier, now)?;
             Some((name, StoredField::new(field.value, None)))
         });
-        let prefixed = prefixed.collect();
+        // A hash has no order.
+        let mut prefixed: Vec<_> = prefixed.collect();
+        prefixed.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         Found::Session(Loaded::new(header, fields, now).with_prefixed(prefixed))
     }
 }

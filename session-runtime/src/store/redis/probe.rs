@@ -1,10 +1,10 @@
-//! What the server can and the user may do, and which layout the sessions already have.
+//! Finds out the server's abilities, the user's rights, and the layout that the sessions have.
 //!
 //! The commands themselves are tried, on a key that never exists: versions and `COMMAND INFO` say
 //! nothing about the user's rights, and both lie behind proxies. Nothing is written but the record
 //! of the layout, `<prefix>:@layout`.
 //!
-//! What is recorded names the tier and the version of the layout, `native-2`. The programs of the
+//! The record names the tier and the version of the layout, `native-2`. The programs of the
 //! first version wrote `native` and refuse every other word, as this one refuses theirs.
 
 use redis::{Cmd, Pipeline, Value};
@@ -14,7 +14,7 @@ use super::connection::Connections;
 use super::error::{Failure, Refusal};
 use super::tier::Tier;
 
-/// What `<prefix>:@layout` holds in this version.
+/// The value of `<prefix>:@layout` in this version.
 fn record_of(tier: Tier) -> String {
     format!("{tier}-2")
 }
@@ -43,7 +43,7 @@ return 1
 
 /// Decides the tier, and records it where none is recorded yet.
 ///
-/// What is recorded wins where the server can keep it, so that all programs that share the sessions
+/// The recorded tier wins where the server can keep it, so that all programs that share the sessions
 /// agree, whatever is upgraded first.
 pub(super) async fn tier(
     connections: &Connections,
@@ -106,7 +106,7 @@ async fn offered(connections: &Connections, prefix: &str) -> Result<Tier, RedisC
         }
         commands.push(command);
     };
-    // What both tiers need, then what the native one needs besides.
+    // The needs of both tiers, then those of the native one alone.
     probe("HMGET", &[&key, "field"]);
     probe("HGET", &[&key, "field"]);
     probe("HGETALL", &[&key]);

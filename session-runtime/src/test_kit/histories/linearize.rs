@@ -2,7 +2,7 @@
 //! what was tried).
 //!
 //! The order must respect real time: a call that was answered before another one began comes
-//! first. A call that nobody waited for may come at any time after it began, or never.
+//! first. A call whose answer was not awaited may come at any time after it began, or never.
 //!
 //! A call judges by the time at its place in the order or, on a store that takes its time before a
 //! call takes effect, by any time that the clock has shown since the call began.
@@ -136,7 +136,7 @@ fn after(history: &History, model: &Model, call: &Call, times: &[Timestamp]) -> 
             }
             let mut seen = model.clone();
             if loaded.is_none() {
-                // What is said to be over does not live on.
+                // A session that was reported as ended stays ended.
                 seen.forget(session);
             }
             vec![seen]

@@ -63,7 +63,7 @@ pub async fn check_histories(
         .await
 }
 
-/// What [`check_histories`] looked at.
+/// The amount of work that [`check_histories`] did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CheckedHistories {
@@ -196,7 +196,7 @@ impl Laboratory {
             .map(|number| {
                 let (run, waiting) = (run.clone(), waiting.clone());
                 tokio::spawn(async move {
-                    // Not a barrier: whoever it wakes first would be done before the others wake.
+                    // Not a barrier: the first task that it wakes would be done before the others wake.
                     waiting.fetch_sub(1, Ordering::SeqCst);
                     while waiting.load(Ordering::SeqCst) > 0 {
                         tokio::task::yield_now().await;

@@ -1,4 +1,4 @@
-//! What a store means, one call after the other, as plainly as it can be written.
+//! A model of a store, one call after the other, as plainly as it can be written.
 //!
 //! It shares no code with [`Record`](crate::store::Record), on purpose: drivers are built on that
 //! one, and a driver compared with itself would always be right.
@@ -93,7 +93,7 @@ impl Model {
     }
 
     /// The store after a commit that was answered like this; several where the contract leaves a
-    /// choice, none where the answer is wrong. `None` for a commit whose answer nobody saw.
+    /// choice, none where the answer is wrong. `None` for a commit whose answer was not seen.
     pub(super) fn after_commit(
         &self,
         commit: &Commit,
@@ -193,7 +193,8 @@ impl Model {
             && session.allows_prefixed(prefix, &loaded.prefixed, now, present)
     }
 
-    /// Whether a principal's list may be this one: everybody who is listed and alive, and more.
+    /// Whether a principal's list may be this one: it has every listed live session, and may have
+    /// more.
     pub(super) fn allows_list(
         &self,
         principal: &PrincipalKey,
@@ -222,7 +223,7 @@ impl Model {
             .map(|(_, session)| session)
     }
 
-    /// What a commit does that was not applied before.
+    /// Applies a commit that was not applied before.
     fn commit(&mut self, commit: &Commit, now: Timestamp) -> Outcome {
         let applied = |values| Outcome::Applied(crate::store::Applied::new(values));
         let nothing = || vec![None; commit.changes.len()];
@@ -262,7 +263,7 @@ impl Model {
         }
     }
 
-    /// What refuses a commit before any of its changes is looked at.
+    /// The outcome that refuses a commit before any of its changes is looked at.
     fn refusal(&self, commit: &Commit, now: Timestamp) -> Option<Outcome> {
         self.refusal_by_session(commit, now)
             .or_else(|| self.refusal_by_limit(commit, now))
@@ -291,7 +292,7 @@ impl Model {
         if !is_admitted {
             return Some(Outcome::Gone);
         }
-        // Whoever destroys their own session need not agree on what is in it.
+        // Destroying one's own session does not depend on its contents.
         if matches!(commit.action, Action::Destroy { .. }) {
             return None;
         }

@@ -16,7 +16,7 @@ use crate::token::{CommitId, SessionId, Verifier};
 /// The fields of every session that a load asks for by name.
 pub(super) const NAMES: [&str; 3] = ["a", "b", "c"];
 
-/// What those begin with that a load asks for by prefix.
+/// The prefix of the fields that a load selects by prefix.
 pub(super) const PREFIX: &str = "e/";
 
 const ENTRIES: [&str; 4] = ["e/1", "e/2", "e/3", "e/4"];
@@ -25,15 +25,15 @@ const VALUES: [&str; 6] = ["", "0", "-7", "41", "text", "9223372036854775807"];
 const SESSIONS: u8 = 3;
 const PRINCIPALS: u8 = 2;
 
-/// What one program does. Its sessions, tokens, commits and principals are numbers; a run gives
+/// A program of calls. Its sessions, tokens, commits and principals are numbers; a run gives
 /// the sessions and principals names of their own.
 #[derive(Debug, Clone)]
 pub(super) struct Program {
-    /// What may be sent, by several tasks or several times.
+    /// The commits that may be sent, by several tasks or several times.
     pub(super) commits: Vec<Commit>,
-    /// What happens before the tasks start.
+    /// The steps before the tasks start.
     pub(super) prologue: Vec<Step>,
-    /// What each task does.
+    /// The steps of each task.
     pub(super) tasks: Vec<Vec<Step>>,
 }
 

@@ -17,7 +17,7 @@ use crate::store::{
 use crate::test_kit::Harness;
 use crate::token::SessionId;
 
-/// What was asked and answered during one run, in the program's own names.
+/// The calls and answers of one run, in the program's own names.
 #[derive(Debug)]
 pub(super) struct History {
     pub(super) commits: Vec<Commit>,
@@ -36,7 +36,7 @@ pub(super) struct Call {
     pub(super) task: usize,
     /// Position among all beginnings and answers.
     pub(super) began: u64,
-    /// As `began`; `None` where nobody waited for the answer.
+    /// As `began`; `None` where the answer was not awaited.
     pub(super) answered: Option<u64>,
     pub(super) answer: Answer,
 }
@@ -73,7 +73,7 @@ pub(super) struct Run {
     calls: Mutex<Vec<Call>>,
 }
 
-/// What the sessions and principals of a program are called during one run.
+/// The names of a program's sessions and principals during one run.
 struct Names {
     sessions: Vec<(SessionId, SessionId)>,
     principals: Vec<(PrincipalKey, PrincipalKey)>,

@@ -1,4 +1,4 @@
-//! Programs and histories in words, for whoever has to find the defect.
+//! Shows programs and histories in words, to find the defect by.
 
 use std::fmt;
 
@@ -47,7 +47,7 @@ fn describe_call(history: &History, call: &Call) -> String {
             let commit = describe_commit(&history.commits[*index]);
             match outcome {
                 Some(outcome) => format!("{commit} -> {}", describe_outcome(outcome)),
-                None => format!("{commit} -> nobody waited"),
+                None => format!("{commit} -> not awaited"),
             }
         }
         Answer::Loaded(session, loaded) => {
