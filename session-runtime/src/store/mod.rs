@@ -66,9 +66,9 @@ pub use crate::token::{
 ///    Commits of one session take effect one after the other.
 /// 3. **Guards.** A commit is applied only if its [`Action`]'s guard and each of its
 ///    [`Condition`]s hold at the moment it takes effect. Checking and applying is one step.
-/// 4. **Once.** A record remembers at least the last eight [`CommitId`](crate::store::CommitId)s that
-///    changed it. A commit whose id is among them changes nothing and answers
-///    [`Outcome::Applied`], with the present value for a [`Change::Merge`] and for a
+/// 4. **Once.** A record remembers at least the last eight [`CommitId`]s that changed it. A commit
+///    whose id is among them changes nothing and answers [`Outcome::Applied`], with the present
+///    value for a [`Change::Merge`] and for a
 ///    [`Change::Set`] with `only_if_absent`, and for a [`Change::Take`] with what it took, for at
 ///    least 30 seconds and unless another commit took the field meanwhile. This holds even where
 ///    its guard no longer does: its own rotation may have changed the token.
