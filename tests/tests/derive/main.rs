@@ -1,4 +1,4 @@
-//! What the derive accepts, what it makes of it, and what it says about the rest.
+//! Tests of the derive: accepted structs, the schemas made of them, and the messages about the rest.
 
 // For `accepted::lints`: it can only be said here.
 #![deny(future_incompatible)]

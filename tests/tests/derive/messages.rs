@@ -1,4 +1,4 @@
-//! What the derive says about what it does not accept.
+//! The messages of the derive about structs that it does not accept.
 //!
 //! After a message changed, `TRYBUILD=overwrite cargo test -p tests --test derive` writes the new ones;
 //! read them before you commit them.

@@ -1,4 +1,4 @@
-//! What the first version of the layouts in Redis made of sessions and lists is read by all later
+//! Sessions and lists that the first version of the layouts in Redis wrote are read by all later
 //! ones, and written as before. Never change a line of the golden files: add one.
 //!
 //! A golden file has a line `key`, name and deadline for each key, and below it the fields of the
@@ -139,7 +139,7 @@ fn commit(session: SessionId, id: &str, action: Action) -> Commit {
     Commit::new(session, id.parse().unwrap(), action)
 }
 
-/// What the golden sessions are after: their creations, and this, which came a minute later.
+/// The commit that followed the creation of the golden sessions a minute later.
 fn rotation() -> Commit {
     let visitor = Sessions::new().0[0];
     let update = Action::Update {
@@ -211,7 +211,7 @@ async fn sessions_of_the_first_version_are_read() {
     for (server, tier) in servers() {
         let now = put(&server, tier);
         let moment = |offset: i64| Timestamp::from_millis(now.checked_add_signed(offset).unwrap());
-        // What is recorded decides, not what the server can.
+        // The recorded layout decides, not the server's abilities.
         let store = open(&server, None).await;
         assert_eq!(store.tier(), tier);
         let [first, second] = Sessions::new().0;
