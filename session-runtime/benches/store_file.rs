@@ -108,10 +108,7 @@ fn create(session: SessionId) -> Commit {
     let verifier = verifier();
     let link = None;
     let mut commit = commit(session, Action::Create { verifier, link });
-    commit.timeouts = Some(Timeouts {
-        idle: None,
-        lifetime: None,
-    });
+    commit.timeouts = Some(Timeouts::new(None, None).expect("no limits"));
     commit.changes.push(set());
     commit
 }
@@ -139,7 +136,7 @@ fn set() -> Change {
 }
 
 fn verifier() -> Verifier {
-    Verifier::from_bytes([1; 32])
+    Verifier::from_bytes([1; 16])
 }
 
 criterion_group!(benches, file_store);

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use session_runtime::store::{Action, Change, Commit, Outcome, Selected, Timeouts};
-use session_runtime::store::{CommitId, Verifier};
+use session_runtime::store::{Action, Change, Commit, CommitId, Outcome, Timeouts};
+use session_runtime::store::{Selected, Selection, Verifier};
 use session_runtime::{MemoryStore, SessionId, SessionStore};
 
 const FIELDS: [&str; 5] = [
@@ -94,9 +94,10 @@ fn store_memory(criterion: &mut Criterion) {
         let mut next = || turn.next().expect("a cycle has no end");
         let mut group = criterion.benchmark_group(format!("store_memory/{name}"));
 
-        let selected = FIELDS.map(|name| Selected::value(name));
+        let fields = FIELDS.map(Selected::value);
+        let selection = Selection::fields(&fields);
         group.bench_function("load 5 fields", |bencher| {
-            bencher.iter(|| black_box(ready(store.load(&next(), &selected))));
+            bencher.iter(|| black_box(ready(store.load(&next(), &selection))));
         });
         group.bench_function("commit 1 field", |bencher| {
             bencher.iter_batched_ref(

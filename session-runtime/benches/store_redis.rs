@@ -20,8 +20,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use redis::aio::MultiplexedConnection;
-use session_runtime::store::{Action, Change, Commit, FieldTtl, Selected, Timeouts};
-use session_runtime::store::{CommitId, Tier, Verifier};
+use session_runtime::store::{Action, Change, Commit, CommitId, FieldTtl, Timeouts};
+use session_runtime::store::{Selected, Selection, Tier, Verifier};
 use session_runtime::{RedisStore, SessionId, SessionStore};
 use tokio::runtime::Runtime;
 
@@ -88,8 +88,9 @@ impl Bench {
     }
 
     async fn load(self) {
-        let selected = FIELDS.map(|name| Selected::value(name));
-        let loaded = self.store.load(&self.session, &selected).await.unwrap();
+        let fields = FIELDS.map(Selected::value);
+        let selection = Selection::fields(&fields);
+        let loaded = self.store.load(&self.session, &selection).await.unwrap();
         assert!(loaded.is_some());
     }
 

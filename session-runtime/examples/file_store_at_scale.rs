@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use session_runtime::store::{Action, Change, Commit, Selected, Selection, Timeouts};
-use session_runtime::store::{Clock, CommitId, SystemClock, Timestamp, Verifier};
-use session_runtime::{FileStore, SessionId, SessionStore};
+use session_runtime::store::{Action, Change, Commit, CommitId, Selected, Selection, Verifier};
+use session_runtime::store::{Clock, SystemClock, Timestamp};
+use session_runtime::{FileStore, SessionId, SessionStore, Timeouts};
 
 const IDLE: Duration = Duration::from_secs(30 * 60);
 const TASKS: usize = 16;
@@ -80,14 +80,11 @@ async fn create(
 ) -> Result<Vec<SessionId>, Box<dyn Error + Send + Sync>> {
     let mut ids = Vec::with_capacity(sessions);
     for _ in 0..sessions {
-        let (id, verifier) = (SessionId::generate()?, Verifier::from_bytes([7; 32]));
+        let (id, verifier) = (SessionId::generate()?, Verifier::from_bytes([7; 16]));
         let link = None;
         let creation = Action::Create { verifier, link };
         let mut commit = Commit::new(id, CommitId::generate()?, creation);
-        commit.timeouts = Some(Timeouts {
-            idle: Some(IDLE),
-            lifetime: None,
-        });
+        commit.timeouts = Some(Timeouts::new(IDLE, None)?);
         commit.changes.push(Change::Set {
             name: "shop.cart".into(),
             value: vec![b'p'; 512].into(),

@@ -9,9 +9,9 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use session_runtime::store::{Action, Change, Commit, IndexChange, PrincipalKey, Timeouts};
-use session_runtime::store::{CommitId, Verifier};
-use session_runtime::{RedisStore, Session, SessionId, SessionLayer, SessionStore};
+use session_runtime::store::{Action, Change, Commit, CommitId};
+use session_runtime::store::{ListChange, PrincipalKey, Verifier};
+use session_runtime::{RedisStore, Session, SessionId, SessionLayer, SessionStore, Timeouts};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -131,7 +131,8 @@ async fn sign_in(store: &RedisStore, principal: usize, lifetime: Duration) -> Re
     );
     commit.timeouts = Some(Timeouts::new(None, lifetime)?);
     let value = principal.to_string();
-    commit.lists = vec![IndexChange::Add {
+    commit.lists = vec![ListChange::Add {
+        field: "shop.customer".into(),
         principal: PrincipalKey::new("shop.customer", value.as_bytes()),
         keep: Some(lifetime),
         limit: None,

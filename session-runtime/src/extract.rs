@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use axum_core::extract::FromRequestParts;
+use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
@@ -29,6 +29,36 @@ impl<S: Sync, T: SessionSchema> FromRequestParts<S> for ReadSession<T> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SessionRejection> {
         let (loan, request) = extract(parts).await?;
         Ok(Self::new(loan.value, request))
+    }
+}
+
+/// `None` only for a visitor without a live session. A store failure and a missing layer are
+/// rejections.
+impl<S: Sync, T: SessionSchema> OptionalFromRequestParts<S> for Session<T> {
+    type Rejection = SessionRejection;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        _: &S,
+    ) -> Result<Option<Self>, SessionRejection> {
+        let (loan, request) = extract(parts).await?;
+        let lives = request.id().is_some();
+        Ok(lives.then(|| Self::new(loan, request)))
+    }
+}
+
+/// `None` only for a visitor without a live session. A store failure and a missing layer are
+/// rejections.
+impl<S: Sync, T: SessionSchema> OptionalFromRequestParts<S> for ReadSession<T> {
+    type Rejection = SessionRejection;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        _: &S,
+    ) -> Result<Option<Self>, SessionRejection> {
+        let (loan, request) = extract(parts).await?;
+        let lives = request.id().is_some();
+        Ok(lives.then(|| Self::new(loan.value, request)))
     }
 }
 

@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Driver {
     name: &'static str,
     store: Arc<dyn SessionStore>,
-    debug: Box<dyn Fn() -> String>,
+    debug: Box<dyn Fn() -> String + Send + Sync>,
     place: Place,
 }
 

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::RequestSession;
-use super::field::Found;
 use super::plan::{Moment, Plan};
 use super::state::{CookieChange, Live, State, Visitor};
+use super::stored::Found;
 use crate::clock::Timestamp;
 use crate::config::{Limit, Shared, WhenFull};
 use crate::error::SessionError;

@@ -7,11 +7,12 @@ use bytes::Bytes;
 
 use super::RequestSession;
 use super::commit::into_error;
-use super::field::{integer, opened};
 use super::guard::{Loan, defaults};
 use super::load::selection;
 use super::plan::{Moment, Pending, Plan, names};
 use super::state::{State, Visitor};
+use super::stored::opened;
+use super::want::integer;
 use crate::error::SessionError;
 use crate::events;
 use crate::schema::{FieldSpec, SessionSchema};

@@ -12,59 +12,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::clock::Timestamp;
+use super::stored::{Found, Stored, opened};
+use super::want::{Origin, Want, Written, integer, steps};
 use crate::error::SessionError;
 use crate::schema::{FieldSpec, Merge, Renew};
-use crate::sealing::Sealer;
-use crate::store::{
-    Change, Condition, FieldTtl, IntegerRange, MergeOperation, Restore, StoredField,
-};
-use crate::token::{CommitId, SessionId};
-
-/// The change that a request wants of a field.
-#[derive(Clone)]
-enum Want {
-    /// Another value.
-    Write {
-        value: Written,
-        /// Whether the field is removed first, so that the value meets nothing in the store.
-        anew: bool,
-        /// Whether the time to live restarts whatever the field's `renew` says.
-        restart: bool,
-        /// The value that the request's first change started from.
-        origin: Origin,
-    },
-    /// No value.
-    Remove,
-    /// The same value with its time to live restarted.
-    Renew,
-}
-
-/// A value to be written, by how it meets the one in the store.
-#[derive(Clone)]
-enum Written {
-    /// Replaces it. A field with `merge = "reject"` must still have its loaded value.
-    Set(Bytes),
-    /// Replaces it in any case.
-    Overwrite(Bytes),
-    /// Counts only where there is none.
-    First(Bytes),
-    /// Is added to it; `initial` counts where there is none.
-    Add { delta: i128, initial: i64 },
-    /// The larger of both; `initial` counts where there is none.
-    Max { operand: i64, initial: i64 },
-    /// The smaller of both; `initial` counts where there is none.
-    Min { operand: i64, initial: i64 },
-}
-
-/// A value that a field had before this request changed it.
-#[derive(Clone, PartialEq, Eq)]
-enum Origin {
-    /// The one in the store.
-    Stored,
-    /// Another one, such as the default of a field that the store does not have.
-    Other(Option<Bytes>),
-}
+use crate::store::{Change, Condition, FieldTtl, MergeOperation, Restore, StoredField};
 
 /// A guard's change of one field: the encoded values before and after.
 pub(super) struct FieldChange<'a> {
@@ -82,37 +34,6 @@ pub(super) struct FieldState {
     /// The change that a commit on its way makes; of several commits the last one's.
     sent: Option<Want>,
     want: Option<Want>,
-}
-
-/// The stored field, as far as this request knows it.
-#[derive(Clone, Default)]
-struct Stored {
-    /// The value; opened where the field is sealed.
-    value: Option<Bytes>,
-    /// The sealed form of the value.
-    sealed: Option<Bytes>,
-    /// Whether the store holds something that does not open or does not decode. It counts as
-    /// absent.
-    is_bad: bool,
-    /// Whether that was reported.
-    is_reported: bool,
-    /// The older name that it was read under.
-    alias: Option<&'static str>,
-    /// How much of its time was left at the load, if the load asked for it.
-    remaining: Option<Duration>,
-    /// Whether all this is what a load found, and not what was committed since.
-    is_loaded: bool,
-    /// The session's last commit at that moment.
-    last_commit: Option<CommitId>,
-}
-
-/// Where a load found its fields.
-#[derive(Clone, Copy)]
-pub(super) struct Found<'a> {
-    pub(super) session: &'a SessionId,
-    pub(super) sealer: Option<&'a Sealer>,
-    pub(super) last_commit: Option<CommitId>,
-    pub(super) now: Timestamp,
 }
 
 impl FieldState {
@@ -582,97 +503,4 @@ impl FieldState {
             field: self.spec.name.into(),
         }
     }
-}
-
-impl Want {
-    /// The value afterwards, as far as this request can tell.
-    fn apply(&self, value: Option<Bytes>, spec: &FieldSpec) -> Option<Bytes> {
-        let (written, value) = match self {
-            Self::Renew => return value,
-            Self::Remove => return None,
-            Self::Write {
-                value: written,
-                anew,
-                ..
-            } => (written, value.filter(|_| !anew)),
-        };
-        match (written, spec.merge) {
-            (Written::Set(new) | Written::Overwrite(new), _) => Some(new.clone()),
-            (Written::First(new), _) => Some(value.unwrap_or_else(|| new.clone())),
-            (merged, Merge::Integer { range, .. }) => {
-                let merged = merged.shown(integer(value.as_deref()), range);
-                Some(merged.to_string().into())
-            }
-            (_, _) => value,
-        }
-    }
-}
-
-impl Written {
-    /// Combines two contributions to one field.
-    fn and(self, later: Self) -> Self {
-        match (self, later) {
-            (Self::Add { delta, initial }, Self::Add { delta: more, .. }) => Self::Add {
-                delta: delta + more,
-                initial,
-            },
-            (Self::Max { operand, initial }, Self::Max { operand: other, .. }) => Self::Max {
-                operand: operand.max(other),
-                initial,
-            },
-            (Self::Min { operand, initial }, Self::Min { operand: other, .. }) => Self::Min {
-                operand: operand.min(other),
-                initial,
-            },
-            (_, later) => later,
-        }
-    }
-
-    /// The integer afterwards, which may leave the field's range.
-    fn exactly(&self, value: Option<i64>) -> i128 {
-        match self {
-            Self::Add { delta, initial } => i128::from(value.unwrap_or(*initial)) + delta,
-            Self::Max { operand, initial } => value.unwrap_or(*initial).max(*operand).into(),
-            Self::Min { operand, initial } => value.unwrap_or(*initial).min(*operand).into(),
-            Self::Set(_) | Self::Overwrite(_) | Self::First(_) => value.unwrap_or_default().into(),
-        }
-    }
-
-    /// The integer as it is shown. The store refuses later what leaves the range; until then the
-    /// nearest value in it is shown.
-    fn shown(&self, value: Option<i64>, range: IntegerRange) -> i64 {
-        let nearest = self
-            .exactly(value)
-            .clamp(range.min.into(), range.max.into());
-        // Between two `i64`s there is nothing else.
-        i64::try_from(nearest).unwrap_or(range.max)
-    }
-}
-
-/// The meaning of a field's stored bytes; `None` where they are sealed and do not open. A value that
-/// was read under an older name was sealed under it.
-pub(super) fn opened(
-    spec: &FieldSpec,
-    sealer: Option<&Sealer>,
-    session: &SessionId,
-    name: &str,
-    stored: Bytes,
-) -> Option<Bytes> {
-    match spec.encrypted {
-        true => sealer?.open(session, name, &stored),
-        false => Some(stored),
-    }
-}
-
-/// A difference in summands that each fit an `i64`: that of two `i64` can need two.
-fn steps(mut delta: i128) -> impl Iterator<Item = i64> {
-    std::iter::from_fn(move || {
-        let step = delta.clamp(i64::MIN.into(), i64::MAX.into());
-        delta -= step;
-        i64::try_from(step).ok().filter(|&step| step != 0)
-    })
-}
-
-pub(super) fn integer(encoded: Option<&[u8]>) -> Option<i64> {
-    std::str::from_utf8(encoded?).ok()?.parse().ok()
 }

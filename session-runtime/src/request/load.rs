@@ -7,9 +7,10 @@ use std::task::Poll;
 use http::HeaderMap;
 
 use super::RequestSession;
-use super::field::{FieldState, Found};
+use super::field::FieldState;
 use super::guard::Loan;
 use super::state::{Live, Visitor};
+use super::stored::Found;
 use crate::config::check_schema;
 use crate::error::SessionError;
 use crate::events;

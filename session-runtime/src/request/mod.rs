@@ -18,7 +18,9 @@ mod load;
 mod plan;
 mod response;
 mod state;
+mod stored;
 mod upkeep;
+mod want;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

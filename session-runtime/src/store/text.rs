@@ -134,8 +134,8 @@ impl Record {
         let mut verifier = None;
         let (mut created, mut rotated, mut seen) = (None, None, None);
         // The values are replaced by those of the lines that every record has.
-        let verifier = Verifier::from_bytes(Default::default());
-        let header = Header::new(verifier, Timestamp::from_millis(0));
+        let placeholder = Verifier::from_bytes(Default::default());
+        let header = Header::new(placeholder, Timestamp::from_millis(0));
         let mut record = Self::new(SessionId::from_bytes([0; 16]), header);
         for line in lines_of(bytes, RECORD)? {
             let (name, value) = line.split_once(' ').unwrap_or((line, ""));

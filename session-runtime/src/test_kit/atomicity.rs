@@ -169,6 +169,7 @@ pub(super) async fn changes_of_one_field_follow_each_other(kit: Kit) {
     expected[0] = text("old");
     expected[1] = text("5");
     expected[2] = text("11");
+    expected[3] = text("11");
     expected[4] = text("11");
     expected[11] = text("4");
     kit.equal("the values that a commit answers", answered, expected);

@@ -164,6 +164,7 @@ macro_rules! __every_check {
                 a_load_may_name_hundreds_of_fields
                 a_removed_field_is_absent
                 the_first_write_wins
+                a_first_write_that_comes_second_answers_the_first_value
             }
             prefixes {
                 a_prefix_finds_the_fields_that_begin_with_it

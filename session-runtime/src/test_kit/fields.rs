@@ -203,3 +203,26 @@ pub(super) async fn the_first_write_wins(kit: Kit) {
     visitor.apply(&visitor.update([set("a", "3")])).await;
     visitor.expect_value("a", "3").await;
 }
+
+pub(super) async fn a_first_write_that_comes_second_answers_the_first_value(kit: Kit) {
+    let short = FieldTtl::restarting(kit.units(1));
+    let visitor = kit.session([set("a", "1"), set_for("b", "1", short)]).await;
+    kit.pass(2).await;
+    let commit = visitor.update([
+        set_first("a", "2", None),
+        set_first("b", "2", None),
+        set_first("c", "2", None),
+        set_first("c", "3", None),
+    ]);
+    let answered = visitor.apply(&commit).await;
+    let what = "what first writes answer: the value that they find";
+    kit.equal(what, answered, vec![text("1"), None, None, text("2")]);
+
+    visitor
+        .apply(&visitor.update([set("a", "4"), remove("b")]))
+        .await;
+    let answered = visitor.apply(&commit).await;
+    let what = "what first writes answer that arrive again: the value that there is";
+    let expected = vec![text("4"), None, text("2"), text("2")];
+    kit.equal(what, answered, expected);
+}

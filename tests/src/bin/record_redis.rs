@@ -31,23 +31,36 @@ async fn main() {
             kept.lock().expect("no panic").keep(dialect, words, &answer);
             Reply::Send(answer)
         });
-        let store = RedisStore::builder()
-            .url(recording.url(dialect))
-            .prefix(PREFIX)
-            .connect_deadline(Duration::from_secs(60))
-            .command_deadline(Duration::from_secs(60))
-            .connect();
-        let store = store.await.expect("a store");
-        assert_eq!(store.tier(), dialect.tier());
+        let connect = async || {
+            let store = RedisStore::builder()
+                .url(recording.url(dialect))
+                .prefix(PREFIX)
+                .connect_deadline(Duration::from_secs(60))
+                .command_deadline(Duration::from_secs(60))
+                .connect();
+            let store = store.await.expect("a store");
+            assert_eq!(store.tier(), dialect.tier());
+            store
+        };
         let sessions = Sessions::new();
-        sessions.create(&store).await;
+        sessions.create(&connect().await).await;
         for number in 0..CALLS {
             for visitor in &sessions.0 {
-                call(&store, number, visitor).await.expect("an answer");
+                // A store asks for more from the second time on that it meets a label.
+                let store = connect().await;
+                for _ in 0..2 {
+                    call(&store, number, visitor).await.expect("an answer");
+                }
             }
         }
     }
-    print!("{}", answers.lock().expect("no panic").to_text());
+    // The client of a Cluster says which library it is.
+    let greeting = ["CLIENT", "SETINFO"].map(|word| word.as_bytes().to_vec());
+    let mut answers = answers.lock().expect("no panic");
+    for dialect in Dialect::ALL {
+        answers.keep(dialect, &greeting.to_vec(), b"+OK\r\n");
+    }
+    print!("{}", answers.to_text());
 }
 
 fn ask(connection: &mut TcpStream, words: &Words) -> Vec<u8> {

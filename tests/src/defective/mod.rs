@@ -48,6 +48,8 @@ pub enum Defect {
     MinKeepsTheLarger,
     /// A second first write wins.
     FirstOverwritten,
+    /// A second first write does not answer the value that it keeps.
+    KeptValueNotAnswered,
     /// Conditions always hold.
     ConditionsIgnored,
     /// Conditions are checked, then the commit is applied.

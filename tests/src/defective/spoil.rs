@@ -169,6 +169,15 @@ impl DefectiveStore {
         if self.defect == Defect::UsedIdIsGone && *outcome == Outcome::IdTaken {
             *outcome = Outcome::Gone;
         }
+        if let (Defect::KeptValueNotAnswered, Outcome::Applied(applied)) =
+            (self.defect, &mut *outcome)
+        {
+            for (change, value) in commit.changes.iter().zip(&mut applied.values) {
+                *value = value
+                    .take()
+                    .filter(|_| !matches!(change, Change::Set { .. }));
+            }
+        }
         let takes = |change: &Change| matches!(change, Change::Take { .. });
         if let Outcome::Applied(applied) = outcome
             && commit.changes.iter().any(takes)

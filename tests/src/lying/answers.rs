@@ -52,17 +52,19 @@ pub fn kind_of(words: &Words) -> String {
     let name = text(0).unwrap_or_default().to_uppercase();
     match name.as_str() {
         "HMGET" if key_of(words).ends_with("@probe") => "HMGET probe".to_owned(),
+        // As many values are answered as are asked for.
+        "HMGET" => format!("HMGET {}", words.len() - 2),
         "EVAL" | "EVALSHA" => {
             let keys: usize = text(2).and_then(|keys| keys.parse().ok()).unwrap_or(0);
             let (first, second) = (text(3 + keys), text(4 + keys));
             match (first.as_deref(), second.as_deref()) {
                 (None, _) => format!("{name} probe"),
-                (Some("native" | "compatible"), _) => "script layout".to_owned(),
-                (Some(list @ ("list" | "forget")), _) => format!("script {list}"),
+                (Some("native-2" | "compatible-2"), _) => "script layout".to_owned(),
+                (Some(list @ ("list" | "remove stale")), _) => format!("script {list}"),
                 (_, Some(action @ ("create" | "update" | "destroy" | "revoke"))) => {
                     format!("script {action}")
                 }
-                _ => "script load".to_owned(),
+                (Some(values), _) => format!("script load {values}"),
             }
         }
         _ => name,

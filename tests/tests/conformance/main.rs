@@ -1,5 +1,6 @@
 //! The conformance suite over every store.
 
+mod defects;
 mod files;
 mod servers;
 

@@ -1,8 +1,7 @@
-//! Tests of the derive: accepted structs, the schemas made of them, and the messages about the rest.
+//! Tests of the derive: accepted structs, and the schemas made of them.
 
 // For `accepted::lints`: it can only be said here.
 #![deny(future_incompatible)]
 
 pub mod accepted;
-mod messages;
 mod schemas;

@@ -1,9 +1,11 @@
-//! Sessions and lists that the first version of the layouts in Redis wrote are read by all later
-//! ones, and written as before. Never change a line of the golden files: add one.
+//! Sessions and lists that this version of the layouts in Redis wrote are read by all later ones, and
+//! written as before; those of the first version are refused. Never change a line of the golden files:
+//! add one.
 //!
 //! A golden file has a line `key`, name and deadline for each key, and below it the fields of the
-//! hash with deadline and value; `-` is none, and `<now+1000>` a moment. `campaigns/corpus/golden` has one for
-//! each layout. They are put on real servers with plain commands.
+//! hash with deadline and value; `-` is none, `<now+1000>` a moment, and `<now+1000 in base 36>` one
+//! in nine digits of that base. `campaigns/corpus/golden` has one for each layout and version. They
+//! are put on real servers with plain commands.
 
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
@@ -12,11 +14,13 @@ use std::time::Duration;
 
 use redis::Connection;
 use session_runtime::store::{
-    Action, Applied, Change, Commit, FieldTtl, ListChange, Loaded, Outcome, PrincipalKey, Rotation,
-    Selected, Selection, SessionStore, Timeouts,
+    Action, Applied, Change, Commit, Condition, Credential, FieldTtl, Link, ListChange, Loaded,
+    Outcome, Principal, PrincipalKey, RedisConnectError, Rotation, Selected, Selection,
 };
 use session_runtime::store::{Tier, Timestamp, Verifier};
-use session_runtime::{ReadSession, RedisStore, Session, SessionId, SessionLayer};
+use session_runtime::{
+    ReadSession, RedisStore, Session, SessionId, SessionLayer, SessionStore, Timeouts,
+};
 use tests::lying::{Sessions, TOKENS};
 use tests::servers::{Options, Server, available};
 use tests::sessions::set;
@@ -33,7 +37,16 @@ struct Shop {
     otp: Option<String>,
 }
 
+/// The layout of this version.
 fn golden(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Native => include_str!("../../campaigns/corpus/golden/redis-native-2"),
+        _ => include_str!("../../campaigns/corpus/golden/redis-compatible-2"),
+    }
+}
+
+/// That of the first version: ten header fields, and a record that does not say so.
+fn earlier(tier: Tier) -> &'static str {
     match tier {
         Tier::Native => include_str!("../../campaigns/corpus/golden/redis-native-1"),
         _ => include_str!("../../campaigns/corpus/golden/redis-compatible-1"),
@@ -75,11 +88,30 @@ fn at(now: u64, text: &str) -> String {
     let mut result = parts.next().unwrap().to_owned();
     for part in parts {
         let (offset, rest) = part.split_once('>').unwrap();
+        let (offset, is_short) = match offset.strip_suffix(" in base 36") {
+            Some(offset) => (offset, true),
+            None => (offset, false),
+        };
         let offset: i64 = offset.parse().unwrap();
-        result.push_str(&now.checked_add_signed(offset).unwrap().to_string());
+        let moment = now.checked_add_signed(offset).unwrap();
+        result.push_str(&match is_short {
+            true => base36(moment),
+            false => moment.to_string(),
+        });
         result.push_str(rest);
     }
     result
+}
+
+/// Nine digits.
+fn base36(mut moment: u64) -> String {
+    let mut digits = Vec::new();
+    for _ in 0..9 {
+        let digit = u32::try_from(moment % 36).unwrap();
+        digits.push(char::from_digit(digit, 36).unwrap());
+        moment /= 36;
+    }
+    digits.into_iter().rev().collect()
 }
 
 fn unescaped(text: &str) -> Vec<u8> {
@@ -94,16 +126,15 @@ fn unescaped(text: &str) -> Vec<u8> {
 }
 
 /// Puts a golden file on a server, and answers what its `<now>` is.
-fn put(server: &Server, tier: Tier) -> u64 {
+fn put(server: &Server, golden: &str) -> u64 {
     let mut connection = connect(server);
-    let (seconds, micros): (u64, u64) = redis::cmd("TIME").query(&mut connection).unwrap();
-    let now = seconds * 1000 + micros / 1000;
+    let now = server.now();
     let mut key = "";
     let mut key_deadline = "";
     let run = |connection: &mut Connection, command: &mut redis::Cmd| {
         let _: redis::Value = command.query(connection).unwrap();
     };
-    for line in golden(tier).lines() {
+    for line in golden.lines() {
         let [name, deadline, value] = line.split('\t').collect::<Vec<_>>().try_into().unwrap();
         if name == "key" {
             (key, key_deadline) = (deadline, value);
@@ -139,6 +170,15 @@ fn commit(session: SessionId, id: &str, action: Action) -> Commit {
     Commit::new(session, id.parse().unwrap(), action)
 }
 
+/// A session with a link.
+fn linked() -> (SessionId, Verifier, Verifier) {
+    let [verifier, link] = [3, 4].map(|number| Verifier::from_bytes([number; 16]));
+    (SessionId::from_bytes([3; 16]), verifier, link)
+}
+
+/// Longer than a day, and no whole number of any unit.
+const ODD: Duration = Duration::from_millis(90_061_001);
+
 /// The commit that followed the creation of the golden sessions a minute later.
 fn rotation() -> Commit {
     let visitor = Sessions::new().0[0];
@@ -152,7 +192,7 @@ fn rotation() -> Commit {
     rotation
 }
 
-fn creations() -> [Commit; 2] {
+fn creations() -> [Commit; 3] {
     let [first, second] = Sessions::new().0;
     let create = |verifier| Action::Create {
         verifier,
@@ -187,7 +227,13 @@ fn creations() -> [Commit; 2] {
     plain.timeouts = Some(Timeouts::new(None, None).unwrap());
     plain.changes.push(set("shop.customer", "7"));
     plain.lists.push(listed(None));
-    [rich, plain]
+
+    let (session, verifier, link) = linked();
+    let link = Some(Link::new(link, 60 * MINUTE));
+    let mut linked = commit(session, "FFFFFFFF", Action::Create { verifier, link });
+    linked.timeouts = Some(Timeouts::new(ODD, 30 * 24 * 60 * MINUTE).unwrap());
+    linked.changes.push(set("shop.cart", r#"{"fig":1}"#));
+    [rich, plain, linked]
 }
 
 async fn load_all(store: &RedisStore, session: &SessionId) -> Loaded {
@@ -206,10 +252,53 @@ async fn load_all(store: &RedisStore, session: &SessionId) -> Loaded {
         .unwrap()
 }
 
+/// The hashes of a server, with the deadlines of their keys and fields.
+fn everything(server: &Server) -> BTreeMap<String, Vec<u8>> {
+    let keys: Vec<String> = server.command(&["KEYS", "*"]);
+    let dump = |key: String| {
+        let mut dump: Vec<u8> = server.command(&["DUMP", &key]);
+        dump.extend(server.command::<i64>(&["PEXPIRETIME", &key]).to_be_bytes());
+        (key, dump)
+    };
+    keys.into_iter().map(dump).collect()
+}
+
 #[tokio::test]
-async fn sessions_of_the_first_version_are_read() {
+async fn sessions_of_the_first_version_are_refused_in_words_and_left_alone() {
     for (server, tier) in servers() {
-        let now = put(&server, tier);
+        put(&server, earlier(tier));
+        let before = everything(&server);
+        for asked in [None, Some(tier)] {
+            let mut store = RedisStore::builder().url(server.url());
+            if let Some(tier) = asked {
+                store = store.tier(tier);
+            }
+            let store = store.connect_deadline(Duration::from_secs(5));
+            let refused = store.connect().await.unwrap_err();
+            let is_named = matches!(
+                &refused,
+                RedisConnectError::EarlierLayout { key } if key == "session:@layout"
+            );
+            assert!(is_named, "{refused:?}");
+            assert_eq!(
+                refused.to_string(),
+                "`session:@layout` says that the sessions are in the layout of an earlier version \
+                 of `session-runtime`, which this version does not read; use another prefix, or \
+                 remove that key once these sessions have ended"
+            );
+        }
+        assert!(everything(&server) == before, "{tier}: something changed");
+        // Another prefix is free.
+        let store = RedisStore::builder().url(server.url()).prefix("other");
+        let store = store.connect_deadline(Duration::from_secs(5)).connect();
+        assert!(store.await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn sessions_of_the_second_version_are_read() {
+    for (server, tier) in servers() {
+        let now = put(&server, golden(tier));
         let moment = |offset: i64| Timestamp::from_millis(now.checked_add_signed(offset).unwrap());
         // The recorded layout decides, not the server's abilities.
         let store = open(&server, None).await;
@@ -231,10 +320,11 @@ async fn sessions_of_the_first_version_are_read() {
         assert_eq!(values.collect::<Vec<_>>(), expected);
         let header = loaded.header;
         assert_eq!(header.verifier, first.verifier);
-        assert_eq!(
-            header.previous.map(|previous| previous.verifier),
-            Some(previous())
-        );
+        let expected = Credential::new(previous(), moment(59_000));
+        assert_eq!(header.previous, Some(expected));
+        assert_eq!(header.link, None);
+        let expected = Principal::new("shop.customer", customer());
+        assert_eq!(header.principals, [expected]);
         assert_eq!(header.created, moment(-3_600_000));
         assert_eq!(header.rotated, moment(-1_000));
         assert_eq!(header.seen, moment(-1_000));
@@ -252,24 +342,63 @@ async fn sessions_of_the_first_version_are_read() {
             (None, None, None)
         );
 
+        let (session, verifier, link) = linked();
+        let loaded = load_all(&store, &session).await;
+        assert_eq!(loaded.fields[0].as_ref().unwrap().value, r#"{"fig":1}"#);
+        let header = loaded.header;
+        assert_eq!(header.verifier, verifier);
+        assert_eq!(header.link, Some(Credential::new(link, moment(3_595_000))));
+        assert_eq!(header.previous, None);
+        assert_eq!(header.created, moment(-5_000));
+        assert_eq!(header.rotated, moment(-5_000));
+        assert_eq!(header.idle, Some(ODD));
+        assert_eq!(header.end, Some(moment(-5_000) + 30 * 24 * 60 * MINUTE));
+        assert!(header.principals.is_empty());
+
         // It remembers what it has done.
-        let taken = Applied::new(vec![Some("\"gone\"".into())]);
-        let again = store.commit(&rotation()).await.unwrap();
-        assert_eq!(again, Outcome::Applied(taken));
-        let [creation, _] = creations();
+        assert_eq!(store.commit(&rotation()).await.unwrap(), again_taken());
+        let [creation, ..] = creations();
         let again = store.commit(&creation).await.unwrap();
         assert!(matches!(again, Outcome::Applied(_)), "{again:?}");
         assert_eq!(
             load_all(&store, &first.session).await.header.seen,
             moment(-1_000)
         );
+
+        // Both credentials open it, and the listed principal is a condition.
+        let update = |verifier| Action::Update {
+            verifier,
+            rotation: None,
+        };
+        let applies = async |commit: &Commit| {
+            let outcome = store.commit(commit).await.unwrap();
+            assert!(matches!(outcome, Outcome::Applied(_)), "{outcome:?}");
+        };
+        applies(&commit(session, "GGGGGGGG", update(link))).await;
+        let mut by_previous = commit(first.session, "HHHHHHHH", update(previous()));
+        by_previous.conditions.push(Condition::Principal {
+            field: "shop.customer".into(),
+            principal: customer(),
+        });
+        by_previous.changes.push(set("shop.cart", "{}"));
+        applies(&by_previous).await;
+        let header = load_all(&store, &first.session).await.header;
+        assert_eq!(header.last_commit, "HHHHHHHH".parse().ok());
+        assert_eq!(header.label.as_deref(), Some("Firefox on Linux"));
+        assert_eq!(header.end, Some(moment(82_800_000)));
+        assert_eq!(store.commit(&rotation()).await.unwrap(), again_taken());
     }
 }
 
+/// The answer to the rotation, once more.
+fn again_taken() -> Outcome {
+    Outcome::Applied(Applied::new(vec![Some("\"gone\"".into())]))
+}
+
 #[tokio::test]
-async fn lists_of_the_first_version_are_read() {
+async fn lists_of_the_second_version_are_read() {
     for (server, tier) in servers() {
-        let now = put(&server, tier);
+        let now = put(&server, golden(tier));
         let store = open(&server, None).await;
         let entries = async |principal| {
             let listed = store.list(&principal).await.unwrap();
@@ -298,9 +427,9 @@ async fn lists_of_the_first_version_are_read() {
 }
 
 #[tokio::test]
-async fn visitors_of_the_first_version_are_still_signed_in() {
+async fn visitors_of_the_second_version_are_still_signed_in() {
     for (server, tier) in servers() {
-        put(&server, tier);
+        put(&server, golden(tier));
         let store = open(&server, None).await;
         let layer = SessionLayer::new(store);
         let mut visitor = Visitor::new(&layer);
@@ -333,6 +462,18 @@ async fn visitors_of_the_first_version_are_still_signed_in() {
         let answer = visitor.visit(show).await;
         assert_eq!(answer.body, "None {} None");
     }
+}
+
+/// A field's value without what depends on the moment: the creation in `@`, when the session was
+/// seen and when its token was made.
+fn timeless_value(name: &str, value: &str) -> String {
+    if name != "@" {
+        return timeless(value);
+    }
+    let (fixed, tail) = value.split_at(57);
+    let (before, limits) = (&fixed[..32], &fixed[49..]);
+    let exact = tail.find('.').map_or("", |end| &tail[end..]);
+    format!("{before}<created><seen>{limits}<rotated>{exact}")
 }
 
 /// Without digits that depend on the moment.
@@ -391,13 +532,18 @@ async fn sessions_and_lists_are_written_as_before() {
                 };
                 let deadline = if time > 0 { "<time>" } else { "-" };
                 let value = match std::str::from_utf8(&value) {
-                    Ok(text) => timeless(text),
+                    Ok(text) => timeless_value(&name, text),
                     Err(_) => value.escape_ascii().to_string(),
                 };
                 written.push(format!("{name}\t{deadline}\t{value}"));
             }
         }
-        let expected = own_lines(tier).map(|line| timeless(&at(1 << 41, line)));
+        let expected = own_lines(tier).map(|line| {
+            let line = at(1 << 41, line);
+            let (rest, value) = line.rsplit_once('\t').unwrap();
+            let name = rest.split('\t').next().unwrap();
+            format!("{}\t{}", timeless(rest), timeless_value(name, value))
+        });
         let expected: Vec<_> = expected.collect();
         assert_eq!(written, expected, "{tier} on {:?}", server.generation());
     }

@@ -1,7 +1,7 @@
 //! Reading a session.
 //!
 //! 1. A load is one trip. The usual one is a single `HMGET` of `@`, `@principals` and the fields; the
-//!    server removes what has ended, and the time is an estimate.
+//!    server removes what has ended, and the time is an estimate. One in nine takes `TIME` along.
 //! 2. The server's own time is read along where a deadline is asked for, and always where the driver
 //!    has to judge deadlines itself (compatible tier) or does not know which server answers (Cluster,
 //!    a connection of the application's).
@@ -272,7 +272,9 @@ impl Loads {
             let field = layout::live(kept, tier, now)?;
             Some((name, StoredField::new(field.value, None)))
         });
-        let prefixed = prefixed.collect();
+        // A hash has no order.
+        let mut prefixed: Vec<_> = prefixed.collect();
+        prefixed.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         Found::Session(Loaded::new(header, fields, now).with_prefixed(prefixed))
     }
 }

@@ -66,7 +66,7 @@ use crate::token::{CommitId, SessionId};
 ///
 /// On one server and behind Sentinel, in the native tier, a load that asks for no deadline is one
 /// `HMGET`: the server itself removes what has ended, and the load's time is estimated from what the
-/// server last said on the same connection. A key that has lost its expiry, by `PERSIST` or from a
+/// server last said on the same connection; one load in nine takes `TIME` along. A key that has lost its expiry, by `PERSIST` or from a
 /// backup, is told from it a minute late by such a load, and by every commit at once.
 ///
 /// # Earlier versions

@@ -10,11 +10,13 @@ mod data;
 mod down;
 mod ending;
 mod events;
+mod guards;
 mod lists;
 mod rotation;
 mod secrets;
 mod time;
 mod tokens;
+mod visits;
 
 use http::StatusCode;
 use session_runtime::store::CommitId;

@@ -5,7 +5,9 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use http::StatusCode;
 use session_runtime::store::StoreErrorKind;
-use session_runtime::{MemoryStore, Session, SessionError, SessionLayer, SessionRejection};
+use session_runtime::{
+    MemoryStore, ReadSession, Session, SessionError, SessionLayer, SessionRejection,
+};
 use tests::browser::Browser;
 use tests::events::Recorder;
 use tests::faulty::{Fault, FaultyStore};
@@ -222,4 +224,39 @@ where
 {
     let answer = Browser::new(&page(layer, handler)).get("/").await;
     (answer.status, answer.body)
+}
+
+/// `Option` says `None` of a visitor without a live session, and of nothing else.
+#[tokio::test]
+async fn p5_an_optional_session_is_none_only_without_one() {
+    let (layer, store) = site();
+    let optional = |session: Option<Session<Shop>>| async move {
+        session.map_or("none".to_owned(), |session| session.visits.to_string())
+    };
+    let read_only = |session: Option<ReadSession<Shop>>| async move {
+        session.map_or("none".to_owned(), |session| session.visits.to_string())
+    };
+    let mut visitor = Visitor::new(&layer);
+    assert_eq!(visitor.visit(optional).await.body, "none");
+    assert_eq!(visitor.token(), None);
+    visitor.visit(write).await;
+    assert_eq!(visitor.visit(optional).await.body, "1");
+    assert_eq!(visitor.visit(read_only).await.body, "1");
+
+    let down = Fault::Fail(StoreErrorKind::Unavailable);
+    store.inner().on_load(down);
+    for _ in 0..2 {
+        let answer = visitor.visit(optional).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    store.inner().on_load(Fault::None);
+    let mut ended = visitor.clone();
+    visitor
+        .visit(|session: Session<Shop>| async move { session.destroy() })
+        .await;
+    assert_eq!(ended.visit(optional).await.body, "none");
+
+    let bare = Router::new().route("/", get(optional));
+    let answer = Browser::new(&bare).get("/").await;
+    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
 }

@@ -1,0 +1,1 @@
+//! The tests are in `tests/messages.rs`. `trybuild` needs a package around them.
