@@ -1,5 +1,5 @@
-//! The secret half of a token, which only the visitor may see, and its verifier, which only the store
-//! may have, in every spelling in which they could slip out.
+//! The secret half of a token, which only the visitor may see, and its verifier, which only the
+//! store may have, in every spelling in which they could slip out.
 //!
 //! [`Browser`](crate::browser::Browser) remembers each token that it is given. From then on no body,
 //! no header and no event of any test may show it: [`assert_unsaid`] looks at them all.

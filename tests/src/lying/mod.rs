@@ -1,7 +1,7 @@
 //! A server that speaks RESP and answers whatever a test wants.
 //!
-//! A true server's answers are in `campaigns/corpus/redis.txt`, which `record_redis` wrote: for each kind of
-//! command one line, and one for each session where the answer depends on it.
+//! A true server's answers are in `campaigns/corpus/redis.txt`, which `record_redis` wrote: for
+//! each kind of command one line, and one for each session where the answer depends on it.
 
 mod answers;
 mod calls;

@@ -1,6 +1,6 @@
-//! Sessions and lists that this version of the layouts in Redis wrote are read by all later ones, and
-//! written as before; those of the first version are refused. Never change a line of the golden files:
-//! add one.
+//! Sessions and lists that this version of the layouts in Redis wrote are read by all later ones,
+//! and written as before; those of the first version are refused. Never change a line of the golden
+//! files: add one.
 //!
 //! A golden file has a line `key`, name and deadline for each key, and below it the fields of the
 //! hash with deadline and value; `-` is none, `<now+1000>` a moment, and `<now+1000 in base 36>` one

@@ -1,5 +1,5 @@
-//! During a rollout an old and a new program share every session: no visitor is logged out, nothing is
-//! lost, and each sees what the other wrote as far as it understands it. On every driver.
+//! During a rollout an old and a new program share every session: no visitor is logged out, nothing
+//! is lost, and each sees what the other wrote as far as it understands it. On every driver.
 //!
 //! `SESSION_FUZZ_INPUTS` says how many requests in memory, `SESSION_FUZZ_SEED` which.
 

@@ -1,7 +1,7 @@
 //! Servers that die, freeze, fill up and forget, and connections that are cut at any place.
 //!
-//! Two things must hold in every case: a call ends within its deadlines, and a commit has happened once
-//! or not at all, with an answer that says which, or that the outcome is unknown.
+//! Two things must hold in every case: a call ends within its deadlines, and a commit has happened
+//! once or not at all, with an answer that says which, or that the outcome is unknown.
 
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 

@@ -15,8 +15,8 @@ struct Ledger {
     opened_by: Option<String>,
 }
 
-/// The loaded value of a `reject` field is compared in its stored form, in later commits of the same
-/// request too.
+/// The loaded value of a `reject` field is compared in its stored form, in later commits of the
+/// same request too.
 #[tokio::test]
 async fn reject_compares_what_is_stored() {
     let store = store();
