@@ -171,7 +171,7 @@ fn principal_is_optional(ctxt: &Ctxt, field: &Field<'_>) {
         ctxt.error(
             field.ty,
             format_args!(
-                "a `principal` can be nobody: write `{}: Option<{ty}>`",
+                "a `principal` can be absent: write `{}: Option<{ty}>`",
                 field.ident
             ),
         );
@@ -184,7 +184,7 @@ fn principal_has_no_default(ctxt: &Ctxt, field: &Field<'_>) {
     {
         ctxt.error(
             &default.option,
-            "a `principal` that is absent is nobody: remove `default`",
+            "a `principal` is `None` when no user is signed in: remove `default`",
         );
     }
 }

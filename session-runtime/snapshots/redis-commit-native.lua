@@ -755,7 +755,7 @@ if new_verifier ~= '' then
   header.verifier = new_verifier
   header.rotated = string.match(since(header.created), '^0*(.+)$')
 end
--- Nobody is let in by what is over at once.
+-- A credential whose time is over opens nothing, so it is not kept.
 if previous and previous_until <= now then previous = nil end
 if link and link_until <= now then link = nil end
 stage_header('@previous', kept[3], previous, previous_until)

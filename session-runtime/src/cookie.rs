@@ -118,11 +118,11 @@ impl CookieSettings {
         None
     }
 
-    /// Says whether a browser will not send our cookie back, as far as the request tells: the
-    /// request comes from a page of this host that was loaded over plain http.
+    /// Returns whether a browser will not send our cookie back, as far as the request shows: it
+    /// comes from a page of this host that was loaded over plain http.
     ///
-    /// This is a hint to developers and nothing more: a proxy in front of the program can change
-    /// what the request says, so nothing else may depend on it.
+    /// This is a hint to developers only: a proxy in front of the program can change the request's
+    /// headers, so nothing else may depend on it.
     pub(crate) fn is_lost_over_http(&self, headers: &HeaderMap) -> bool {
         let Some(host) = headers.get(HOST).filter(|_| self.secure) else {
             return false;

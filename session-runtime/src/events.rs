@@ -68,7 +68,7 @@ pub(crate) fn unknown_token(session: SessionId) {
     info!(target: TARGET, event = "unknown-token", ?session);
 }
 
-/// Two cookies of our name open two different sessions; neither is believed.
+/// Two cookies of our name open two different live sessions, so the visitor counts as anonymous.
 pub(crate) fn ambiguous_cookies(first: SessionId, second: SessionId) {
     warn!(target: TARGET, event = "ambiguous-cookies", ?first, ?second);
 }
@@ -92,7 +92,7 @@ pub(crate) fn changes_lost(schema: &str) {
     );
 }
 
-/// The application asked for something that its settings or types cannot give.
+/// A change that the layer's settings or the field's type do not allow.
 pub(crate) fn refused(error: &impl Display) {
     error!(target: TARGET, event = "refused", %error);
 }

@@ -191,7 +191,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Why a [`Key`] could not be made.
+/// The reason why a [`Key`] could not be made.
 ///
 /// The error carries nothing of the secret that was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

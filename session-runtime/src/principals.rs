@@ -21,8 +21,8 @@ use crate::store::{
 };
 use crate::token::{CommitId, SessionId, Verifier};
 
-/// How long an entry may be on its way to its session: where lists and sessions cannot be changed
-/// in one step, the list comes first. Later it is what a crash left behind.
+/// How long an entry may wait for its session: where lists and sessions cannot be changed in one
+/// step, the list comes first. After that it is a leftover of a crash.
 const ARRIVAL: Duration = Duration::from_secs(10);
 
 /// How often ending all sessions looks for new ones. More than once only while a sign-in is under
@@ -66,7 +66,7 @@ impl Found {
 /// An entry of a list, compared with its session.
 enum Listed {
     Live(Found),
-    /// The session is being written, as far as one can tell.
+    /// The session is probably being written.
     Arriving,
     Stale,
 }
@@ -123,8 +123,8 @@ impl<'a> Owner<'a> {
         Ok(live.collect())
     }
 
-    /// How many sessions there are beside `session`, those included that are being written, and the
-    /// one to end if there are too many: the oldest.
+    /// The number of sessions beside `session`, including those that are being written, and the
+    /// oldest one, to end if there are too many.
     pub(crate) async fn others(&self, session: &SessionId) -> Result<Others<'_>, SessionError> {
         let mut others = self.look_at_all().await?;
         others.retain(|(_, entry, listed)| {
@@ -148,7 +148,7 @@ impl<'a> Owner<'a> {
         })
     }
 
-    /// Ends all sessions that are not spared, and tells of each; answers how many.
+    /// Ends all sessions that are not spared, and calls `tell` for each; returns how many.
     pub(crate) async fn remove_all(
         &self,
         spared: &[Own],

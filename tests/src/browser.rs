@@ -22,7 +22,7 @@ pub struct Browser {
 #[derive(Debug, Clone, Default)]
 pub struct Jar(BTreeMap<String, String>);
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     /// The status.

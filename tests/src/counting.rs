@@ -46,7 +46,7 @@ impl<S> CountingStore<S> {
         &self.inner
     }
 
-    /// Loads and commits since the last time that somebody asked.
+    /// Loads and commits since the last call.
     pub fn take_counts(&self) -> (usize, usize) {
         (
             self.calls.loads.swap(0, Ordering::SeqCst),
@@ -56,7 +56,7 @@ impl<S> CountingStore<S> {
 }
 
 impl<S> CountingStore<S> {
-    /// Calls about lists since the last time that somebody asked.
+    /// Calls about lists since the last call of this function.
     pub fn take_list_count(&self) -> usize {
         self.calls.others.swap(0, Ordering::SeqCst)
     }

@@ -23,7 +23,7 @@ struct State {
     sessions: BTreeSet<SessionId>,
 }
 
-/// What becomes of the call at which the connection is cut. All later ones fail.
+/// The outcome of the call at which the connection is cut. All later ones fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
     /// It is not sent, and fails.
@@ -43,7 +43,7 @@ impl<S> CuttingStore<S> {
         }
     }
 
-    /// The store behind, whose connection nobody cuts.
+    /// The store behind, whose connection is never cut.
     pub fn inner(&self) -> &S {
         &self.inner
     }
@@ -69,7 +69,7 @@ impl<S> CuttingStore<S> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is to become of the next call.
+    /// The outcome planned for the next call.
     fn next(&self) -> Option<Cut> {
         let mut state = self.state();
         let (left, cut) = state.cut.as_mut()?;

@@ -48,7 +48,7 @@ pub async fn drivers() -> Vec<Driver> {
     all
 }
 
-/// The same on servers that nobody else uses, and that write all they are told into files as it is.
+/// The same on servers that no other test uses, and that write all commands into files as they are.
 pub async fn drivers_that_keep_files() -> Vec<Driver> {
     let mut all = vec![Driver::files()];
     for generation in available() {
@@ -100,12 +100,12 @@ impl Driver {
         }
     }
 
-    /// What a failed assertion calls it.
+    /// The driver's name in failed assertions.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// What `Debug` shows of the store.
+    /// The store's `Debug` output.
     pub fn debug(&self) -> String {
         (self.debug)()
     }
@@ -168,7 +168,7 @@ impl Driver {
         }
     }
 
-    /// What the keys of its sessions begin with, where there is a server.
+    /// The prefix of its sessions' keys, where there is a server.
     pub fn prefix(&self) -> Option<&str> {
         match &self.place {
             Place::Server(_, prefix) => Some(prefix),
@@ -293,7 +293,7 @@ impl Driver {
         bytes
     }
 
-    /// What a server would hand over of its sessions to move them: a dump of each.
+    /// A dump of each session, as a server hands it over to move it.
     pub fn dumps(&self) -> Vec<u8> {
         let Place::Server(server, _) = &self.place else {
             return Vec::new();

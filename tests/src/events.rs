@@ -1,4 +1,4 @@
-//! What the program says through `tracing`, kept for a test to read.
+//! The program's `tracing` events, kept for a test to read.
 
 use std::cell::RefCell;
 use std::fmt::{self, Write};
@@ -31,7 +31,7 @@ pub fn install() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
         let subscriber = tracing_subscriber::registry().with(ToThisThread);
-        tracing::subscriber::set_global_default(subscriber).expect("nobody else sets one");
+        tracing::subscriber::set_global_default(subscriber).expect("the only one in the process");
     });
 }
 
@@ -58,12 +58,12 @@ impl Recorder {
         Self { lines }
     }
 
-    /// What was said since the last time that somebody asked, by this project or by others.
+    /// The events since the last call, of this project and of others.
     pub fn take(&self) -> Vec<Line> {
         std::mem::take(&mut *self.lines.lock())
     }
 
-    /// The names of this project's events since the last time that somebody asked.
+    /// The names of this project's events since the last call.
     pub fn take_events(&self) -> Vec<String> {
         let ours = |line: &Line| line.target == "session_runtime";
         let lines = self.take().into_iter().filter(ours);

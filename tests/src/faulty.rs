@@ -23,7 +23,7 @@ struct Faults {
     commit: Mutex<Fault>,
 }
 
-/// What happens to a call.
+/// The fault of a call.
 #[derive(Debug, Clone, Default)]
 pub enum Fault {
     /// The store behind answers.
@@ -64,7 +64,7 @@ impl<S> FaultyStore<S> {
         &self.inner
     }
 
-    /// What happens to loads from now on.
+    /// Sets the fault of loads from now on.
     pub fn on_load(&self, fault: Fault) {
         *self
             .faults
@@ -73,7 +73,7 @@ impl<S> FaultyStore<S> {
             .unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
-    /// What happens to commits from now on.
+    /// Sets the fault of commits from now on.
     pub fn on_commit(&self, fault: Fault) {
         *self
             .faults

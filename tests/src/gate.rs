@@ -46,7 +46,7 @@ impl Gate {
         self.permits.add_permits(1);
     }
 
-    /// Lets everybody through from now on.
+    /// Lets all tasks through from now on.
     pub fn open(&self) {
         self.permits.add_permits(Semaphore::MAX_PERMITS / 2);
     }

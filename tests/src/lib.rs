@@ -1,4 +1,4 @@
-//! What the integration tests share.
+//! The stores, servers and visitors that the integration tests share.
 
 pub mod browser;
 pub mod clock;

@@ -12,7 +12,7 @@ pub struct Proxy {
     shared: Arc<Shared>,
 }
 
-/// What the proxy does with what it receives.
+/// The proxy's treatment of the bytes that it receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Behavior {
     /// Passes everything on.

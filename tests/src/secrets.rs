@@ -1,5 +1,5 @@
-//! What nobody but the visitor may ever see: the secret half of a token, and what the store keeps of
-//! it, in every spelling in which it could slip out.
+//! The secret half of a token, which only the visitor may see, and its verifier, which only the
+//! store may have, in every spelling in which they could slip out.
 //!
 //! [`Browser`](crate::browser::Browser) remembers each token that it is given. From then on no body,
 //! no header and no event of any test may show it: [`assert_unsaid`] looks at them all.
@@ -37,7 +37,7 @@ impl Secret {
         })
     }
 
-    /// What the store keeps of it.
+    /// The verifier that the store keeps.
     pub fn verifier(&self) -> [u8; 16] {
         let digest = Sha256::digest(&self.secret);
         digest[..16].try_into().expect("half of 32 bytes")
@@ -50,7 +50,7 @@ impl Secret {
         all
     }
 
-    /// What the store keeps in every spelling, which must be nowhere but in the store.
+    /// Every spelling of the verifier, which must be nowhere but in the store.
     pub fn spellings_of_the_verifier(&self) -> Vec<Vec<u8>> {
         spellings(&self.verifier())
     }

@@ -16,7 +16,7 @@ use session_runtime::{SessionId, SessionStore};
 pub struct Visitor {
     /// Its name.
     pub session: SessionId,
-    /// What opens it.
+    /// The verifier that opens it.
     pub verifier: Verifier,
 }
 
@@ -88,7 +88,7 @@ impl Visitor {
         commit
     }
 
-    /// What the store has of these fields.
+    /// Loads these fields.
     pub async fn load(
         &self,
         store: &impl SessionStore,

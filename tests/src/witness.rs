@@ -76,7 +76,7 @@ impl Witness {
                 }
             }
             Action::Revoke => {}
-            other => panic!("an action that nobody listens to: {other:?}"),
+            other => panic!("an action that the witness does not know: {other:?}"),
         }
         for condition in &commit.conditions {
             match condition {
@@ -88,7 +88,7 @@ impl Witness {
                 Condition::Principal { field, principal } => {
                     write!(text, " {field} {principal}").expect("a string grows");
                 }
-                other => panic!("a condition that nobody listens to: {other:?}"),
+                other => panic!("a condition that the witness does not know: {other:?}"),
             }
         }
         for change in &commit.changes {

@@ -1,4 +1,4 @@
-//! What `FileStore` says in events, and what it must not say there.
+//! The events of `FileStore`, and the words that must not be in them.
 
 // Also outside the functions that clippy takes for tests.
 #![allow(clippy::unwrap_used)]

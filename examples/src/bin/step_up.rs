@@ -63,7 +63,7 @@ async fn confirm(mut session: Session<Login>, Form(form): Form<Password>) -> Sta
         return StatusCode::FORBIDDEN;
     }
     session.confirmed = true;
-    // Who confirms while still confirmed changes nothing: the time is to begin anew all the same.
+    // Confirming again assigns an equal value, which is no change, but the time has to begin anew.
     session.renew(Login::CONFIRMED);
     // More rights, another token.
     session.rotate();

@@ -133,7 +133,7 @@ impl SessionLayerBuilder {
     }
 
     /// Sends the cookie over plain http too: drops `Secure` and the name's `__Host-` or `__Secure-`
-    /// prefix, and emits a warning. Everything that listens on the network can then take over
+    /// prefix, and emits a warning. Anything that listens on the network can then take over
     /// sessions.
     pub fn insecure_for_development(mut self) -> Self {
         self.insecure = true;
@@ -265,7 +265,7 @@ impl SessionLayerBuilder {
         self
     }
 
-    /// Limits the number of sessions of one principal, and says what happens to one more.
+    /// Limits the number of sessions of one principal. `when_full` decides about one more.
     ///
     /// The limit is exact, also when many sign in at once.
     pub fn max_sessions<T: SessionSchema, V, F>(

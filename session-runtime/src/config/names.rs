@@ -14,7 +14,7 @@ pub(super) fn is_cookie_name(name: &str) -> bool {
 
 /// Says whether this is the name of a host, in its ASCII form.
 ///
-/// An IP address is none, in any of the spellings that browsers take for one: browsers compare
+/// An IP address is not, in any of the spellings that browsers take for one: browsers compare
 /// addresses as a whole and ignore a cookie whose `Domain` is an address. An underscore is not a
 /// host name's by the letter of RFC 1123, but browsers and name servers accept it.
 pub(super) fn is_host_name(name: &str) -> bool {

@@ -23,7 +23,7 @@ impl RequestSession {
     }
 
     pub(super) async fn save_at(&self, moment: Moment) -> Result<(), SessionError> {
-        // Planning takes what waits, so that an error is not tried again.
+        // Planning takes the waiting changes out, so that a failed commit is not tried again.
         let (destroyed, plan) = {
             let mut state = self.state();
             state.is_closed |= moment == Moment::Response;
@@ -42,8 +42,8 @@ impl RequestSession {
         Ok(())
     }
 
-    /// Commits a plan and brings the request up to date with the outcome. Where the plan is only
-    /// upkeep, its failure is reported and fails nothing: the handler asked for nothing.
+    /// Commits a plan and brings the request up to date with the outcome. The failure of a plan
+    /// that is only upkeep is reported and is no error, because no handler asked for it.
     pub(super) async fn carry_out(&self, plan: Plan) -> Result<Applied, SessionError> {
         let (session, is_upkeep) = (plan.commit.session, plan.is_upkeep);
         let applied = self.apply(plan).await;
@@ -59,7 +59,8 @@ impl RequestSession {
         }
     }
 
-    /// Commits a plan, without what is not needed where that is refused.
+    /// Commits a plan. Where the store refuses a rotation that only age asked for, or a limit, it
+    /// tries again without the one, or after making room for the other.
     async fn apply(&self, mut plan: Plan) -> Result<Applied, SessionError> {
         let start = Instant::now();
         let deadline = match plan.is_upkeep {
@@ -74,7 +75,7 @@ impl RequestSession {
             };
             let outcome = match self.commit_within(remaining, &plan.commit).await {
                 Ok(outcome) => outcome,
-                // Sent again with the same id, the commit answers what became of it.
+                // Sent again with the same id, the commit is applied once and answers its outcome.
                 Err(error) if plan.rotates_by_age && is_unknown(&error) => {
                     if start.elapsed() < deadline {
                         continue;
@@ -128,8 +129,8 @@ impl RequestSession {
         self.shared().within(deadline, late, call).await
     }
 
-    /// Removes a session that a handler destroyed. That it is gone already is no failure; that it
-    /// lives on, because another request gave it another token, is one.
+    /// Removes a session that a handler destroyed. A session that has ended already is no failure.
+    /// One that lives on because another request replaced its token is.
     async fn remove_session(&self, live: &Live) -> Result<(), SessionError> {
         let session = live.token.id();
         let verifier = live.verifier;
@@ -154,10 +155,11 @@ impl RequestSession {
         Ok(())
     }
 
-    /// Makes possible what the limit refused, or fails where that is the policy. The commit is to
-    /// be tried again.
+    /// Makes room for a session that the limit refused, or fails where that is the policy. The
+    /// caller tries the commit again.
     ///
-    /// A list has more than there is: entries whose session has ended make room first.
+    /// Entries whose session has ended are removed first: a list may have more than the live
+    /// sessions.
     pub(super) async fn make_room(
         &self,
         commit: &Commit,

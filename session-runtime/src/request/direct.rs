@@ -1,5 +1,5 @@
-//! Calls that act on the store at once. They take along what waits for their own fields; the rest
-//! keeps waiting.
+//! Calls that act on the store at once. They commit waiting changes of their own fields too; other
+//! changes keep waiting.
 
 use std::time::Duration;
 
@@ -36,8 +36,8 @@ pub enum Ttl {
 }
 
 impl RequestSession {
-    /// Applies `change` to fresh values, with what waits for the schema on top, until no other
-    /// commit comes between; commits all of it.
+    /// Applies `change` to fresh values, with the schema's waiting changes on top, and commits all
+    /// of it; repeats that until no other commit comes between.
     pub(crate) async fn update<T: SessionSchema, R>(
         &self,
         loan: &mut Loan<T>,
@@ -164,8 +164,8 @@ impl RequestSession {
         })
     }
 
-    /// Takes over what waits for a field, or everything where the session is to be created; answers
-    /// whether there is a session.
+    /// Takes over the waiting changes of a field, or everything where the session is to be created.
+    /// Returns whether there is a session.
     fn take_along<T: SessionSchema>(&self, loan: &mut Loan<T>, index: usize) -> bool {
         let is_known = self.state().live().is_some();
         match is_known {
@@ -175,7 +175,7 @@ impl RequestSession {
         is_known
     }
 
-    /// Shows a loan what became of a call that took its changes along.
+    /// Shows a loan the outcome of a call that committed its changes too.
     fn show_again<T: SessionSchema>(&self, loan: &mut Loan<T>, index: usize, was_known: bool) {
         match was_known {
             true => self.refresh_field(loan, index),
@@ -183,7 +183,7 @@ impl RequestSession {
         }
     }
 
-    /// Removes a field in the store; answers what it held, a change that waited included.
+    /// Removes a field in the store; returns its value, with a waiting change applied.
     pub(crate) async fn take<T: SessionSchema>(
         &self,
         loan: &mut Loan<T>,
@@ -199,7 +199,7 @@ impl RequestSession {
         taken
     }
 
-    /// The value that waits for a session to be created; it waits no more.
+    /// Takes out the value that waits for a session to be created.
     fn take_pending_value<T: SessionSchema>(&self, index: usize) -> Option<Bytes> {
         let mut state = self.state();
         let field = state.field(T::FIELDS, index);
@@ -244,7 +244,7 @@ impl RequestSession {
         Ok(opened)
     }
 
-    /// Sets what remains of a field's time. A change of the field that waits goes with it.
+    /// Sets the remaining time of a field. A waiting change of the field is committed with it.
     pub(crate) async fn expire<T: SessionSchema>(
         &self,
         loan: &mut Loan<T>,
@@ -308,7 +308,7 @@ impl RequestSession {
         })
     }
 
-    /// The plan for what `pending` gathers. Where it fails, that waits no more.
+    /// Plans a commit of the changes that `pending` takes out. Where that fails, they are dropped.
     fn plan_at_once(
         &self,
         pending: impl FnOnce(&mut State) -> Result<Pending, SessionError>,

@@ -1,11 +1,11 @@
-//! One field in one request: what the store holds, and what the request wants of it.
+//! One field in one request: the stored value, and the change that the request wants of it.
 //!
-//! 1. What a handler sees is computed from both ([`FieldState::shown`]).
-//! 2. Guards add to what is wanted when they hand their changes over. The last write wins, except
-//!    that differences add up and `max`, `min` and `first` keep what they say.
-//! 3. [`FieldState::take_changes`] turns what is wanted into the changes of a commit. Until the
-//!    outcome is known it still counts as shown; then [`FieldState::settle`] or
-//!    [`FieldState::revert`] ends that.
+//! 1. The value that a handler sees is computed from both ([`FieldState::shown`]).
+//! 2. Guards add to the wanted change when they hand theirs over. The last write wins, except that
+//!    differences add up, `max` and `min` keep the larger and the smaller value, and `first` the
+//!    first.
+//! 3. [`FieldState::take_changes`] moves the wanted change into a commit. It is shown as applied
+//!    until the outcome is known; then [`FieldState::settle`] or [`FieldState::revert`] decides.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -86,7 +86,7 @@ impl FieldState {
         self.spec
     }
 
-    /// The value as the request sees it, encoded: what the store holds and what is wanted.
+    /// The encoded value as the request sees it: the stored one with the wanted change applied.
     pub(super) fn shown(&self) -> Option<Bytes> {
         let stored = self.stored.value.clone().filter(|_| !self.stored.is_bad);
         let wants = self.sent.iter().chain(&self.want);
@@ -139,7 +139,7 @@ impl FieldState {
         self.spec.name == name || self.stored.alias == Some(name)
     }
 
-    /// A guard changed the value.
+    /// Takes over a guard's change of the value.
     pub(super) fn write(&mut self, change: FieldChange<'_>) -> Result<(), SessionError> {
         let (was_removed, restart, origin) = match &self.want {
             Some(Want::Remove) => (true, false, Origin::Stored),
@@ -207,7 +207,7 @@ impl FieldState {
         Ok(())
     }
 
-    /// A guard asked for this value whatever the store holds.
+    /// Takes over a guard's value that replaces any stored one.
     pub(super) fn overwrite(&mut self, value: Bytes) {
         self.want = Some(Want::Write {
             value: Written::Overwrite(value),
@@ -217,12 +217,12 @@ impl FieldState {
         });
     }
 
-    /// A guard asked for no value, whatever the field's merge.
+    /// Takes over a guard's removal, whatever the field's merge.
     pub(super) fn remove(&mut self) {
         self.want = Some(Want::Remove);
     }
 
-    /// A guard asked for the time to live to restart.
+    /// Takes over a guard's restart of the time to live.
     pub(super) fn renew(&mut self) {
         match &mut self.want {
             Some(Want::Write { restart, .. }) => *restart = true,
@@ -231,13 +231,13 @@ impl FieldState {
         }
     }
 
-    /// Drops what is wanted.
+    /// Drops the wanted change.
     pub(super) fn forget_want(&mut self) {
         self.want = None;
     }
 
-    /// The stored value replaced by what a later load found; what is wanted stays, and a condition
-    /// on the loaded value too.
+    /// Replaces the stored value by that of a later load. The wanted change stays, and so does its
+    /// condition on the loaded value.
     pub(super) fn refresh(&mut self, fresh: Self) {
         let keeps_condition = self.spec.merge == Merge::Reject && self.is_changed();
         if !keeps_condition {
@@ -245,7 +245,7 @@ impl FieldState {
         }
     }
 
-    /// Moves what is wanted into a commit.
+    /// Moves the wanted change into a commit.
     pub(super) fn take_changes(
         &mut self,
         conditions: &mut Vec<Condition>,
@@ -310,7 +310,7 @@ impl FieldState {
         })
     }
 
-    /// Where the store has the field now.
+    /// The name under which the store has the field now.
     pub(super) fn stored_name(&self) -> &'static str {
         self.stored.alias.unwrap_or(self.spec.name)
     }
@@ -365,7 +365,7 @@ impl FieldState {
         };
     }
 
-    /// A commit that was under way did not take effect.
+    /// Takes back a change whose commit did not take effect.
     pub(super) fn revert(&mut self) {
         self.sent = None;
     }
@@ -396,7 +396,7 @@ impl FieldState {
         Change::Remove { name: name.into() }
     }
 
-    /// Restarts the time of what the store holds. Where that has run out meanwhile, and no other
+    /// Restarts the time of the stored value. Where the field has run out meanwhile, and no other
     /// commit came between, the loaded value is written again.
     fn renewal(&self) -> Option<Change> {
         let (ttl, stored) = (self.spec.ttl?, self.in_store()?);
@@ -493,7 +493,7 @@ impl FieldState {
         })
     }
 
-    /// An integer that a store can calculate with. A `u64` beyond `i64` is none.
+    /// An integer that a store can calculate with, which excludes a `u64` beyond `i64`.
     fn integer(&self, encoded: Option<&[u8]>) -> Result<i64, SessionError> {
         integer(encoded).ok_or_else(|| self.out_of_range())
     }

@@ -1,4 +1,4 @@
-//! From the request's cookie to a schema's values: at most one store call per token and schema.
+//! Loads a schema's values by the request's cookie: at most one store call per token and schema.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use crate::schema::{FieldSpec, Renew, SessionSchema};
 use crate::store::{Loaded, Selected, Selection, StoreErrorKind};
 use crate::token::{SessionId, Token};
 
-/// A session that a token opens, and what a load found in it.
+/// A session that a token opens, and the result of its load.
 type Opened = (Live, Loaded);
 
 impl RequestSession {
@@ -56,14 +56,13 @@ impl RequestSession {
         Ok(self.lend())
     }
 
-    /// Looked at only until it was reported.
+    /// Whether plain http loses the cookie; checked only until it was reported once.
     fn cookie_is_lost(&self, headers: &HeaderMap) -> bool {
         let shared = self.shared();
         !shared.plain_http.is_completed() && shared.config.cookie.is_lost_over_http(headers)
     }
 
-    /// Loads the schema's values as the store holds them now. What this request changed in them
-    /// and did not save is dropped.
+    /// Loads the schema's values as the store holds them now. Unsaved changes of them are dropped.
     pub(crate) async fn reload<T: SessionSchema>(
         &self,
         loan: &mut Loan<T>,
@@ -102,7 +101,7 @@ impl RequestSession {
                 state.add_fields(specs, self.track(&live, specs, loaded));
                 state.visitor = Visitor::Known(Box::new(live));
             }
-            // A second schema of the same session; what is known already may have changed since.
+            // A second schema of the same session. Fields that are known already stay as they are.
             (Some((live, loaded)), Visitor::Known(known)) if live.token == known.token => {
                 state.add_fields(specs, self.track(&live, specs, loaded));
             }
@@ -199,7 +198,7 @@ impl RequestSession {
         self.shared().within_deadline(late, load).await
     }
 
-    /// The fields of a load that asked for [`selection`], with what is sealed opened.
+    /// The fields of a load that asked for [`selection`], with sealed values opened.
     pub(super) fn track(
         &self,
         live: &Live,

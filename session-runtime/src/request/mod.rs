@@ -1,14 +1,15 @@
-//! The session of one request: what was loaded, what guards asked for, and what the response says.
+//! The session of one request: the loaded values, the changes of guards, and the response's
+//! headers.
 //!
-//! 1. The cookie is not even looked at before a handler extracts a session.
-//! 2. What was loaded stays: a second extraction sees it, and the changes made since, without
-//!    asking the store again.
-//! 3. A guard works on a [`Loan`] and hands over what it asks for when it is dropped; nothing
-//!    reaches the store before [`RequestSession::save`] or [`RequestSession::finish`].
+//! 1. The cookie is read only when a handler extracts a session.
+//! 2. Loaded values stay: a second extraction sees them, and the changes made since, without
+//!    another call of the store.
+//! 3. A guard works on a [`Loan`] and hands its changes over when it is dropped; nothing reaches
+//!    the store before [`RequestSession::save`] or [`RequestSession::finish`].
 //! 4. The lock is held for bookkeeping only, never over an await.
 //!
-//! A field is followed from a guard ([`guard`]) to what the request wants of it ([`field`]), to the
-//! changes of a commit ([`plan`]) and its outcome ([`commit`]).
+//! A change of a field goes from a guard ([`guard`]) to the request's state ([`field`]), into a
+//! planned commit ([`plan`]), and to its outcome ([`commit`]).
 
 mod commit;
 mod direct;
@@ -55,7 +56,7 @@ impl RequestSession {
         self.state().was_asked
     }
 
-    /// From now on there is no response that could carry a cookie.
+    /// Notes that the response has left, so that no cookie can be set any more.
     pub(crate) fn close(&self) {
         self.state().is_closed = true;
     }
@@ -70,12 +71,13 @@ impl RequestSession {
         self.state().live().map(|live| live.token)
     }
 
-    /// The response will depend on the cookie, though no handler extracted a session.
+    /// Notes that the response depends on the cookie, though no handler extracted a session.
     pub(crate) fn consult_cookie(&self) {
         self.state().was_asked = true;
     }
 
-    /// A handler ended this session; if it is the request's, what follows is a new visitor's.
+    /// Notes that a handler ended this session. If it is the request's own, the rest of the request
+    /// belongs to a new visitor.
     pub(crate) fn note_end(&self, session: &SessionId) {
         let mut state = self.state();
         if state.live().is_some_and(|live| live.token.id() == *session) {
@@ -101,7 +103,7 @@ impl RequestSession {
         loan
     }
 
-    /// Brings a loan up to date. What it asked for was handed over or is dropped.
+    /// Brings a loan up to date. Changes that it has not handed over are dropped.
     pub(crate) fn refresh<T: SessionSchema>(&self, loan: &mut Loan<T>) {
         let (shown, generation) = {
             let mut state = self.state();
@@ -111,18 +113,18 @@ impl RequestSession {
         self.report_bad_fields::<T>(undecodable);
     }
 
-    /// Brings one field of a loan up to date. What it asked for of other fields stays.
+    /// Brings one field of a loan up to date. Its changes of other fields stay.
     pub(crate) fn refresh_field<T: SessionSchema>(&self, loan: &mut Loan<T>, index: usize) {
         let shown = self.state().field(T::FIELDS, index).shown();
         loan.show_field(index, shown);
     }
 
-    /// Takes over all that a loan asks for.
+    /// Takes over all changes of a loan.
     pub(crate) fn hand_over<T: SessionSchema>(&self, loan: &mut Loan<T>) {
         self.take_over(loan, None);
     }
 
-    /// Takes over what a loan asks for of one field.
+    /// Takes over a loan's changes of one field.
     fn hand_over_field<T: SessionSchema>(&self, loan: &mut Loan<T>, index: usize) {
         self.take_over(loan, Some(index));
     }
@@ -144,8 +146,8 @@ impl RequestSession {
         }
     }
 
-    /// As [`hand_over`](Self::hand_over), for a guard that is dropped: when the response has left,
-    /// nothing will save what it asked for.
+    /// Takes over the changes of a guard that is dropped. When the response has left, they are
+    /// lost, and reported.
     pub(crate) fn let_go<T: SessionSchema>(&self, loan: &mut Loan<T>) {
         let (is_closed, is_pending) = {
             let state = self.state();
@@ -158,13 +160,13 @@ impl RequestSession {
         }
     }
 
-    /// Nothing of this request is to be saved: a handler panicked.
+    /// Notes that a handler panicked, so that nothing of this request is saved.
     pub(crate) fn abandon(&self, schema: &'static str) {
         events::abandoned(schema);
         self.state().was_abandoned = true;
     }
 
-    /// The next commit removes the session; from now on the request is a new visitor's.
+    /// Lets the next commit remove the session. The rest of the request belongs to a new visitor.
     pub(crate) fn destroy(&self) {
         self.state().destroy();
     }

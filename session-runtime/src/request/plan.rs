@@ -23,7 +23,7 @@ pub(super) enum Moment {
     Response,
 }
 
-/// A commit, and what it does to the visitor's token.
+/// A commit, and the token that it gives the visitor.
 pub(super) struct Plan {
     pub(super) commit: Commit,
     /// The token that the visitor gets.
@@ -31,7 +31,7 @@ pub(super) struct Plan {
     pub(super) wants: SessionWants,
     /// Whether only the token's age asked for a new one, so that the commit may do without.
     pub(super) rotates_by_age: bool,
-    /// Whether it does nothing that a handler asked for.
+    /// Whether it is upkeep only, which no handler asked for.
     pub(super) is_upkeep: bool,
 }
 
@@ -66,8 +66,8 @@ impl Plan {
 }
 
 impl State {
-    /// The commit for everything that waits; `None` when there is nothing to do. What waited is
-    /// taken even where it is refused, so that it is not tried again.
+    /// Plans the commit of everything that waits; `None` when there is nothing to do. The changes
+    /// are taken out even where they are refused, so that they are not tried again.
     pub(super) fn plan(
         &mut self,
         shared: &Shared,
@@ -100,7 +100,8 @@ impl State {
                     return Ok(None);
                 }
             }
-            // Without data no visitor gets a record; what is asked of the session waits for some.
+            // Without data no visitor gets a record; changes of the session as a whole wait for
+            // some.
             None if !pending.changes.iter().any(Change::is_write) => {
                 self.wants = pending.wants;
                 return Ok(None);
@@ -134,7 +135,7 @@ impl State {
         fields.filter_map(move |field| field.due_renewal(interval, early))
     }
 
-    /// Everything that waits.
+    /// Takes out everything that waits.
     pub(super) fn take_pending(&mut self, config: &Config) -> Result<Pending, SessionError> {
         let error = self.error.take().map_or(Ok(()), Err);
         let sizes = self.check_sizes(config);
@@ -244,7 +245,7 @@ impl State {
         }
     }
 
-    /// The commit of these changes, for the session there is or for a new one.
+    /// Plans the commit of these changes, to the request's session or to a new one.
     pub(super) fn plan_with(
         &self,
         shared: &Shared,
@@ -332,7 +333,7 @@ impl State {
         Ok(())
     }
 
-    /// Refuses what is too large before anything is sent.
+    /// Refuses values that are too large, before anything is sent.
     fn check_sizes(&self, config: &Config) -> Result<(), SessionError> {
         let (mut total, mut before) = (0, 0);
         for field in &self.fields {

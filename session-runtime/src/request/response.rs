@@ -1,4 +1,4 @@
-//! The end of a request: commit, then say in the response what became of the session.
+//! The end of a request: the commit, then the session's headers on the response.
 
 use axum_core::response::Response;
 use http::header::{CACHE_CONTROL, HeaderMap, HeaderValue, VARY};
@@ -11,8 +11,8 @@ use crate::error::{Answered, SessionError};
 use crate::events;
 
 impl RequestSession {
-    /// Commits what waits and puts the cookie on the response. If the commit fails, the response
-    /// is replaced: it promised what did not come true.
+    /// Commits the waiting changes and puts the cookie on the response. If the commit fails, the
+    /// response is replaced by the error, because it says that the changes were saved.
     pub(crate) async fn finish(&self, response: Response) -> Response {
         let saved = self.save_at(Moment::Response).await;
         self.answer(response, saved)

@@ -19,13 +19,13 @@ pub(super) struct State {
     pub(super) is_new: bool,
     /// Every field that was loaded or changed, each once.
     pub(super) fields: Vec<FieldState>,
-    /// Where the fields of each schema are in `fields`.
+    /// The positions of each schema's fields in `fields`.
     views: Vec<View>,
     /// The changes of the session as a whole that guards asked for.
     pub(super) wants: SessionWants,
     /// The sessions that handlers destroyed and the next commit removes.
     pub(super) destroyed: Vec<Live>,
-    /// Why something that a guard handed over cannot be committed; the commit fails with it.
+    /// The error of a change that a guard handed over; the commit fails with it.
     pub(super) error: Option<SessionError>,
     /// The change of the cookie that the response must make because of commits that were applied.
     pub(super) cookie: Option<CookieChange>,
@@ -48,7 +48,7 @@ pub(super) struct State {
     pub(super) ended: Option<SessionId>,
 }
 
-/// Where the fields of one schema are.
+/// The positions of one schema's fields.
 struct View {
     specs: &'static [FieldSpec],
     places: Vec<usize>,

@@ -1,4 +1,4 @@
-//! A field as the store holds it, as far as one request knows.
+//! A stored field, as far as one request knows it.
 
 use std::time::Duration;
 
@@ -25,13 +25,13 @@ pub(super) struct Stored {
     pub(super) alias: Option<&'static str>,
     /// How much of its time was left at the load, if the load asked for it.
     pub(super) remaining: Option<Duration>,
-    /// Whether all this is what a load found, and not what was committed since.
+    /// Whether all this comes from a load, and not from a commit since.
     pub(super) is_loaded: bool,
     /// The session's last commit at that moment.
     pub(super) last_commit: Option<CommitId>,
 }
 
-/// Where a load found its fields.
+/// The session and the moment of a load, which its fields are interpreted by.
 #[derive(Clone, Copy)]
 pub(super) struct Found<'a> {
     pub(super) session: &'a SessionId,
@@ -40,8 +40,8 @@ pub(super) struct Found<'a> {
     pub(super) now: Timestamp,
 }
 
-/// The meaning of a field's stored bytes; `None` where they are sealed and do not open. A value that
-/// was read under an older name was sealed under it.
+/// The encoded value behind a field's stored bytes; `None` where they are sealed and do not open. A
+/// value that was read under an older name was sealed under it.
 pub(super) fn opened(
     spec: &FieldSpec,
     sealer: Option<&Sealer>,

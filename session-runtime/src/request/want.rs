@@ -1,4 +1,4 @@
-//! The change that a request wants of one field, apart from the field it is wanted of.
+//! The change that a request wants of one field, apart from the field's own state.
 
 use bytes::Bytes;
 
@@ -8,7 +8,7 @@ use crate::store::IntegerRange;
 /// The change that a request wants of a field.
 #[derive(Clone)]
 pub(super) enum Want {
-    /// Another value.
+    /// A write of another value.
     Write {
         value: Written,
         /// Whether the field is removed first, so that the value meets nothing in the store.
@@ -18,26 +18,26 @@ pub(super) enum Want {
         /// The value that the request's first change started from.
         origin: Origin,
     },
-    /// No value.
+    /// A removal.
     Remove,
-    /// The same value with its time to live restarted.
+    /// A restart of the time to live, with the same value.
     Renew,
 }
 
-/// A value to be written, by how it meets the one in the store.
+/// A value to be written, by how it is combined with the stored one.
 #[derive(Clone)]
 pub(super) enum Written {
     /// Replaces it. A field with `merge = "reject"` must still have its loaded value.
     Set(Bytes),
     /// Replaces it in any case.
     Overwrite(Bytes),
-    /// Counts only where there is none.
+    /// Counts only where the field is absent.
     First(Bytes),
-    /// Is added to it; `initial` counts where there is none.
+    /// Is added to it; `initial` counts where the field is absent.
     Add { delta: i128, initial: i64 },
-    /// The larger of both; `initial` counts where there is none.
+    /// The larger of both; `initial` counts where the field is absent.
     Max { operand: i64, initial: i64 },
-    /// The smaller of both; `initial` counts where there is none.
+    /// The smaller of both; `initial` counts where the field is absent.
     Min { operand: i64, initial: i64 },
 }
 
@@ -51,7 +51,7 @@ pub(super) enum Origin {
 }
 
 impl Want {
-    /// The value afterwards, as far as this request can tell.
+    /// The value with this change applied, as far as this request knows.
     pub(super) fn apply(&self, value: Option<Bytes>, spec: &FieldSpec) -> Option<Bytes> {
         let (written, value) = match self {
             Self::Renew => return value,

@@ -65,7 +65,8 @@ impl<T: Default> FieldDefault for T {
 
 /// A type named in `codec = …`: every [`Codec`].
 pub trait UsableCodec {
-    /// The type. As an associated type it takes further errors about a type that is none.
+    /// The type itself. As an associated type it absorbs further errors about a type that is no
+    /// codec.
     type Itself: Codec;
 }
 

@@ -36,7 +36,7 @@ pub(crate) struct Encoded {
     slots: Vec<Slot>,
 }
 
-/// Where one field is.
+/// The place of one encoded field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Slot {
     /// The same as what was shown or as the baseline.

@@ -1,7 +1,7 @@
 //! The semantics of a commit: one algorithm, pure and without input or output.
 //!
-//! Embedded drivers call it. Drivers on a server do the same in the server's language, and are
-//! compared with it by the checks of the test kit.
+//! Embedded drivers call it. Drivers on a server implement the same in the server's language, and
+//! the checks of the test kit compare them with it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -47,7 +47,7 @@ impl Touched {
 }
 
 impl Commit {
-    /// Applies the commit to what it touches, or refuses it.
+    /// Applies the commit to the record and the lists, or refuses it.
     ///
     /// A refusal leaves record and lists as they were, except that a record, a field or an entry
     /// whose time is over may be dropped.

@@ -14,9 +14,9 @@ use crate::token::{CommitId, SessionId, Verifier};
 /// The stored name of a field, `<schema>.<field>`. Names that begin with `@` belong to the header.
 pub type FieldName = Cow<'static, str>;
 
-/// Everything that is to happen to one session, together or not at all.
+/// All changes of one session that take effect together or not at all.
 ///
-/// [`Commit::apply`] says what it means, in this order: a known [`CommitId`]; the guard of the
+/// [`Commit::apply`] has its semantics, in this order: a known [`CommitId`]; the guard of the
 /// [`Action`]; the [`Condition`]s; the limits of the lists; the [`Change`]s, one after the other;
 /// the header, `seen` and the lists. An outcome other than [`Outcome::Applied`] leaves everything
 /// as it was.

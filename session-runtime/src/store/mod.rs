@@ -84,8 +84,8 @@ pub use crate::token::{
 ///    its time: the layer uses it for upkeep and the cookie's age only. Such a load says that a
 ///    session has ended where the server has removed it, or where its `end` is past by more than a
 ///    minute on the estimated clock.
-/// 7. **Errors are not absence.** `None` and [`Outcome::Gone`] are said only by a store that knows.
-///    A store that cannot tell answers with a [`StoreError`].
+/// 7. **Errors are not absence.** A store answers `None` and [`Outcome::Gone`] only if it knows.
+///    Otherwise it answers with a [`StoreError`].
 /// 8. **Foreign fields survive.** Fields that a commit does not name stay as they are.
 /// 9. **A list is a superset.** From the moment at which a commit with [`ListChange::Add`] takes
 ///    effect until the session ends or a commit removes it, [`list`](Self::list) has the session,
@@ -103,7 +103,7 @@ pub use crate::token::{
 ///
 /// # Choosing a driver at run time
 ///
-/// `Arc<dyn SessionStore>` is a store too; [`ErasedStore`] is how it calls the driver.
+/// `Arc<dyn SessionStore>` is a store too; it calls the driver through [`ErasedStore`].
 #[expect(
     clippy::len_without_is_empty,
     reason = "a store is asked how many sessions it holds, never whether it holds none"
@@ -113,7 +113,7 @@ pub trait SessionStore: ErasedStore + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// A store that cannot tell answers with an error, never with `None`.
+    /// A store that does not know answers with an error, never with `None`.
     fn load(
         &self,
         session: &SessionId,
@@ -138,7 +138,7 @@ pub trait SessionStore: ErasedStore + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// A store that cannot tell answers with an error, never with an empty list.
+    /// A store that does not know answers with an error, never with an empty list.
     fn list(
         &self,
         principal: &PrincipalKey,
@@ -174,7 +174,7 @@ pub trait SessionStore: ErasedStore + Send + Sync + 'static {
         async { Ok(Count::Unknown) }
     }
 
-    /// Reclaims what has ended and what crashes left behind; answers how many records went.
+    /// Reclaims ended sessions and leftovers of crashes; returns the number of records removed.
     ///
     /// Nothing depends on this being called: ended sessions are absent without it. A store whose
     /// server reclaims by itself keeps the default, which answers 0.

@@ -35,8 +35,8 @@ pub trait SteppedStore: SessionStore + Sized {
         entry: &NewEntry,
     ) -> impl Future<Output = Result<AddStep, StoreError>> + Send;
 
-    /// Where the session is listed, whatever the mark: gives the entry this mark and says that it
-    /// has arrived. Answers whether the session is listed.
+    /// If the session is listed, under any mark, gives its entry this mark and marks it as arrived.
+    /// Returns whether the session is listed.
     fn confirm_entry(
         &self,
         principal: &PrincipalKey,
@@ -44,7 +44,7 @@ pub trait SteppedStore: SessionStore + Sized {
         mark: &CommitId,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Takes a session off the list, whatever the mark.
+    /// Removes a session from the list, whatever the mark.
     fn remove_entry(
         &self,
         principal: &PrincipalKey,
@@ -102,7 +102,7 @@ pub enum AddStep {
 /// |---|---|
 /// | 1. list the session under each principal that the commit adds, within the limits | an entry too many, which counts for the limit until [`list`](SessionStore::list) is looked through; the layer waits ten seconds for it to arrive |
 /// | 2. apply the commit to the session | nothing is missing; the entries that step 4 removes are too many |
-/// | 3. confirm that the session is still listed; if its entry was [removed as stale](SessionStore::remove_stale) meanwhile, remove the session and answer [`Outcome::Gone`] | a session that is not listed and whose new token never left, so that it opens for nobody: it ends by itself |
+/// | 3. confirm that the session is still listed; if its entry was [removed as stale](SessionStore::remove_stale) meanwhile, remove the session and answer [`Outcome::Gone`] | a session that is not listed; its new token was never sent, so it cannot be used and ends by itself |
 /// | 4. take the session off the lists of the principals that the commit removes | — |
 ///
 /// So the lists have every session that can be used, and removing an entry that has not arrived

@@ -25,7 +25,7 @@
 //! ```
 //!
 //! 1. The first line names the form and its version. The last one is a check over all before it,
-//!    so bytes that were cut short, grew or rotted are told from whole ones. These two lines keep
+//!    so bytes that were cut short, extended or damaged are recognised. These two lines keep
 //!    their form in every version.
 //! 2. A line that begins with `@` belongs to the header. Lines with names that this version does
 //!    not know are kept and written again, so what a later version adds without a new number

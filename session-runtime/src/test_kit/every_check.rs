@@ -76,7 +76,7 @@ macro_rules! __every_check {
                 a_merge_that_arrives_twice_counts_once
                 a_take_that_arrives_twice_answers_the_same
                 a_take_that_arrives_twice_takes_no_later_value
-                a_take_that_arrives_twice_answers_nobody_elses_value
+                a_take_that_arrives_twice_answers_no_other_commits_value
                 eight_taken_values_are_remembered
                 a_take_that_arrives_far_too_late_answers_one_of_two_values
                 another_take_finds_nothing
@@ -225,7 +225,7 @@ macro_rules! __every_check {
                 a_commit_that_arrives_twice_lists_once
                 a_commit_that_arrives_twice_meets_no_limit
                 a_late_repetition_leaves_the_lists
-                a_sign_in_that_arrives_far_too_late_unlists_nobody
+                a_sign_in_that_arrives_far_too_late_leaves_the_list
                 a_limit_counts_other_sessions
                 a_reached_limit_changes_nothing
                 a_dead_token_and_a_conflict_come_before_the_limit

@@ -465,7 +465,7 @@ pub(super) async fn a_commit_that_arrives_twice_meets_no_limit(kit: Kit) {
 }
 
 /// The session has forgotten the commit, and the token of then is dead.
-pub(super) async fn a_sign_in_that_arrives_far_too_late_unlists_nobody(kit: Kit) {
+pub(super) async fn a_sign_in_that_arrives_far_too_late_leaves_the_list(kit: Kit) {
     let stranger = kit.session([]).await;
     let (rotation, visitor) = stranger.rotation(None);
     let sign_in = with(rotation, [add(&kit, "a")]);

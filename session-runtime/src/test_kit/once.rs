@@ -69,7 +69,7 @@ pub(super) async fn a_take_that_arrives_twice_takes_no_later_value(kit: Kit) {
     visitor.expect_value("a", "second").await;
 }
 
-pub(super) async fn a_take_that_arrives_twice_answers_nobody_elses_value(kit: Kit) {
+pub(super) async fn a_take_that_arrives_twice_answers_no_other_commits_value(kit: Kit) {
     let visitor = kit.session([]).await;
     let too_early = visitor.update([take("a"), set("b", "1")]);
     let answered = visitor.apply(&too_early).await;

@@ -95,7 +95,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What was set aside.
+/// The contents of the files that were set aside.
 fn damaged(folder: &Path) -> Vec<Vec<u8>> {
     let Ok(entries) = fs::read_dir(folder.join("damaged")) else {
         return Vec::new();

@@ -1,5 +1,5 @@
-//! A server that answers anything: no panic, every call ends in time, memory is bounded, what the
-//! server says is not passed on, and nobody gets another visitor's session.
+//! A server that answers anything: no panic, every call ends in time, memory is bounded, the
+//! server's words are not passed on, and no visitor gets another one's session.
 //!
 //! `SESSION_FUZZ_INPUTS` says how many calls (fifty inputs are one), `SESSION_FUZZ_SEED` which lies.
 
@@ -44,7 +44,7 @@ struct Shop {
     cart: Option<BTreeMap<String, u32>>,
 }
 
-/// What the server says.
+/// The server's answers.
 struct Liar {
     answers: Answers,
     dialect: Dialect,
@@ -215,7 +215,7 @@ impl Fixture {
                 for bytes in said {
                     let is_said = bytes.is_empty()
                         || liar.said.windows(bytes.len()).any(|window| window == bytes);
-                    assert!(is_said, "nobody said {}", bytes.escape_ascii());
+                    assert!(is_said, "no answer held {}", bytes.escape_ascii());
                 }
                 drop(liar);
                 self.heard("a session");
@@ -396,7 +396,7 @@ async fn an_answer_too_many_is_not_the_answer_to_all_later_requests() {
                 None => Reply::Send(answer),
             }
         });
-        // With a password, so that each connection begins with a greeting in both protocols.
+        // With a password, so that each connection begins with a handshake in both protocols.
         let url = server.url(dialect).replace("://", "://:password@");
         let store = RedisStore::builder().url(url).prefix(PREFIX);
         let store = Arc::new(store.connect().await.unwrap());

@@ -25,7 +25,7 @@ const LONGEST_CALL: Duration = Duration::from_millis(4 * 250 + 2_000);
 /// Of the compatible layout, which asks no node whether it knows more.
 const DIALECT: Dialect = Dialect::ALL[3];
 
-/// What a true node answers to what only nodes are asked, and steps of a list.
+/// A true node's answers to commands that only nodes get, and to steps of a list.
 fn truth(answers: &Answers, words: &Words, port: u16) -> Vec<u8> {
     match kind_of(words).as_str() {
         "CLUSTER" => {
@@ -56,7 +56,7 @@ fn redirection(random: &mut Rng, port: u16) -> Vec<u8> {
     format!("-{}\r\n", places[random.usize(0..places.len())]).into_bytes()
 }
 
-/// Slots that overlap, are missing, are beyond the last one, or belong to nobody.
+/// Slots that overlap, are missing, are beyond the last one, or belong to no node.
 fn slots(random: &mut Rng, port: u16) -> Vec<u8> {
     let count = random.usize(0..6);
     let mut bytes = format!("*{count}\r\n").into_bytes();

@@ -114,7 +114,7 @@ schema!(Compact, Postcard);
 trait Fuzzed: SessionSchema + Default + Sync {
     type Codec: Codec;
 
-    /// What a page shows of these stored values, all fields but `alive`.
+    /// The values that a page shows for these stored ones, all fields but `alive`.
     fn expected(stored: &[Vec<u8>]) -> Vec<String>;
     fn shown(&self) -> Vec<String>;
     /// An encoded value for each field but `alive`.
@@ -127,7 +127,7 @@ fn encode<C: Codec>(value: &(impl Serialize + ?Sized)) -> Vec<u8> {
     buffer
 }
 
-/// What the codec's own library makes of the bytes.
+/// Decodes the bytes with the codec's own library.
 fn decode<C: Codec, T: DeserializeOwned + Debug>(bytes: &[u8]) -> Option<T> {
     C::decode(bytes).ok()
 }

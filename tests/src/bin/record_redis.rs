@@ -55,10 +55,10 @@ async fn main() {
         }
     }
     // The client of a Cluster says which library it is.
-    let greeting = ["CLIENT", "SETINFO"].map(|word| word.as_bytes().to_vec());
+    let client_info = ["CLIENT", "SETINFO"].map(|word| word.as_bytes().to_vec());
     let mut answers = answers.lock().expect("no panic");
     for dialect in Dialect::ALL {
-        answers.keep(dialect, &greeting.to_vec(), b"+OK\r\n");
+        answers.keep(dialect, &client_info.to_vec(), b"+OK\r\n");
     }
     print!("{}", answers.to_text());
 }

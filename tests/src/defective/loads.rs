@@ -6,7 +6,7 @@ use session_runtime::store::{FieldName, Loaded, Record, Selection, StoredField};
 use super::{Defect, DefectiveStore};
 
 impl DefectiveStore {
-    /// What a load of this record answers.
+    /// Answers a load of this record.
     pub(super) fn load_with_defect(
         &self,
         record: &Record,

@@ -17,7 +17,7 @@ use session_runtime::store::{Clock, CommitId, StoreError, Timestamp};
 use session_runtime::test_kit::ManualClock;
 use session_runtime::{SessionId, SessionStore};
 
-/// What a [`DefectiveStore`] does wrong.
+/// The defect of a [`DefectiveStore`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Defect {
     /// Nothing.
@@ -54,7 +54,7 @@ pub enum Defect {
     ConditionsIgnored,
     /// Conditions are checked, then the commit is applied.
     ConditionsNotAtomic,
-    /// What leaves the range wraps or is written all the same.
+    /// A result that leaves the range wraps or is written all the same.
     RangeIgnored,
     /// A value is read, then removed.
     TakeNotAtomic,
@@ -118,7 +118,7 @@ pub enum Defect {
     PrincipalsHiddenWithField,
     /// A field's principal is kept beside the new one.
     PrincipalsAccumulate,
-    /// A field's principal is removed whoever it is.
+    /// A field's principal is removed, even if it is another one than the commit names.
     PrincipalRemovedByField,
     /// A rotation removes the principals from the header.
     PrincipalsLostByRotation,
@@ -168,7 +168,7 @@ pub enum Defect {
     LastEndingEvicted,
     /// Of fields that end together the last by name are evicted.
     LastNameEvicted,
-    /// What the commit writes is evicted like anything else.
+    /// Entries that the commit itself writes are evicted like any others.
     WrittenEvicted,
     /// Fields whose time is over count for a bound.
     EndedFieldsCounted,
@@ -186,9 +186,9 @@ pub struct DefectiveStore {
 struct State {
     records: HashMap<SessionId, Record>,
     lists: BTreeMap<PrincipalKey, PrincipalList>,
-    /// What the load before showed.
+    /// The record that the load before showed.
     seen_before: HashMap<SessionId, Record>,
-    /// What loads show while a commit is half visible.
+    /// The record that loads show while a commit is half visible.
     half_visible: HashMap<SessionId, Record>,
     to_list: Vec<Commit>,
     /// The headers of sessions that have ended.

@@ -1,4 +1,4 @@
-//! What a true server answers.
+//! The answers of a true server.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -110,7 +110,7 @@ impl Answers {
         }
     }
 
-    /// What a true server answers to this command.
+    /// A true server's answer to this command.
     pub fn to(&self, dialect: Dialect, words: &Words) -> &[u8] {
         let key = (dialect.name(), kind_of(words), key_of(words));
         // Or one of the same kind, or to a client that speaks another dialect.

@@ -13,10 +13,10 @@ use crate::store_visitor::{Visitor, add, set, set_for, take};
 /// The prefix of all keys.
 pub const PREFIX: &str = "fuzz";
 
-/// What the two sessions hold.
+/// The contents of the two sessions.
 pub const TREASURES: [&str; 2] = ["\"treasure of the first\"", "\"treasure of the second\""];
 
-/// What opens the two sessions.
+/// The tokens of the two sessions.
 pub const TOKENS: [&str; 2] = [
     "AQEBAQEBAQEBAQEBAQEBASEhISEhISEhISEhISEhISE",
     "AgICAgICAgICAgICAgICAiIiIiIiIiIiIiIiIiIiIiI",
@@ -81,7 +81,7 @@ fn listed(limit: Option<u32>) -> ListChange {
 /// How many calls there are.
 pub const CALLS: usize = 8;
 
-/// What a call answered.
+/// The answer to a call.
 #[derive(Debug)]
 pub enum Called {
     /// A load of this session.

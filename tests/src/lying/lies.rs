@@ -1,4 +1,4 @@
-//! What a server answers that does not tell the truth.
+//! The answers of a server that lies.
 
 use fastrand::Rng;
 
@@ -43,7 +43,7 @@ pub fn lie(
             let count = [13, 14, 14, 14, 15][random.usize(0..5)];
             [format!("*{count}\r\n").as_bytes(), &nil.repeat(count)].concat()
         }
-        // Nothing, for as long as anybody waits.
+        // Nothing, for as long as the client waits.
         _ => Vec::new(),
     })
 }

@@ -1,7 +1,7 @@
 //! A server that speaks RESP and answers whatever a test wants.
 //!
-//! What a true server answers is in `campaigns/corpus/redis.txt`, which `record_redis` wrote: for each kind of
-//! command one line, and one for each session where the answer depends on it.
+//! A true server's answers are in `campaigns/corpus/redis.txt`, which `record_redis` wrote: for
+//! each kind of command one line, and one for each session where the answer depends on it.
 
 mod answers;
 mod calls;
@@ -19,7 +19,7 @@ pub use self::lies::{GOSSIP, lie};
 /// A command as its words.
 pub type Words = Vec<Vec<u8>>;
 
-/// What the server does with a command.
+/// The server's reaction to a command.
 #[derive(Debug)]
 pub enum Reply {
     /// Sends these bytes.

@@ -61,7 +61,7 @@ pub async fn serve(store: impl SessionStore) {
         tokio::spawn(async move {
             let answer = answer(&*store, call).await;
             let mut output = io::stdout().lock();
-            // Fails when nobody waits any more.
+            // Fails when the other side has closed the connection.
             let _ = output.write_all(to_line(number, &answer).as_bytes());
             let _ = output.flush();
         });
@@ -156,11 +156,11 @@ impl Process {
                 let (number, answer) = from_line(&line.expect("answers are text"));
                 let sender = lock(&senders).remove(&number);
                 if let Some(sender) = sender {
-                    // Fails when nobody waits for the answer any more.
+                    // Fails when the call was dropped.
                     let _ = sender.send(answer);
                 }
             }
-            // Whoever waits learns that the process has ended.
+            // Calls that wait learn that the process has ended.
             lock(&senders).clear();
         });
         Self {

@@ -1,4 +1,4 @@
-//! What a test and a process of its own say to each other: one line of JSON each.
+//! The protocol between a test and a process of its own: one line of JSON for each message.
 
 use std::time::Duration;
 
@@ -26,12 +26,12 @@ pub(super) enum Call {
     Commit(Box<WireCommit>),
 }
 
-/// What the store answered.
+/// The store's answer.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Answer {
     /// A session, or none.
     Loaded(Option<Box<WireLoaded>>),
-    /// What became of a commit.
+    /// The outcome of a commit.
     Committed(WireOutcome),
     /// The store failed.
     Failed(String),
@@ -401,7 +401,7 @@ impl From<Loaded> for WireLoaded {
 }
 
 impl WireLoaded {
-    /// What was loaded.
+    /// Converts it into the result of a load.
     pub(super) fn read(self) -> Loaded {
         let moment = Timestamp::from_millis;
         let field = |(value, deadline): (Vec<u8>, Option<u64>)| {

@@ -18,7 +18,7 @@ use super::{Certificates, Generation};
 /// How long a server may take to answer its first `PING`, or to end.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// What a server is started with.
+/// The options that a server is started with.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Keeps an append-only file, written at every command.
@@ -66,7 +66,7 @@ impl Server {
             sentinel: options.sentinel,
             folder,
         };
-        // Somebody else can take a free port before the server does.
+        // Another process can take a free port before the server does.
         for attempt in 1.. {
             server.port = free_port();
             server.tls_port = free_port();
@@ -108,7 +108,7 @@ impl Server {
         self.tls_port
     }
 
-    /// What the server and its clients show each other.
+    /// The certificates that the server and its clients show each other.
     pub fn certificates(&self) -> &Certificates {
         self.certificates.as_ref().expect("started with `tls`")
     }
@@ -315,7 +315,7 @@ impl Drop for Server {
     }
 }
 
-/// What the application's user may do, from the README.
+/// The rights of the application's user, from the README.
 pub fn application_rights() -> Vec<&'static str> {
     let readme = include_str!("../../../README.md");
     let line = "ACL SETUSER shop on >secret ~session:* resetchannels -@all\n";
@@ -356,7 +356,7 @@ impl std::fmt::Debug for Control {
     }
 }
 
-/// A port that nobody listens on at this moment.
+/// A port that no process listens on at this moment.
 pub(super) fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())

@@ -1,4 +1,4 @@
-//! What the derive accepts and what it makes of it.
+//! Tests of the derive: accepted structs, and the schemas made of them.
 
 // For `accepted::lints`: it can only be said here.
 #![deny(future_incompatible)]

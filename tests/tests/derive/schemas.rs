@@ -1,4 +1,4 @@
-//! What the derive says about a struct, as far as a program can see it.
+//! The schemas that the derive makes of structs, as far as a program can see them.
 //!
 //! The lints are on for this file so that clippy, which does not see the compile tests, checks an
 //! expansion too.

@@ -1,4 +1,4 @@
-//! What the README and the guides say is so, where the compiler does not look.
+//! Checks statements of the README and the guides that the compiler does not check.
 
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 

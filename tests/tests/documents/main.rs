@@ -1,4 +1,4 @@
-//! What is written about the project is so.
+//! Checks the project's documents.
 
 mod front_door;
 mod statements;

@@ -2,7 +2,8 @@
 //! records and lists of the second, are read by all later ones. Never change a line: add one. Records
 //! and lists of the first version are refused in words.
 //!
-//! What is in Redis is in `evolution_redis`, an old and a new program at once in `rollout`.
+//! Tests of data in Redis are in `evolution_redis`, those of an old and a new program at once in
+//! `rollout`.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;

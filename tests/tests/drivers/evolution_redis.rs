@@ -1,6 +1,6 @@
-//! What this version of the layouts in Redis makes of sessions and lists is read by all later ones,
-//! and written as before; what the first version made of them is refused. Never change a line of the
-//! golden files: add one.
+//! Sessions and lists that this version of the layouts in Redis wrote are read by all later ones,
+//! and written as before; those of the first version are refused. Never change a line of the golden
+//! files: add one.
 //!
 //! A golden file has a line `key`, name and deadline for each key, and below it the fields of the
 //! hash with deadline and value; `-` is none, `<now+1000>` a moment, and `<now+1000 in base 36>` one
@@ -179,7 +179,7 @@ fn linked() -> (SessionId, Verifier, Verifier) {
 /// Longer than a day, and no whole number of any unit.
 const ODD: Duration = Duration::from_millis(90_061_001);
 
-/// What the golden sessions are after: their creations, and this, which came a minute later.
+/// The commit that followed the creation of the golden sessions a minute later.
 fn rotation() -> Commit {
     let visitor = Sessions::new().0[0];
     let update = Action::Update {
@@ -300,7 +300,7 @@ async fn sessions_of_the_second_version_are_read() {
     for (server, tier) in servers() {
         let now = put(&server, golden(tier));
         let moment = |offset: i64| Timestamp::from_millis(now.checked_add_signed(offset).unwrap());
-        // What is recorded decides, not what the server can.
+        // The recorded layout decides, not the server's abilities.
         let store = open(&server, None).await;
         assert_eq!(store.tier(), tier);
         let [first, second] = Sessions::new().0;

@@ -1,4 +1,4 @@
-//! What must hold whatever keeps the sessions, also while programs change.
+//! Tests that every store must pass, also while programs change.
 
 mod every_driver;
 mod evolution;

@@ -1,4 +1,4 @@
-//! What `MemoryStore` promises beyond the contract of every store.
+//! Promises of `MemoryStore` beyond the contract of every store.
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 
@@ -235,7 +235,7 @@ async fn ended_sessions_leave_without_being_asked_for() {
         create(&store, Some(60)).await.unwrap();
     }
     clock.advance(Duration::from_secs(60));
-    // One visitor's loads and touches are enough; nobody asks for the others.
+    // One visitor's loads and touches are enough; the others do not come back.
     for _ in 0..2_000 {
         assert!(exists(&store, &visitor).await);
         store.commit(&touch(visitor)).await.unwrap();

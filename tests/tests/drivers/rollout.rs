@@ -1,5 +1,5 @@
-//! During a rollout an old and a new program share every session: nobody is logged out, nothing is
-//! lost, and each sees what the other wrote as far as it understands it. On every driver.
+//! During a rollout an old and a new program share every session: no visitor is logged out, nothing
+//! is lost, and each sees what the other wrote as far as it understands it. On every driver.
 //!
 //! `SESSION_FUZZ_INPUTS` says how many requests in memory, `SESSION_FUZZ_SEED` which.
 
@@ -87,7 +87,7 @@ mod old {
         )
     }
 
-    /// What the old program makes of what is stored.
+    /// The old program's page for the stored values.
     pub(super) fn expected(stored: &Stored) -> String {
         show(&Shop {
             customer: stored.get("customer"),
@@ -182,7 +182,7 @@ mod new {
         )
     }
 
-    /// What the new program makes of what is stored.
+    /// The new program's page for the stored values.
     pub(super) fn expected(stored: &Stored) -> String {
         show(&Shop {
             customer: stored.get("customer"),
@@ -205,7 +205,7 @@ mod new {
     }
 }
 
-/// What the store must hold for one visitor, as JSON.
+/// The expected contents of the store for one visitor, as JSON.
 #[derive(Default)]
 struct Stored(BTreeMap<&'static str, String>);
 
@@ -352,7 +352,7 @@ async fn in_memory() {
     assert_eq!(
         sessions,
         Count::Exact(VISITORS as u64),
-        "nobody was logged out"
+        "no visitor was logged out"
     );
 }
 
@@ -367,7 +367,7 @@ async fn in_files() {
     assert_eq!(
         sessions,
         Count::Exact(VISITORS as u64),
-        "nobody was logged out"
+        "no visitor was logged out"
     );
 }
 
@@ -387,7 +387,7 @@ async fn on_a_server(generation: Generation) {
     an_old_and_a_new_program_share_every_session(stores, requests).await;
     let keys: Vec<String> = server.command(&["KEYS", "session:*"]);
     let sessions = keys.iter().filter(|key| !key.contains('@')).count();
-    assert_eq!(sessions, VISITORS, "nobody was logged out: {keys:?}");
+    assert_eq!(sessions, VISITORS, "no visitor was logged out: {keys:?}");
 }
 
 #[tokio::test]

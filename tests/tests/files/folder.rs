@@ -1,4 +1,4 @@
-//! What `FileStore` makes of the folder that it is given, and of a disk that fails it.
+//! `FileStore` on all kinds of folders, and on a disk that fails.
 
 // Also outside the functions that clippy takes for tests.
 #![allow(clippy::unwrap_used)]
@@ -224,7 +224,7 @@ async fn what_may_not_be_read_or_written_is_an_error() {
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
 }
 
-/// A user without special rights: the present one, or nobody if that is root.
+/// A user without special rights: the present one, or `nobody` if that is root.
 struct Stranger {
     program: PathBuf,
     user: Option<u32>,
@@ -254,7 +254,7 @@ impl Stranger {
         std::os::unix::fs::chown(path, self.user, None).unwrap();
     }
 
-    /// What the program prints.
+    /// The program's output.
     fn run(&self, arguments: &[&str], folder: &Path) -> String {
         use std::os::unix::process::CommandExt;
 
@@ -313,7 +313,7 @@ async fn a_full_disk_fails_the_commit_and_keeps_the_record() {
 }
 
 #[tokio::test]
-async fn on_a_full_disk_nobody_signs_in_and_everybody_can_sign_out() {
+async fn on_a_full_disk_sign_ins_fail_and_sign_outs_succeed() {
     let Some(disk) = SmallDisk::mount() else {
         return;
     };

@@ -256,8 +256,8 @@ async fn an_entry_of_any_content_lists_its_session() {
     }
 }
 
-/// What was found out about a session at a damaged entry does not hold for the entry of a sign-in
-/// since.
+/// A session that was found ended at a damaged entry may have signed in again since: the new entry
+/// stays.
 #[tokio::test]
 async fn a_damaged_entry_is_removed_as_stale_unless_the_session_was_listed_since() {
     let fixture = Fixture::new();
@@ -327,7 +327,7 @@ async fn what_is_no_folder_in_a_lists_place_is_an_error_and_is_left_alone() {
         store.sweep().await.unwrap();
         assert!(load(store, &newcomer, &[]).await.unwrap().is_none());
         assert!(load(store, &listed, &[]).await.unwrap().is_some());
-        // Nobody else is concerned.
+        // No other principal is concerned.
         fixture.signed_in("8").await;
         assert!(!list.symlink_metadata().unwrap().is_dir() && fixture.damaged().is_empty());
 
@@ -379,7 +379,7 @@ fn make_older(path: &Path, modified: SystemTime) {
     File::open(path).unwrap().set_times(times).unwrap();
 }
 
-/// What a cleaner of old files, or a careless hand, may remove.
+/// Files that a cleaner of old files, or a careless hand, may remove.
 #[tokio::test]
 async fn lost_entries_are_written_again_by_a_sweep() {
     for lost in ["entry", "list", "folder", "index"] {

@@ -1,4 +1,4 @@
-//! What `FileStore` says while a commit has read the clock and not yet written.
+//! The answers of `FileStore` while a commit has read the clock and not yet written.
 
 // Also outside the functions that clippy takes for tests.
 #![allow(clippy::unwrap_used)]
@@ -70,8 +70,8 @@ async fn fixture() -> Fixture {
     }
 }
 
-/// The last moment of the session passes while a touch is under way: until it is there, nobody
-/// hears that the session has ended.
+/// The last moment of the session passes while a touch is under way: until the touch is there, no
+/// load answers that the session has ended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_load_waits_for_the_commit_that_prolongs_the_session() {
     let fixture = fixture().await;

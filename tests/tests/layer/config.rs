@@ -29,7 +29,7 @@ fn builder() -> SessionLayerBuilder {
     SessionLayer::builder(MemoryStore::new())
 }
 
-/// What the builder says, having checked that it names all of this.
+/// The builder's error, having checked that it names all of this.
 fn refusal(builder: SessionLayerBuilder, names: &[&str]) -> ConfigError {
     let error = builder.build().expect_err("the settings contradict");
     let text = error.to_string();

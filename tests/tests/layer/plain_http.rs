@@ -1,5 +1,5 @@
-//! A `Secure` cookie over plain http: it is set all the same, and a log says once why nobody comes
-//! back.
+//! A `Secure` cookie over plain http: it is set all the same, and an event says once why it does
+//! not come back.
 
 use axum::Router;
 use axum::body::Body;

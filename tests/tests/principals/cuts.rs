@@ -1,5 +1,5 @@
-//! What is left when the connection to the store is cut in the middle of a sign-in, a sign-out or a
-//! revocation: the index still lists everybody who is signed in, and a list repairs it.
+//! The state after the connection to the store was cut in the middle of a sign-in, a sign-out or a
+//! revocation: the list still has every visitor who is signed in, and reading it repairs it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,7 +24,8 @@ struct Shop {
 const CUSTOMERS: [u32; 3] = [1, 2, 3];
 const LIMIT: u32 = 2;
 
-/// What may be cut. The visitor is signed in as 1, as is another one; as 2 as many as may be.
+/// The requests that may be cut. The visitor is signed in as 1, as is another one; as 2 as many as
+/// the limit allows.
 const DEEDS: [&str; 9] = [
     "sign in anew",
     "sign in with a cart",
@@ -201,7 +202,7 @@ async fn cut_every_call<S: SessionStore + Clone>(open: impl Fn(ManualClock) -> S
                 let what = format!("{deed}, call {call}, {cut:?}");
                 assert_eq!(status, expected, "{what}");
                 scene.check(&what).await;
-                // Whoever tries again gets through.
+                // A visitor who tries again gets through.
                 if was_cut && deed.starts_with("sign in") {
                     let status = visit(&mut scene.visitor, deed).await;
                     let is_gone = cut == Cut::LoseTheAnswer && status == StatusCode::CONFLICT;

@@ -11,7 +11,7 @@ use tests::visitor::Visitor;
 
 use crate::{MINUTE, SECOND, Shop, count, id_of, sign_in, sign_out, signed_in, site};
 
-/// Nobody has to look at an entry for it to go.
+/// An entry goes without being looked at.
 #[tokio::test]
 async fn an_entry_ends_with_the_lifetime_of_its_session() {
     let (layer, store, clock) = site();
@@ -46,7 +46,7 @@ async fn an_entry_goes_with_the_sign_out_or_the_session() {
     assert_eq!(entries().await, 0);
 }
 
-/// A sign-in of which only the entry has reached the store, as far as anybody can tell.
+/// A sign-in of which only the entry has reached the store.
 async fn half_signed_in(store: &SteppedMemory, visitor: &mut Visitor) {
     // The entry comes first, behind the load of a visitor who has a session.
     store.fail_after(1 + usize::from(visitor.token().is_some()));
@@ -65,7 +65,7 @@ async fn an_entry_waits_ten_seconds_for_its_session() {
     half_signed_in(&store, &mut Visitor::new(&layer)).await;
     for (pause, left) in [(0, 1), (9_999, 1), (1, 0)] {
         clock.advance(Duration::from_millis(pause));
-        assert_eq!(count(&layer, 7).await, 0, "nobody is signed in");
+        assert_eq!(count(&layer, 7).await, 0, "no session is signed in");
         assert_eq!(entries().await, left, "after another {pause} ms");
     }
 }

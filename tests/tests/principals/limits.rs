@@ -55,7 +55,7 @@ async fn s31_the_oldest_makes_room() {
         who.push(whoami(visitor).await);
     }
     assert_eq!(who, ["nobody", "nobody", "7", "7", "7"]);
-    // The session's own place does not count: signing in again evicts nobody.
+    // The session's own place does not count: signing in again evicts no session.
     sign_in(&mut visitors[2], 8).await;
     sign_in(&mut visitors[2], 7).await;
     assert_eq!(count(&layer, 7).await, 3);
@@ -134,10 +134,10 @@ async fn s31_each_limit_counts_its_own_principal() {
     assert_eq!(first.visit(page).await.status, StatusCode::OK);
     let second = Visitor::new(&layer).visit(page).await;
     assert_eq!(second.status, StatusCode::CONFLICT);
-    assert_eq!(whoami(&mut first).await, "7", "nobody made room");
+    assert_eq!(whoami(&mut first).await, "7", "no session made room");
 }
 
-/// How long a session is there counts, and not how long somebody is signed in.
+/// The age of the session counts, and not the time since the sign-in.
 #[tokio::test]
 async fn s31_the_oldest_session_makes_room_whenever_it_signed_in() {
     let (store, clock) = store();

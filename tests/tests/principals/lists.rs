@@ -1,4 +1,4 @@
-//! What a list shows, of which sessions, and what asking for it costs.
+//! The contents of a list, and the cost of asking for it.
 
 use std::time::SystemTime;
 
@@ -131,7 +131,7 @@ async fn expired_sessions_and_principals_are_not_listed() {
     signed_in(&layer, 7).await;
     assert_eq!(count(&layer, 7).await, 2);
 
-    // Without anybody asking for the list in between, the limit finds out itself.
+    // The limit works without a call of `list` in between.
     clock.advance(2 * 60 * MINUTE);
     signed_in(&layer, 7).await;
     signed_in(&layer, 7).await;

@@ -148,7 +148,7 @@ async fn a_page_that_asked_for_nothing_is_not_replaced_by_an_error() {
     assert_eq!(answer.set_cookies(), [""; 0]);
     assert_eq!(recorder.take_events(), ["destroyed", "gone"]);
 
-    // What it asked for is not silently lost.
+    // The request's own changes are not lost silently.
     let mut visitor = signed_in(&layer, 7).await;
     let sessions = layer.sessions();
     let page = |mut session: Session<Shop>| async move {
@@ -158,9 +158,9 @@ async fn a_page_that_asked_for_nothing_is_not_replaced_by_an_error() {
     assert_eq!(visitor.visit(page).await.status, StatusCode::CONFLICT);
 }
 
-/// Whoever knows an id, from a list or a log, is not its visitor.
+/// An id from a list or a log does not make its holder the visitor.
 #[tokio::test]
-async fn s26_an_id_without_its_secret_is_nobodys_own_session() {
+async fn s26_an_id_without_its_secret_is_not_the_visitors_own_session() {
     let (layer, _, _) = site();
     let mut owner = signed_in(&layer, 7).await;
     let token = owner.token().unwrap();

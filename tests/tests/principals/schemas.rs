@@ -81,7 +81,7 @@ async fn a_program_that_knows_no_principal_shares_the_sessions() {
     visitor
         .visit(|session: Session<OldShop>| async move { session.destroy() })
         .await;
-    assert_eq!(count(&new, 7).await, 0, "ended, whoever ended it");
+    assert_eq!(count(&new, 7).await, 0, "ended by either program");
 
     let mut visitor = signed_in(&new, 7).await;
     assert_eq!(
@@ -141,7 +141,7 @@ async fn a_renamed_principal_is_found_under_both_names() {
     );
     assert_eq!(sessions.of(After::MEMBER, &7).list().await.unwrap(), []);
 
-    // The newer name counts: whoever is signed in as 8 is not revoked as 7.
+    // The newer name counts: a visitor who is signed in as 8 is not revoked as 7.
     let mut visitor = Visitor::new(&layer);
     let as_eight = |mut session: Session<After>| async move { session.member = Some(8) };
     visitor.visit(as_eight).await;

@@ -28,7 +28,7 @@ struct Load {
     tasks: Vec<tokio::task::JoinHandle<Tally>>,
 }
 
-/// What one of them was told.
+/// The answer to one of them.
 #[derive(Debug)]
 struct Tally {
     visitor: Visitor,

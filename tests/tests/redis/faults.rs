@@ -1,7 +1,7 @@
 //! Servers that die, freeze, fill up and forget, and connections that are cut at any place.
 //!
-//! Two things must hold whatever happens: a call ends within its deadlines, and a commit has
-//! happened once or not at all, with its caller told which or told that nobody knows.
+//! Two things must hold in every case: a call ends within its deadlines, and a commit has happened
+//! once or not at all, with an answer that says which, or that the outcome is unknown.
 
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
@@ -278,7 +278,7 @@ async fn a_full_server_refuses_growth_and_still_lets_visitors_out() {
         }
         assert_eq!(visitor.values(&store, &["a.b"]).await["a.b"], "1");
         assert!(visitor.is_admitted(&store).await);
-        // What adds nothing is applied, and by the last of these the old token is dead.
+        // Commits that add nothing are applied, and by the last of these the old token is dead.
         let (rotation, rotated) = visitor.rotation(None);
         let renew = |name: &'static str| Change::Renew {
             name: name.into(),
@@ -412,7 +412,7 @@ async fn s10_a_cut_connection_leaves_the_old_or_the_new_never_both_never_neither
 
 /// The same without a second chance: the server is gone when the connection is.
 #[tokio::test]
-async fn s10_a_call_that_cannot_be_sent_again_says_that_nobody_knows() {
+async fn s10_a_call_that_cannot_be_sent_again_has_an_unknown_outcome() {
     for generation in available() {
         let server = Server::start(generation, &Options::default());
         for (at, is_applied) in [(Cut::BeforeServer, false), (Cut::BeforeClient, true)] {

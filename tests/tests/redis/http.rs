@@ -51,7 +51,7 @@ async fn sign_out(visitor: &mut Visitor) -> Answer {
     visitor.visit(page).await
 }
 
-/// What the server has had to do so far.
+/// The commands that the server has run so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Work {
     trips: u64,

@@ -177,7 +177,7 @@ async fn only_what_is_listed_can_be_confirmed() {
         let confirm = || store.confirm_entry(&principal, &visitor.session, &mark);
         let listed = async || store.list(&principal).await.unwrap().entries;
 
-        assert!(!confirm().await.unwrap(), "somebody has forgotten it");
+        assert!(!confirm().await.unwrap(), "it was removed as stale");
         assert!(listed().await.is_empty());
         let commit = sign_in(&visitor, principal, None);
         store.commit(&commit).await.unwrap();
@@ -194,7 +194,7 @@ async fn only_what_is_listed_can_be_confirmed() {
             let other = Visitor::new().session.to_string();
             server.command::<()>(&["HSET", &key, &other, rubbish]);
             assert_eq!(listed().await.len(), 1, "what is no entry is not listed");
-            assert!(confirm().await.unwrap(), "and in nobody's way");
+            assert!(confirm().await.unwrap(), "and does no harm");
             let another = sign_in(&Visitor::new(), principal, Some(2));
             let outcome = store.commit(&another).await.unwrap();
             assert!(

@@ -1,4 +1,4 @@
-//! What is in the server, seen with the server's own commands.
+//! The contents of the server, seen with the server's own commands.
 
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
@@ -73,7 +73,7 @@ async fn names_and_values_are_readable() {
         let (before, now) = (header.created(), server.now());
         assert!(now - before < 60_000, "{before} is not long before {now}");
         assert!((before..=now).contains(&header.seen()));
-        // What is there, and no more. With one value above 64 bytes the hash would be a table.
+        // These fields and no more. With one value above 64 bytes the hash would be a table.
         let names: Vec<_> = kept.keys().map(String::as_str).collect();
         let (mut ours, fields) = (vec!["@", "@label", "@recent"], ["cart", "otp", "visits"]);
         if !generation.has_field_ttl() {
@@ -136,7 +136,7 @@ fn remembered(server: &Server, key: &str) -> String {
     server.command(&["HGET", key, "@recent"])
 }
 
-/// What only writes takes a shorter way through the script than what creates.
+/// A commit that only writes takes a shorter way through the script than a creation.
 #[tokio::test]
 async fn a_plain_write_keeps_the_key_and_remembers_little() {
     for generation in available() {
@@ -185,7 +185,7 @@ async fn a_plain_write_keeps_the_key_and_remembers_little() {
     }
 }
 
-/// Whoever kept the key, with PERSIST or from a backup: when the session ends is in the session.
+/// A key may outlive its session, by PERSIST or from a backup: the session's own end counts.
 #[tokio::test]
 async fn a_session_ends_though_its_key_is_kept() {
     for generation in available() {
@@ -664,12 +664,12 @@ async fn a_session_with_a_ruined_header_is_none() {
                 assert_eq!(outcome, Outcome::Gone, "{what}");
             }
             let kept: String = server.command(&["HGET", &key, "a.b"]);
-            assert_eq!(kept, "1", "{what}: it is left for somebody to look at");
+            assert_eq!(kept, "1", "{what}: it is left for the operator to look at");
         }
     }
 }
 
-/// What nothing depends on ruins nothing.
+/// Damage in parts that nothing depends on costs nothing.
 #[tokio::test]
 async fn a_session_survives_damage_to_its_last_commit_its_cookie_and_its_rotation() {
     for generation in available() {
@@ -857,7 +857,7 @@ async fn settings_that_make_no_sense_are_refused_and_never_shown() {
     assert!(start.elapsed() < Duration::from_secs(2));
 }
 
-/// What is said beside a URL counts, whatever is said first.
+/// Settings given beside a URL count, in any order.
 #[tokio::test]
 async fn user_and_database_are_applied_in_any_order() {
     for generation in available() {
@@ -1009,7 +1009,7 @@ async fn a_missing_right_is_named() {
     }
 }
 
-/// What the server counts: every command, those inside scripts included.
+/// The server's count of every command, those inside scripts included.
 fn calls(server: &Server) -> BTreeMap<String, u64> {
     let text: String = server.command(&["INFO", "commandstats"]);
     text.lines()
@@ -1152,7 +1152,7 @@ async fn destruction_leaves_nothing_behind() {
             },
         );
         let store = connect(&server).await;
-        let secret = "a-value-that-nobody-else-has";
+        let secret = "a-value-that-is-found-here-only";
         let visitor = Visitor::create(&store, [set("a.b", secret), set("a.c", secret)]).await;
         store.commit(&visitor.update([take("a.c")])).await.unwrap();
         let _: String = server.command(&["SAVE"]);

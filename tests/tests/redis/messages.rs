@@ -1,4 +1,4 @@
-//! What somebody reads who connects to a server for the first time, and something is not right.
+//! The messages at a first connection to a server where something is not right.
 
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
@@ -29,8 +29,8 @@ async fn what_never_reaches_a_server_is_explained() {
     let error = refused("redis://shop:pa/ss@127.0.0.1").await;
     assert!(matches!(error, RedisConnectError::InvalidUrl));
     is_explained(&error, "`, with");
-    let nobody_listens = refused("redis://127.0.0.1:1").await;
-    is_explained(&nobody_listens, "and speak TLS");
+    let closed_port = refused("redis://127.0.0.1:1").await;
+    is_explained(&closed_port, "and speak TLS");
     let no_such_host = refused("redis://nobody.invalid").await;
     assert!(matches!(no_such_host, RedisConnectError::Unavailable(_)));
 }
@@ -42,7 +42,7 @@ async fn what_a_server_refuses_is_explained() {
         server.allow_application("shop", "secret", "session");
         let url = |password| format!("redis://shop:{password}@127.0.0.1:{}", server.port());
         is_explained(&refused(&url("wrong")).await, "; in a URL");
-        // Whoever has more rights may have been here before.
+        // A user with more rights may have connected before.
         RedisStore::connect(server.url()).await.unwrap();
         for right in ["hset", "hdel"] {
             server.allow_application("shop", "secret", "session");

@@ -100,7 +100,7 @@ fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// What becomes of the step at which the connection is cut. All later ones fail.
+/// The outcome of the step at which the connection is cut. All later ones fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cut {
     Before,
@@ -212,7 +212,8 @@ impl SessionStore for CutCluster {
     }
 }
 
-/// Whatever is cut off, whoever is signed in is listed, and a list later shows nobody else.
+/// Wherever the connection is cut, every visitor who is signed in is listed, and a list later shows
+/// no other.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_at_any_step_on_a_cluster_leaves_a_superset() {
     let mut cuts = 0;
@@ -273,7 +274,7 @@ async fn a_cut_at_any_step_on_a_cluster_leaves_a_superset() {
                     }
                     let planned = store.cut.lock().unwrap().take();
                     let was_cut = planned.unwrap().happened;
-                    // Whoever can use a session as a customer is listed under that customer.
+                    // A session that can be used as a customer is listed under that customer.
                     for visitor in [&mut visitor, &mut same] {
                         let page = |session: ReadSession<Shop>| async move {
                             let customer = session.customer.map(|customer| customer.to_string());

@@ -45,7 +45,7 @@ async fn sessions_go_on_at_the_new_master() {
             generation.name()
         );
         assert!(tally.longest < Duration::from_secs(2));
-        // What the replica did not have yet is lost; what came after the failover is not.
+        // Writes that the replica did not have yet are lost; those after the failover are not.
         assert!((101..=tally.acknowledged + tally.unknown).contains(&stored));
 
         // The old master comes back and becomes a replica.
@@ -56,7 +56,7 @@ async fn sessions_go_on_at_the_new_master() {
     }
 }
 
-/// What the store said about commits that each add one.
+/// The store's answers to commits that each add one.
 #[derive(Debug, Default)]
 struct Tally {
     acknowledged: i64,

@@ -90,7 +90,7 @@ async fn an_update_cannot_sign_in_after_the_response() {
 }
 
 #[tokio::test]
-async fn what_nobody_saved_after_the_response_is_reported() {
+async fn unsaved_changes_after_the_response_are_reported() {
     let (layer, _) = site();
     let mut visitor = signed_in(&layer).await;
     let recorder = Recorder::start();
@@ -317,7 +317,7 @@ async fn a_task_learns_that_its_request_was_cancelled() {
     let kept: Arc<Mutex<Option<Session<Shop>>>> = Arc::default();
     let (waiting, keep) = (gate.clone(), kept.clone());
     let slow = move |session: Session<Shop>| async move {
-        *keep.lock().expect("nobody panics") = Some(session);
+        *keep.lock().expect("no task panics") = Some(session);
         waiting.pass().await;
     };
     let request = request_of(&visitor, page(&layer, slow));

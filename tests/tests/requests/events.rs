@@ -1,4 +1,4 @@
-//! What is said through `tracing`: each event once where it belongs, and nothing secret ever.
+//! The `tracing` events: each one once where it belongs, and never with a secret in it.
 
 use std::time::Duration;
 

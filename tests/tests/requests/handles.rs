@@ -1,4 +1,4 @@
-//! What the typed handles of fields do, with and without a session.
+//! The typed handles of fields, with and without a session.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a request sees and saves, one at a time or several at once, on stores in memory.
+//! The values that a request sees and saves, alone or beside others, on stores in memory.
 
 mod after_response;
 mod commit;

@@ -1,4 +1,4 @@
-//! New tokens for long sessions: the old one works on for a while, and nobody is signed out.
+//! New tokens for long sessions: the old one works on for a while, and no visitor is signed out.
 
 use std::time::Duration;
 

@@ -66,12 +66,12 @@ async fn read(session: ReadSession<Shop>) -> String {
     session.visits.to_string()
 }
 
-async fn nobody(session: ReadSession<Shop>) -> String {
+async fn is_anonymous(session: ReadSession<Shop>) -> String {
     session.is_new().to_string()
 }
 
 async fn is_dead(visitor: &Visitor) -> bool {
-    visitor.clone().visit(nobody).await.body == "true"
+    visitor.clone().visit(is_anonymous).await.body == "true"
 }
 
 /// The `Max-Age` of the one cookie that the answer sets.
@@ -85,7 +85,7 @@ fn max_age(answer: &Answer) -> Option<u64> {
 }
 
 #[tokio::test]
-async fn s16_a_session_ends_when_nobody_visits() {
+async fn s16_a_session_ends_without_visits() {
     let site = site(|builder| builder);
     let visitor = site.visitor().await;
     site.clock.advance(IDLE - MILLISECOND);
@@ -324,7 +324,7 @@ async fn p4_a_field_that_slides_is_renewed_by_reading_and_throttled() {
     }
     assert_eq!(remaining(&visitor).await, "100000");
 
-    // What has ended is not brought back.
+    // A session that has ended is not brought back.
     site.clock.advance(100 * SECOND);
     visitor.visit(read).await;
     assert_eq!(remaining(&visitor).await, "Missing");

@@ -18,7 +18,7 @@ struct Shop {
     sum: i64,
 }
 
-/// What the handler must see, and what the store must hold.
+/// The values that the handler must see, and those that the store must hold.
 #[derive(Debug, Default, Clone)]
 struct Model {
     view: Shop,

@@ -1,6 +1,6 @@
-//! How much a commit that was answered survives.
+//! The durability of an answered commit.
 
-/// How much a commit that was answered survives.
+/// The durability of an answered commit: the failures that it survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Durability {

@@ -1,10 +1,10 @@
 //! Sessions in files, one each, that survive a restart and need no server.
 //!
-//! 1. What a commit means is [`Commit::apply`]'s business, and how a record is written is
-//!    [`Record::to_bytes`](super::Record::to_bytes)'s. `commit` holds locks and orders what is
-//!    written; `records` reads and writes records, `entries` the entries on principals' lists, each
-//!    `list` a folder; `sweep` removes what has ended; `root` knows the folder as a whole, and
-//!    `folder` has the rules for locks and names.
+//! 1. [`Commit::apply`] has the semantics of a commit, and
+//!    [`Record::to_bytes`](super::Record::to_bytes) the form of a record. `commit` holds locks and
+//!    orders the writes; `records` reads and writes records, `entries` the entries on principals'
+//!    lists, each `list` a folder; `sweep` removes what has ended; `root` has the folder as a
+//!    whole, and `folder` the rules for locks and names.
 //! 2. All of these block. This module hands their work to Tokio's blocking threads, no more than
 //!    the store's concurrency at a time.
 //! 3. Commits of one session wait for each other in a [`KeyedMutex`] before they get a thread, and
@@ -330,7 +330,7 @@ pub struct FileStoreBuilder {
 }
 
 impl FileStoreBuilder {
-    /// How much a commit that was answered survives. Default: the end of the process.
+    /// Sets the failures that an answered commit survives. Default: the end of the process.
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
@@ -360,7 +360,7 @@ impl FileStoreBuilder {
         self
     }
 
-    /// Where the store takes the time from. Default: the machine's clock, on which all processes
+    /// Sets the clock of the store. Default: the machine's clock, on which all processes
     /// that share a folder agree.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {

@@ -12,8 +12,8 @@ use crate::store::StoreError;
 
 /// A file without a lasting name, locked. It is removed again unless it is given one.
 ///
-/// The lock tells it from the leftover of a process that was killed, and stays with the file when
-/// it gets its name: until this value is dropped, no other commit changes the record.
+/// The lock distinguishes it from the leftover of a process that was killed, and stays with the
+/// file when it gets its name: until this value is dropped, no other commit changes the record.
 pub(super) struct NewFile<'a> {
     folder: &'a Folder,
     name: String,

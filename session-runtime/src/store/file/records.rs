@@ -26,8 +26,8 @@ const LARGEST_FILE: u64 = 16 << 20;
 
 /// The part of a modification time below the millisecond when it is a record's `seen`.
 ///
-/// Any other time (of a copy, of a restored backup, of `touch`) practically never has it, and is
-/// not believed; then the record's own `seen` counts, which is never later than the true one.
+/// Any other time (of a copy, of a restored backup, of `touch`) practically never has it, and does
+/// not count; then the record's own `seen` counts, which is never later than the true one.
 const SEEN_MARK_NANOS: u32 = 173_200;
 
 /// The record of a session, and the moment by which the caller has to judge it.
@@ -204,7 +204,7 @@ pub(super) fn move_to_damaged(
     root.sync_names(shard)
 }
 
-/// How `seen` is written as a file's time of modification.
+/// The modification time of a file that stands for this `seen`.
 fn modified_at(seen: Timestamp) -> SystemTime {
     SystemTime::from(seen) + Duration::from_nanos(SEEN_MARK_NANOS.into())
 }

@@ -1,12 +1,12 @@
 //! The store's folder as a whole.
 //!
 //! ```text
-//! sessions/.session-store           says that the folder is a session store's, and its layout
+//! sessions/.session-store           the marker of a session store, with the layout's version
 //! sessions/3fa/3fa85f64…            a record; there are up to 4,096 such folders
 //! sessions/index/1a7/1a79a4…/3fa85… a session on a principal's list; also up to 4,096 folders
 //! sessions/index/1a7/lock           held while a list in this folder is read or changed
 //! sessions/tmp/…                    files that are being written
-//! sessions/damaged/…                files that had a record's name and are none
+//! sessions/damaged/…                files that had a record's name and are not records
 //! ```
 
 use std::fs;
@@ -30,10 +30,10 @@ const INDEX: &str = "index";
 
 const LAYOUT_NAME: &str = "session-store ";
 const LAYOUT_VERSION: u64 = 2;
-/// A marker is a few words; what is longer is none.
+/// A marker is a few words; a longer file is not one.
 const LONGEST_MARKER: u64 = 4096;
 
-/// The store's folder, and what holds for everything in it.
+/// The store's folder, and the settings for everything in it.
 pub(super) struct Root {
     path: PathBuf,
     durability: Durability,
@@ -116,12 +116,12 @@ impl Root {
         }
     }
 
-    /// Where files are written before they get their name.
+    /// The folder in which files are written before they get their name.
     pub(super) fn temporary(&self) -> Result<Folder, StoreError> {
         self.open_or_make(&self.path.join(TEMPORARY))
     }
 
-    /// Where files go that have a record's name and are none.
+    /// The folder for files that have a record's name and are not records.
     pub(super) fn damaged(&self) -> Result<Folder, StoreError> {
         self.open_or_make(&self.path.join(DAMAGED))
     }

@@ -205,9 +205,9 @@ pub(super) fn count_records(root: &Root, shard: &str) -> Result<u64, StoreError>
     Ok(records.count() as u64)
 }
 
-/// When the next step in the background is due, and what it sweeps.
+/// The schedule of the background sweep.
 pub(super) struct BackgroundSweep {
-    /// `None` when there is none.
+    /// The time of a whole pass; `None` without a background sweep.
     interval: Option<Duration>,
     /// The only permit is held by a step.
     slot: Arc<Semaphore>,

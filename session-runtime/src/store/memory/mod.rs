@@ -190,7 +190,7 @@ impl MemoryStore {
         }
     }
 
-    /// Frees at least one slot, or says that there is none.
+    /// Frees at least one slot, or fails because the store is full.
     fn make_room(&self, now: Timestamp) -> Result<(), StoreError> {
         if self.reclaim_all(now) > 0 {
             return Ok(());
@@ -349,7 +349,7 @@ pub struct MemoryStoreBuilder {
 }
 
 impl MemoryStoreBuilder {
-    /// How many sessions the store holds at most; 100,000 unless set.
+    /// Sets the largest number of sessions; 100,000 by default.
     pub fn capacity(mut self, sessions: usize) -> Self {
         self.capacity = sessions;
         self
@@ -361,7 +361,7 @@ impl MemoryStoreBuilder {
         self
     }
 
-    /// Where the time comes from; the machine's clock unless set.
+    /// Sets the clock of the store; the machine's clock by default.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self

@@ -16,7 +16,7 @@ pub(super) struct Shard {
     order: BTreeSet<Place>,
 }
 
-/// Where a record stands in the order in which sessions end.
+/// A record's place in the order in which sessions end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     /// When it ends without a further touch; the end of time if it does not.

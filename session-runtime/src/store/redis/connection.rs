@@ -34,8 +34,9 @@ use crate::clock::Timestamp;
 const UNANSWERED_LIMIT: u32 = 3;
 /// How often one request is sent at most.
 const ATTEMPTS: u32 = 5;
-/// The pause before a request is sent a third time, doubled each time after. The second time there
-/// is none: the sooner a commit arrives again, the fewer others can have come between.
+/// The pause before a request is sent a third time, doubled each time after. The second time
+/// follows without a pause: the sooner a commit arrives again, the fewer others can have come
+/// between.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// The pause after a connection could not be opened.
 const REOPEN_PAUSE: Duration = Duration::from_millis(50);
@@ -219,7 +220,7 @@ struct Slot {
 }
 
 enum State {
-    /// There is none; why the last attempt failed, and when.
+    /// No connection, with the failure and the moment of the last attempt.
     Closed(Option<(Failure, Instant)>),
     /// A task is opening one.
     Opening,

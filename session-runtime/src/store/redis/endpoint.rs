@@ -9,11 +9,11 @@ use redis::{AsyncConnectionConfig, ProtocolVersion, PushInfo, PushKind};
 use super::error::Failure;
 use super::shared::SharedConnection;
 
-/// Where connections lead.
+/// The server or servers that connections lead to.
 pub(super) enum Endpoint {
     /// One server.
     Server(Box<redis::Client>),
-    /// The master that Sentinels know, asked for at every opening: after a failover it is another.
+    /// The master that the Sentinels name. They are asked at every opening: a failover changes it.
     #[cfg(feature = "redis-sentinel")]
     Sentinel(Box<super::sentinel::Sentinel>),
     /// A Cluster.
@@ -23,7 +23,7 @@ pub(super) enum Endpoint {
     Given(SharedConnection),
 }
 
-/// How many connections a Cluster is used over.
+/// The number of connections to a Cluster.
 #[cfg(feature = "redis-cluster")]
 const CLUSTER_CONNECTIONS: usize = 4;
 /// How many requests are under way on one connection to a Cluster. With many more, the client

@@ -10,7 +10,7 @@ use redis::{ErrorKind, RedisError, ServerError, ServerErrorKind};
 
 use crate::store::{StoreError, StoreErrorKind};
 
-/// Why a request has no answer that can be used.
+/// The reason why a request has no usable answer.
 #[derive(Debug, Clone)]
 pub(super) enum Failure {
     /// Nothing was sent.

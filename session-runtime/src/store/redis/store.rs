@@ -66,8 +66,9 @@ use crate::token::{CommitId, SessionId};
 ///
 /// On one server and behind Sentinel, in the native tier, a load that asks for no deadline is one
 /// `HMGET`: the server itself removes what has ended, and the load's time is estimated from what the
-/// server last said on the same connection; one load in nine takes `TIME` along. A key that has lost its expiry, by `PERSIST` or from a
-/// backup, is told from it a minute late by such a load, and by every commit at once.
+/// server last answered on the same connection; one load in nine asks for `TIME` too. Where a key
+/// has lost its expiry, by `PERSIST` or from a backup, such a load sees the end of the session up
+/// to a minute late, and every commit sees it at once.
 ///
 /// # Earlier versions
 ///
@@ -97,7 +98,7 @@ impl RedisStore {
         }
     }
 
-    /// Who removes fields whose time has come.
+    /// The storage tier, which decides who removes fields whose time has come.
     pub fn tier(&self) -> Tier {
         self.tier
     }
@@ -164,7 +165,7 @@ impl RedisStore {
     }
 }
 
-/// Reports a key that has a session's name and is none. It counts as absent.
+/// Reports a key that has a session's name but is not a session. It counts as absent.
 fn report_other_data(session: &SessionId) {
     tracing::warn!(
         target: "session_runtime",

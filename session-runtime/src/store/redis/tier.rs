@@ -1,8 +1,8 @@
-//! Who removes a field whose time has come.
+//! The storage tier.
 
 use std::fmt;
 
-/// Who removes a field whose time has come.
+/// The storage tier: who removes a field whose time has come.
 ///
 /// It is a property of the data: the first program that connects records it, and all others keep it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

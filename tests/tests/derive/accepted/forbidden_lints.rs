@@ -16,7 +16,7 @@
 
 use session_runtime::Session;
 
-/// A schema whose handles nobody uses.
+/// A schema whose handles are unused.
 #[derive(Session)]
 #[session(name = "shop")]
 pub struct Shop<T> {

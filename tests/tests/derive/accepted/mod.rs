@@ -1,4 +1,4 @@
-//! What the derive accepts: that a file compiles is most of what there is to see.
+//! Structs that the derive accepts: compiling the files is most of the test.
 //!
 //! They are public, so that lints take them for an interface.
 

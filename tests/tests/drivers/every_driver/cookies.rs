@@ -1,4 +1,4 @@
-//! What a request costs and answers, by the cookies that it shows.
+//! The cost and the answer of a request, by the cookies that it shows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,7 +88,7 @@ async fn s44_the_order_of_duplicate_cookies_does_not_matter() {
             assert!(loads <= 2 && commits == 0, "{what}: {loads}, {commits}");
         }
         recorder.take();
-        // Two that live are nobody, which is said; neither cookie is touched.
+        // Two live sessions are an anonymous visitor and an event; neither cookie is touched.
         for cookies in [[first, second], [second, first]] {
             let answer = ask(&cookies).await;
             assert_eq!(answer.body, "0", "{what}");

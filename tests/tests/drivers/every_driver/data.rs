@@ -127,7 +127,7 @@ async fn filled(layer: &SessionLayer) -> (Visitor, SessionId) {
     (visitor, id)
 }
 
-/// What opens of a visitor's address and phone.
+/// The visitor's address and phone, as far as they can be opened.
 async fn opened(visitor: &mut Visitor) -> (String, String) {
     let page = |session: Session<Shop>| async move {
         let shown =
@@ -190,7 +190,7 @@ async fn s50_ciphertext_that_was_moved_does_not_open() {
 }
 
 #[tokio::test]
-async fn s51_keys_change_and_nobody_is_signed_out() {
+async fn s51_keys_change_and_visitors_stay_signed_in() {
     for driver in drivers().await {
         let what = driver.name();
         let layers = |keys: &[u8]| signed_and_sealed(&driver, keys);

@@ -16,7 +16,7 @@ use tests::visitor::Visitor;
 
 use super::{Plain, cart, destroy, known, put, sign_in};
 
-/// What a busy machine may need on top of a deadline.
+/// The time that a busy machine may need on top of a deadline.
 const SLACK: Duration = Duration::from_secs(10);
 
 /// A page that says that all is well, and changes nothing.
@@ -43,7 +43,7 @@ fn assert_unavailable(answer: &Answer, what: &str) {
 }
 
 #[tokio::test]
-async fn s57_a_store_that_fails_is_an_answer_and_never_nobody() {
+async fn s57_a_store_that_fails_is_never_an_anonymous_visitor() {
     for driver in drivers().await {
         let faulty = FaultyStore::new(driver.store());
         let layer = patient(Arc::new(faulty.clone())).build().unwrap();

@@ -1,4 +1,4 @@
-//! What is left of a session that somebody ended: nothing.
+//! A session that was ended leaves nothing behind.
 
 use session_runtime::store::Count;
 use session_runtime::{Session, SessionError, SessionStore};

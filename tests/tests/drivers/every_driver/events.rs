@@ -1,4 +1,4 @@
-//! What is said about a session's life: one structured event each, with the reason.
+//! The events of a session's life: one structured event each, with the reason.
 
 use axum::body::Body;
 use http::Request;
@@ -38,7 +38,7 @@ async fn has_ended(driver: &Driver, layer: &SessionLayer) -> Visitor {
     let mut visitor = known(layer).await;
     let id = super::id_of(&mut visitor).await;
     let lives = async || driver.look(&id).await.is_some();
-    // Looked at before it is over only, so that nobody has taken the record away.
+    // Loaded before its end only, so that no load has removed the record.
     if driver.server().is_some() {
         driver.lasts(driver.minutes(1), lives).await;
     } else {

@@ -72,7 +72,7 @@ async fn s26_the_list_shows_each_session_as_it_is() {
         );
         // The visit of the phone was a touch.
         assert!((laptop_made..=seen).contains(&first.last_seen), "{what}");
-        assert!(!first.current && !second.current, "{what}: nobody asks");
+        assert!(!first.current && !second.current, "{what}: no request asks");
     }
 }
 

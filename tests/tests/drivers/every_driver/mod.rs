@@ -1,4 +1,4 @@
-//! What must hold whatever keeps the sessions, seen on every driver: memory, files, and each real
+//! Tests that every driver must pass, whatever keeps the sessions: memory, files, and each real
 //! server. The names say which statement a test shows; the README lists them all.
 //!
 //! Servers are used with the rights that the README grants and no others.
@@ -41,7 +41,7 @@ struct Shop {
     phone: Option<String>,
 }
 
-/// What is in a visitor's cart: nothing in that of somebody without a session.
+/// The contents of a visitor's cart; zero without a session.
 async fn cart(visitor: &mut Visitor) -> u32 {
     let page = |session: ReadSession<Plain>| async move { session.cart.to_string() };
     let answer = visitor.visit(page).await;
@@ -105,7 +105,7 @@ fn sealing<const N: usize>(driver: &Driver, bytes: [u8; N]) -> SessionLayer {
     builder.build().unwrap()
 }
 
-/// What the store has under a name.
+/// The stored value under a name.
 async fn stored(store: &impl SessionStore, session: &SessionId, name: &str) -> Option<Vec<u8>> {
     let selected = [Selected::value(name)];
     let loaded = store

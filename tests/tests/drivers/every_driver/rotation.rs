@@ -134,7 +134,7 @@ impl Kept {
     }
 }
 
-/// The connection is cut before a call, during it and after it, and nobody connects again.
+/// The connection is cut before a call, during it and after it, and is not made again.
 #[tokio::test]
 async fn s10_a_connection_that_is_cut_leaves_the_old_token_or_the_new_one() {
     for driver in drivers().await {
@@ -196,7 +196,7 @@ async fn s10_a_wire_that_is_cut_leaves_the_old_token_or_the_new_one() {
                     let proxy = Proxy::start(server.port());
                     let through = driver.through(proxy.port()).await.unwrap();
                     let mut visitor = kept.visitor.clone();
-                    // A wire over which nobody connects again is given up soon.
+                    // A connection that cannot be made again is given up soon.
                     let cut_off = SessionLayer::builder(through);
                     let deadline = Duration::from_millis(if again { 60_000 } else { 500 });
                     visitor.move_to(&cut_off.store_deadline(deadline).build().unwrap());
@@ -231,7 +231,7 @@ fn sorted<const N: usize>(mut pairs: [(bool, bool); N]) -> Vec<(bool, bool)> {
 async fn s10_a_process_that_is_killed_leaves_the_old_token_or_the_new_one() {
     let mut random = tests::sessions::random();
     for driver in drivers().await {
-        // What memory keeps ends with its process.
+        // Sessions in memory end with their process.
         let Some(place) = driver.address() else {
             continue;
         };
@@ -257,7 +257,7 @@ async fn s10_a_process_that_is_killed_leaves_the_old_token_or_the_new_one() {
             }
             process.kill().unwrap();
             process.wait().unwrap();
-            // A line that was being written is a token that nobody was given.
+            // A line that was being written is a token that no visitor was given.
             let whole = lines.map_while(Result::ok).filter(|line| line.len() == 43);
             let last = whole.last().or(last).unwrap();
             kept.verifier = Secret::in_cookie(&last).unwrap().verifier();
@@ -296,7 +296,7 @@ async fn s12_the_old_token_works_within_the_grace_and_not_after() {
         let header = driver.look(&id).await.unwrap().header;
         assert!(header.previous.is_some(), "{what}: there is a grace");
 
-        // Nobody shows the new token meanwhile, which would end the grace.
+        // The new token is not shown meanwhile, which would end the grace.
         let recorder = Recorder::start();
         let is_the_same = async || {
             let mut late = old.clone();

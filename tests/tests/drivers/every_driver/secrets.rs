@@ -1,5 +1,5 @@
-//! What must be nowhere: tokens in the store, and tokens, verifiers and sensitive values in anything
-//! that is said or shown.
+//! Secrets appear nowhere: no tokens in the store, and no tokens, verifiers and sensitive values in
+//! events, errors, `Debug` and panics.
 
 use std::any::Any;
 use std::fmt::Write;
@@ -24,7 +24,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{Shop, cart, destroy, keys, plant, put, rotate, sign_in};
 
-const NOTE: &str = "a note that anybody may find";
+const NOTE: &str = "a note that is not secret";
 
 async fn fill(visitor: &mut Visitor) -> Answer {
     let page = |mut session: Session<Vault>| async move {
@@ -136,7 +136,7 @@ async fn s05_no_token_is_in_any_store() {
 
 const PIN: &str = "pin-4711-sensitive";
 const ADDRESS: &str = "12 Main Street";
-const KEY: &str = "a key that nobody must ever see!";
+const KEY: &str = "a key that must never be shown!!";
 
 #[derive(Session, Debug, Default)]
 #[session(name = "shop")]
@@ -156,7 +156,7 @@ struct Vault {
     guarded: u32,
 }
 
-/// What panics have said in this process.
+/// The messages of panics in this process.
 fn panics() -> &'static Mutex<String> {
     static SAID: Mutex<String> = Mutex::new(String::new());
     static LISTENING: std::sync::Once = std::sync::Once::new();
@@ -247,7 +247,7 @@ impl Walk {
         let answer = self.visit(too_large).await;
         assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
 
-        // What is shown of a session by a panic that somebody catches, and by one that nobody does.
+        // The session as shown by a panic that is caught, and by one that is not.
         let panicking = |session: Session<Vault>| async move {
             if session.cart < u32::MAX {
                 panic!("on purpose: {session:?}");

@@ -34,7 +34,7 @@ async fn short_lived(
 }
 
 #[tokio::test]
-async fn s16_nobody_comes_for_the_idle_time() {
+async fn s16_a_session_ends_without_visits() {
     for driver in drivers().await {
         let what = driver.name();
         let (idle, lifetime) = (driver.minutes(15), driver.minutes(900));
@@ -51,7 +51,7 @@ async fn s16_nobody_comes_for_the_idle_time() {
     }
 }
 
-/// Somebody reads, writes, rotates and extends the cookie all the time, on one node and the other.
+/// A visitor reads, writes, rotates and extends the cookie all the time, on one node and the other.
 #[tokio::test]
 async fn s17_activity_does_not_move_the_absolute_end() {
     for driver in drivers().await {
@@ -92,7 +92,7 @@ async fn s17_activity_does_not_move_the_absolute_end() {
         };
         let (last, first) = driver.lasts(driver.minutes(1), visit).await;
         assert!(last.is_none_or(|last| last < end), "{what}: too late");
-        // On a machine so slow that nobody came in time, it ended by the idle timeout.
+        // On a machine so slow that no visit came in time, it ended by the idle timeout.
         let touch = (idle / 30).min(Duration::from_secs(60));
         let earliest = end.min(last.unwrap_or(before) + idle);
         assert!(first + touch >= earliest, "{what}: too early");
@@ -100,8 +100,8 @@ async fn s17_activity_does_not_move_the_absolute_end() {
     }
 }
 
-/// A clock of the application's machine that is wrong moves nothing, because nobody looks at it: the
-/// stores of one machine have a clock that can be injected, and a server has its own.
+/// A wrong clock of the application's machine moves nothing, because it is not read: the stores of
+/// one machine have a clock that can be injected, and a server has its own.
 #[test]
 fn s17_no_clock_but_the_stores_is_looked_at() {
     fn collect(folder: &Path, found: &mut Vec<String>) {

@@ -83,7 +83,7 @@ fn counted(driver: &Driver, sessions: u64) -> Count {
     }
 }
 
-/// Whoever has read a copy of the store has the id and the verifier of every session.
+/// A thief with a copy of the store has the id and the verifier of every session.
 #[tokio::test]
 async fn s05_neither_the_id_nor_the_verifier_opens_a_session() {
     for driver in drivers().await {

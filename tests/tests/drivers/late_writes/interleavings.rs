@@ -25,7 +25,7 @@ const DEEDS: [Deed; 6] = [
     Deed::Nothing,
 ];
 
-/// What a session must hold.
+/// The expected contents of a session.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Held {
     customer: Option<u32>,
@@ -63,12 +63,12 @@ struct Known {
 enum Seen {
     /// The holder of this session and of this generation of its token.
     Holder(usize, usize),
-    /// Nobody, whose token was just replaced; the browser has the new one.
-    Late,
-    /// Nobody, with a cookie that opens nothing.
-    Useless,
-    /// Nobody, without a cookie.
-    Nobody,
+    /// An anonymous visitor whose token was just replaced; the browser has the new one.
+    Replaced,
+    /// An anonymous visitor with a cookie that opens nothing.
+    UnknownCookie,
+    /// An anonymous visitor without a cookie.
+    NoCookie,
 }
 
 /// The rules: what there is, and what a request makes of it.
@@ -79,9 +79,9 @@ struct Rules {
     jar: Option<(usize, usize)>,
 }
 
-/// What must come of a commit.
+/// The expected outcome of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum Expected {
     /// It is applied, or there was nothing to apply.
     Done,
     /// It is applied, and the browser is given a token of this session.
@@ -95,48 +95,48 @@ enum Fate {
 impl Rules {
     fn load(&self) -> (Seen, Held) {
         let Some((index, generation)) = self.jar else {
-            return (Seen::Nobody, Held::default());
+            return (Seen::NoCookie, Held::default());
         };
         let session = &self.sessions[index];
         match session.lives {
             true if generation == session.generation => {
                 (Seen::Holder(index, generation), session.held)
             }
-            true => (Seen::Late, Held::default()),
-            false => (Seen::Useless, Held::default()),
+            true => (Seen::Replaced, Held::default()),
+            false => (Seen::UnknownCookie, Held::default()),
         }
     }
 
-    fn commit(&mut self, seen: Seen, deed: Deed, number: u32) -> Fate {
+    fn commit(&mut self, seen: Seen, deed: Deed, number: u32) -> Expected {
         let writes = [Deed::Write, Deed::Add, Deed::Login].contains(&deed);
         match seen {
-            Seen::Holder(..) if deed == Deed::Nothing => Fate::Done,
+            Seen::Holder(..) if deed == Deed::Nothing => Expected::Done,
             Seen::Holder(index, generation) => {
                 let session = &mut self.sessions[index];
                 let is_current = session.lives && session.generation == generation;
                 match deed {
                     // Another logout was faster.
-                    Deed::Destroy if !session.lives => Fate::Done,
-                    _ if !is_current => Fate::TooLate,
+                    Deed::Destroy if !session.lives => Expected::Done,
+                    _ if !is_current => Expected::TooLate,
                     Deed::Destroy => {
                         session.lives = false;
-                        Fate::Removal
+                        Expected::Removal
                     }
                     _ => {
                         session.held.change(deed, number);
                         let rotates = [Deed::Login, Deed::Rotate].contains(&deed);
                         session.generation += usize::from(rotates);
                         if rotates {
-                            Fate::Token(index)
+                            Expected::Token(index)
                         } else {
-                            Fate::Done
+                            Expected::Done
                         }
                     }
                 }
             }
-            Seen::Late if writes => Fate::TooLate,
-            Seen::Late => Fate::Done,
-            Seen::Useless | Seen::Nobody if writes => {
+            Seen::Replaced if writes => Expected::TooLate,
+            Seen::Replaced => Expected::Done,
+            Seen::UnknownCookie | Seen::NoCookie if writes => {
                 let mut held = Held::default();
                 held.change(deed, number);
                 self.sessions.push(Known {
@@ -145,31 +145,31 @@ impl Rules {
                     generation: 0,
                     tabs: Vec::new(),
                 });
-                Fate::Token(self.sessions.len() - 1)
+                Expected::Token(self.sessions.len() - 1)
             }
-            Seen::Useless | Seen::Nobody => Fate::Done,
+            Seen::UnknownCookie | Seen::NoCookie => Expected::Done,
         }
     }
 
     /// The browser has the answer.
-    fn arrive(&mut self, fate: Fate, tab: Visitor) {
-        match fate {
-            Fate::Token(index) => {
+    fn arrive(&mut self, expected: Expected, tab: Visitor) {
+        match expected {
+            Expected::Token(index) => {
                 let session = &mut self.sessions[index];
                 session.tabs.push(tab);
                 self.jar = Some((index, session.generation));
             }
-            Fate::Removal => self.jar = None,
-            Fate::Done | Fate::TooLate => {}
+            Expected::Removal => self.jar = None,
+            Expected::Done | Expected::TooLate => {}
         }
     }
 }
 
-fn check(answer: &Answer, fate: Fate, what: &str) {
-    let (status, cookies) = match fate {
-        Fate::Done => (StatusCode::OK, 0),
-        Fate::Token(_) | Fate::Removal => (StatusCode::OK, 1),
-        Fate::TooLate => (StatusCode::CONFLICT, 0),
+fn check(answer: &Answer, expected: Expected, what: &str) {
+    let (status, cookies) = match expected {
+        Expected::Done => (StatusCode::OK, 0),
+        Expected::Token(_) | Expected::Removal => (StatusCode::OK, 1),
+        Expected::TooLate => (StatusCode::CONFLICT, 0),
     };
     assert_eq!(answer.status, status, "{what}: {}", answer.body);
     let set = answer.set_cookies();
@@ -177,7 +177,7 @@ fn check(answer: &Answer, fate: Fate, what: &str) {
     if let Some(cookie) = set.first() {
         assert_eq!(
             cookie.contains("Max-Age=0"),
-            fate == Fate::Removal,
+            expected == Expected::Removal,
             "{what}"
         );
     }
@@ -230,12 +230,12 @@ async fn interleave(driver: &Driver, random: &mut Rng, tally: &mut Tally, what: 
         } = under_way.swap_remove(index);
         let what = format!("{what}, {deed:?} of {seen:?}");
         let (tab, answer) = end(begun).await;
-        let fate = rules.commit(seen, deed, number);
-        check(&answer, fate, &what);
-        if fate != Fate::TooLate {
+        let expected = rules.commit(seen, deed, number);
+        check(&answer, expected, &what);
+        if expected != Expected::TooLate {
             assert_eq!(answer.body, loaded.shown(), "{what}: what it loaded");
         }
-        if let (Seen::Holder(index, _), Fate::TooLate) = (seen, fate) {
+        if let (Seen::Holder(index, _), Expected::TooLate) = (seen, expected) {
             let rotates = [Deed::Login, Deed::Rotate].contains(&deed);
             *tally
                 .entry(match (rules.sessions[index].lives, rotates) {
@@ -248,12 +248,12 @@ async fn interleave(driver: &Driver, random: &mut Rng, tally: &mut Tally, what: 
         if !answer.set_cookies().is_empty() {
             browser = tab.clone();
         }
-        rules.arrive(fate, tab);
+        rules.arrive(expected, tab);
     }
     verify(driver, rules, what).await;
 }
 
-/// What is there is what must be there, and only the last token of each session opens it.
+/// The store holds what the rules expect, and only the last token of each session opens it.
 async fn verify(driver: &Driver, rules: Rules, what: &str) {
     let living = rules.sessions.iter().filter(|session| session.lives);
     assert_eq!(driver.sessions().await, living.count(), "{what}: records");

@@ -45,7 +45,7 @@ async fn log_out(visitor: &mut Visitor) {
     assert_eq!(visitor.visit(page).await.status, StatusCode::OK);
 }
 
-/// What a request does between its load and its commit.
+/// The work of a request between its load and its commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Deed {
     Write,
@@ -220,7 +220,7 @@ async fn two_logouts_are_as_good_as_one() {
     }
 }
 
-/// All at once: nobody waits for anybody's end.
+/// All at once: no request waits for another one's end.
 async fn race(visitor: &Visitor, deeds: impl IntoIterator<Item = Deed>) -> Vec<(Visitor, Answer)> {
     let mut requests = Vec::new();
     for (number, deed) in (0..).zip(deeds) {

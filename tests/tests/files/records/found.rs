@@ -1,4 +1,4 @@
-//! What is found in a record's place and is none: damaged, too large, of a later format, a link.
+//! Files in a record's place that are no records: damaged, too large, of a later format, links.
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;

@@ -1,4 +1,4 @@
-//! What `FileStore` makes of the files it finds in its records' places, and how it keeps its own.
+//! `FileStore` and the files in its records' places: its own and others.
 
 // Also outside the functions that clippy takes for tests.
 #![allow(clippy::unwrap_used)]
@@ -72,7 +72,7 @@ impl Fixture {
     }
 }
 
-/// What a file is, to see whether anything was written.
+/// The identity and the contents of a file, to see whether anything was written.
 fn state(file: &Path) -> (u64, i64, i64, Vec<u8>) {
     let metadata = fs::metadata(file).unwrap();
     let content = fs::read(file).unwrap();

@@ -169,7 +169,7 @@ async fn commits_sweep_in_the_background_also_after_a_restart() {
 }
 
 #[tokio::test]
-async fn leftovers_go_when_the_store_is_opened_unless_somebody_writes_them() {
+async fn leftovers_go_when_the_store_is_opened_unless_they_are_being_written() {
     let fixture = Fixture::new();
     let temporary = fixture.folder.path().join("tmp");
     fs::write(temporary.join("leftover"), "half").unwrap();

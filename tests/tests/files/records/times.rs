@@ -49,7 +49,7 @@ async fn a_time_that_no_touch_has_set_is_not_believed() {
 async fn no_time_of_a_file_moves_the_absolute_end() {
     let (fixture, session, file) = Fixture::with_session().await;
     let created = fixture.clock.now();
-    // What a touch would set if the clock had been far ahead.
+    // The time that a touch would set if the clock had been far ahead.
     fixture.clock.advance(IDLE - Duration::from_secs(1));
     apply(&fixture.store, &update(session, [])).await;
     let modified = fs::metadata(&file).unwrap().modified().unwrap();

@@ -1,4 +1,5 @@
-//! Commits wait for their turn at a session, for nobody else's, and are applied as a whole.
+//! Commits of one session wait for each other, never for those of another, and are applied as a
+//! whole.
 
 use std::fs::File;
 

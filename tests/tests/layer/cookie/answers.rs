@@ -1,4 +1,4 @@
-//! What a response says besides the handler's own: one cookie of ours, and what caches may do.
+//! The headers that the layer adds to a response: one cookie of ours, and rules for caches.
 
 use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use http::StatusCode;

@@ -1,4 +1,4 @@
-//! What our cookie says of itself, when it is given and when it is removed.
+//! The attributes of our cookie, when it is set and when it is removed.
 
 use std::collections::BTreeSet;
 

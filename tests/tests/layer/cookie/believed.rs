@@ -260,7 +260,7 @@ async fn s44_the_order_of_cookies_does_not_matter() {
 }
 
 #[tokio::test]
-async fn s44_two_live_sessions_are_nobody() {
+async fn s44_two_live_sessions_are_anonymous() {
     let (layer, _) = counted();
     let (_, first) = signed_in(&layer).await;
     let (_, second) = signed_in(&layer).await;

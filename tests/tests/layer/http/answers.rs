@@ -93,7 +93,7 @@ async fn a_304_commits_what_changed_and_costs_nothing_where_nothing_did() {
     for version in Version::ALL {
         let mut visitor = Client::of(&app, version).await;
         for (path, calls, cookies) in [
-            ("/unchanged", (0, 0), 0), // without a cookie nobody is asked
+            ("/unchanged", (0, 0), 0), // without a cookie the store is not asked
             ("/counted", (0, 1), 1),
             ("/counted", (1, 1), 0),
             ("/unchanged", (1, 0), 0),

@@ -79,7 +79,7 @@ async fn fallbacks_have_a_session() {
     assert_eq!(store.sessions().await, 2);
 }
 
-/// What axum answers by itself costs no store call, and says nothing of cookies.
+/// Answers that axum gives by itself cost no store call, and set no cookie.
 #[tokio::test]
 async fn p6_errors_without_a_handler_cost_nothing() {
     let (layer, store) = site();

@@ -49,7 +49,7 @@ async fn p5_the_commit_came_before_the_body_is_asked_for_anything() {
         let mut visitor = Client::of(&app, version).await;
         let response = visitor.open(Method::GET, "/slow").await;
         gate.arrivals(1).await;
-        // The head has arrived, and of the body nobody has seen a byte.
+        // The head has arrived, and no byte of the body has been read.
         assert_eq!(visitor.tab().await.get("/").await.body, "1 ");
         gate.open();
         assert_eq!(wire::read(response).await.body, "(0, 1)");
@@ -57,7 +57,7 @@ async fn p5_the_commit_came_before_the_body_is_asked_for_anything() {
 }
 
 /// A page that counts on while it is read: each step waits at the gate, saves and says the number.
-/// What the session is called at its end, nobody saves.
+/// The label that it sets at its end is not saved.
 fn counting_on(gate: &Gate) -> impl Fn(Session<Shop>) -> std::future::Ready<Body> + Clone + use<> {
     let gate = gate.clone();
     move |session| {
@@ -130,7 +130,7 @@ async fn a_stream_ends_when_the_visitor_signs_out_meanwhile() {
     }
 }
 
-/// The cookie leaves with the head, so whoever comes without a session gets one before the body.
+/// The cookie leaves with the head, so a visitor without a session gets one before the body.
 #[tokio::test]
 async fn a_newcomer_s_session_is_saved_before_the_stream_begins() {
     let page = |save_first: bool| {
@@ -159,7 +159,7 @@ async fn a_newcomer_s_session_is_saved_before_the_stream_begins() {
     }
 }
 
-/// What these pages do with a session.
+/// The work of these pages on a session.
 trait SaveAs {
     async fn save_as(&mut self, name: &str) -> Result<(), SessionError>;
 }

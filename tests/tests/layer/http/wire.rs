@@ -70,7 +70,7 @@ impl Connection {
     }
 
     fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
-        self.0.lock().expect("nobody panics with the lock")
+        self.0.lock().expect("no task panics with the lock")
     }
 }
 

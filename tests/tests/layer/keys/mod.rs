@@ -162,7 +162,7 @@ fn an_empty_list_of_keys_is_refused_when_the_layer_is_built() {
 async fn s07_nothing_secret_of_the_keys_is_shown() {
     let recorder = Recorder::start();
     let store = store();
-    let secret = "a key that nobody must ever see!";
+    let secret = "a key that must never be shown!!";
     let key = Key::from_bytes(secret).unwrap();
     let keys = [key.clone()];
     let builder = builder(&store);

@@ -15,8 +15,8 @@ struct Ledger {
     opened_by: Option<String>,
 }
 
-/// What a `reject` field was loaded as is compared as it is stored, in later commits of the same
-/// request too.
+/// The loaded value of a `reject` field is compared in its stored form, in later commits of the
+/// same request too.
 #[tokio::test]
 async fn reject_compares_what_is_stored() {
     let store = store();
@@ -72,7 +72,7 @@ async fn merges_replace_what_does_not_open() {
         let sealed = stored(&store, &session, name).await.unwrap();
         assert!(sealed.starts_with(b"v1."), "{name}");
     }
-    // What is there already stays, though a new sealing of it differs.
+    // A value that is there already stays, though a new sealing of it differs.
     let sealed = stored(&store, &session, "ledger.opened_by").await;
     let late = |mut session: Session<Ledger>| async move {
         session.opened_by = Some("too late".to_owned());

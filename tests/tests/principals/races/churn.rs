@@ -1,4 +1,4 @@
-//! Lists under churn: what nobody needs any more is given back.
+//! Lists under churn: memory that is not needed any more is given back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,7 +68,7 @@ async fn a_hundred_thousand_sign_ins_leave_no_index() {
     assert_eq!(entries(&store), 0);
 }
 
-/// What the layer leaves behind, also where entries have no end, goes with the sessions.
+/// Entries that the layer leaves behind go with the sessions, also where they have no end.
 #[tokio::test]
 async fn a_sweep_takes_the_entries_of_ended_sessions() {
     let clock = ManualClock::new();

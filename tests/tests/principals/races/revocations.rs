@@ -17,7 +17,7 @@ use tokio::sync::Barrier;
 
 use super::{Shop, count, is_signed_in, places, sign_in};
 
-/// Whoever was answered before the revocation was asked for is dead, and all others are dead or
+/// A sign-in that was answered before the revocation began is dead, and all others are dead or
 /// listed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn s24_revoking_all_races_with_sign_ins() {

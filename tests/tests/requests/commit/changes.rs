@@ -1,4 +1,4 @@
-//! What counts as a change: the value that would be stored, compared with what is stored.
+//! A change is a difference between the value that would be stored and the stored one.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

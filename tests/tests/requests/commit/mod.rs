@@ -1,4 +1,4 @@
-//! What a request saves: only what changed, merged as its fields declare, or nothing at all.
+//! A request saves its changes only, merged as the fields declare, or nothing at all.
 
 mod changes;
 mod merges;
@@ -54,7 +54,7 @@ async fn id_of(visitor: &mut Visitor) -> SessionId {
     answer.body.parse().expect("the visitor has a session")
 }
 
-/// What the store holds under these names.
+/// The stored values under these names.
 async fn stored(store: &Store, session: &SessionId, names: &[&str]) -> Vec<Option<String>> {
     let selected: Vec<_> = names.iter().map(|name| Selected::value(name)).collect();
     let loaded = store

@@ -1,4 +1,4 @@
-//! What others left in the store: values that do not decode, older names, fields of theirs.
+//! Data of other programs in the store: values that do not decode, older names, unknown fields.
 
 use http::StatusCode;
 use session_runtime::Session;
@@ -46,7 +46,8 @@ async fn p7_a_field_that_does_not_decode_costs_one_field() {
         assert!(reports[0].text.contains("merged.plain"));
         assert!(wrong.len() < 4 || lines.iter().all(|line| !line.text.contains(wrong)));
 
-        // What was not written stays as it is, what is written is as if it had been absent.
+        // A field that is not written stays as it is; one that is written starts as if it had been
+        // absent.
         let page = |mut session: Session<Merged>| async move {
             session.text.push('!');
             session.count += 1;

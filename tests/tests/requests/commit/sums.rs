@@ -109,7 +109,7 @@ async fn p3_a_u64_beyond_i64_is_an_error_never_a_wrong_number() {
         assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(capture(&visitor).await.large, i64::MAX as u64);
     }
-    // Nor does what another program stored confuse anybody.
+    // Nor does a value that another program stored confuse the sum.
     let id = id_of(&mut visitor).await;
     plant(
         &store,

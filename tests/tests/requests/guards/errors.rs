@@ -1,4 +1,4 @@
-//! What an error does: to the answer, to the session, and to later attempts.
+//! The effect of an error on the answer, on the session, and on later attempts.
 
 use axum::Router;
 use axum::response::IntoResponse;
@@ -42,7 +42,7 @@ async fn s57_p5_a_commit_that_failed_is_the_answer() {
 }
 
 #[tokio::test]
-async fn s57_a_store_that_is_down_is_never_nobody() {
+async fn s57_a_store_that_is_down_is_never_an_anonymous_visitor() {
     let (layer, store) = site();
     let mut visitor = Visitor::new(&layer);
     visitor.visit(write).await;
@@ -56,7 +56,7 @@ async fn s57_a_store_that_is_down_is_never_nobody() {
         assert_eq!(answer.set_cookies(), [""; 0]);
     }
     assert_eq!(store.take_counts(), (2, 0));
-    // A visitor without a cookie needs no store to be nobody.
+    // A visitor without a cookie is anonymous without a call of the store.
     assert_eq!(
         Visitor::new(&layer).visit(read).await.status,
         StatusCode::OK

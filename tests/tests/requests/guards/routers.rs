@@ -81,7 +81,7 @@ impl Service<Request<Body>> for Busy {
     }
 
     fn call(&mut self, _: Request<Body>) -> Self::Future {
-        unreachable!("nobody calls a service that is not ready")
+        unreachable!("a service that is not ready is never called")
     }
 }
 
