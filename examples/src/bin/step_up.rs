@@ -63,7 +63,8 @@ async fn confirm(mut session: Session<Login>, Form(form): Form<Password>) -> Sta
         return StatusCode::FORBIDDEN;
     }
     session.confirmed = true;
-    // Who confirms while still confirmed changes nothing: the time is to begin anew all the same.
+    // Confirming again assigns an equal value, which is no change. `renew` restarts the time all the
+    // same, and writes the value again if it has run out during this request.
     session.renew(Login::CONFIRMED);
     // More rights, another token.
     session.rotate();
