@@ -65,7 +65,7 @@ pub(crate) fn decode_failed(field: &str) {
 
 /// A well-formed token opens nothing: its session ended, it was replaced, or it was never issued.
 pub(crate) fn unknown_token(session: SessionId) {
-    info!(target: TARGET, event = "unknown-token", ?session);
+    debug!(target: TARGET, event = "unknown-token", ?session);
 }
 
 /// Two cookies of our name open two different live sessions, so the visitor counts as anonymous.

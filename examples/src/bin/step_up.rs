@@ -63,7 +63,8 @@ async fn confirm(mut session: Session<Login>, Form(form): Form<Password>) -> Sta
         return StatusCode::FORBIDDEN;
     }
     session.confirmed = true;
-    // Confirming again assigns an equal value, which is no change, but the time has to begin anew.
+    // Confirming again assigns an equal value, which is no change. `renew` restarts the time all the
+    // same, and writes the value again if it has run out during this request.
     session.renew(Login::CONFIRMED);
     // More rights, another token.
     session.rotate();

@@ -63,7 +63,11 @@ fn creation() -> Commit {
     let verifier = Verifier::from_bytes([1; 16]);
     let session = SessionId::generate().unwrap();
     let id = CommitId::generate().unwrap();
-    let mut creation = Commit::new(session, id, Action::Create { verifier });
+    let action = Action::Create {
+        verifier,
+        link: None,
+    };
+    let mut creation = Commit::new(session, id, action);
     creation.timeouts = Some(Timeouts::new(None, None).unwrap());
     creation
 }
