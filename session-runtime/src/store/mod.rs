@@ -5,12 +5,8 @@
 //! applied as a whole or not at all.
 //!
 //! A driver that keeps records itself gets the semantics ready-made: [`Commit::apply`] applies a
-//! commit to [`Touched`] records and lists, and the driver only holds locks and keeps bytes. The
-#![cfg_attr(
-    doc,
-    doc = "[guide to writing a store](crate::guide::writing_a_store) shows one."
-)]
-#![cfg_attr(not(doc), doc = "guide to writing a store shows one.")]
+//! commit to [`Touched`] records and lists, and the driver only holds locks and keeps bytes.
+//! The guide `writing_a_store` shows one.
 
 mod apply;
 mod commit;

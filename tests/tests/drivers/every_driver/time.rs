@@ -124,7 +124,7 @@ fn s17_no_clock_but_the_stores_is_looked_at() {
     collect(&source, &mut found);
     let allowed = [
         "/clock.rs",
-        "/lib.rs",
+        "/store/mod.rs",
         "/store/memory/mod.rs",
         "/store/file/mod.rs",
     ];
