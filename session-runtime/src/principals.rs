@@ -65,7 +65,7 @@ impl Found {
 
 /// An entry of a list, compared with its session.
 enum Listed {
-    Live(Found),
+    Live(Box<Found>),
     /// The session is probably being written.
     Arriving,
     Stale,
@@ -117,7 +117,7 @@ impl<'a> Owner<'a> {
     pub(crate) async fn find(&self) -> Result<Vec<Found>, SessionError> {
         let listed = self.look_at_all().await?.into_iter();
         let live = listed.filter_map(|(_, _, listed)| match listed {
-            Listed::Live(found) => Some(found),
+            Listed::Live(found) => Some(*found),
             _ => None,
         });
         Ok(live.collect())
@@ -138,7 +138,7 @@ impl<'a> Owner<'a> {
                 _ => (true, entry.added),
             });
         let oldest = oldest.map(|(key, entry, listed)| match listed {
-            Listed::Live(found) => Oldest::Live(Box::new(found)),
+            Listed::Live(found) => Oldest::Live(found),
             _ => Oldest::Arriving(key, entry),
         });
         Ok(Others {
@@ -228,7 +228,7 @@ impl<'a> Owner<'a> {
             let index = self.shared.within_deadline(late, call).await?;
             for entry in index.entries {
                 let listed = match self.load(&entry.session).await? {
-                    Some(found) => Listed::Live(found),
+                    Some(found) => Listed::Live(Box::new(found)),
                     None if entry.is_arriving(index.now) => Listed::Arriving,
                     None => Listed::Stale,
                 };

@@ -244,7 +244,7 @@ async fn load_all(store: &RedisStore, session: &SessionId) -> Loaded {
         "shop.at",
         "shop.state",
     ];
-    let selected = names.map(|name| Selected::with_deadline(name));
+    let selected = names.map(Selected::with_deadline);
     store
         .load(session, &Selection::fields(&selected))
         .await

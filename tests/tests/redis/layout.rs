@@ -516,6 +516,8 @@ async fn a_commit_reports_a_foreign_key_and_only_that() {
 /// Whatever a hash holds, a session is there or not: no error, and nothing falls over.
 #[tokio::test]
 async fn damaged_sessions_are_absent_or_whole() {
+    /// The hash fields that damage a session, from its header.
+    type Damage<'a> = &'a dyn Fn(&str) -> Vec<(&'static str, Vec<u8>)>;
     const DAMAGE: [&[u8]; 18] = [
         b"",
         b"0",
@@ -556,8 +558,7 @@ async fn damaged_sessions_are_absent_or_whole() {
             let builder = RedisStore::builder().url(server.url()).tier(tier);
             let store = builder.connect().await.unwrap();
             let selected = [Selected::with_deadline("a.b"), Selected::value("a.b")];
-            let check = async |damage: &dyn Fn(&str) -> Vec<(&'static str, Vec<u8>)>,
-                               what: &str| {
+            let check = async |damage: Damage<'_>, what: &str| {
                 let visitor = Visitor::create(&store, [set("a.b", "1")]).await;
                 let key = visitor.key("session");
                 let kept = Header::of(&server, &key);

@@ -29,9 +29,8 @@ const ESTIMATE_TOLERANCE: Duration = Duration::from_secs(60);
 /// Bytes that a command has room for at first, for each of its words.
 const USUAL_WORD: usize = 16;
 
-/// The result of a load.
-pub(super) enum Found {
-    Session(Loaded),
+/// Why a key holds no session.
+pub(super) enum Absent {
     Nothing,
     /// A session whose end is past though its key is there.
     Ended,
@@ -73,7 +72,7 @@ impl Loads {
         connections: &Connections,
         key: &str,
         selection: &Selection<'_>,
-    ) -> Result<Found, Failure> {
+    ) -> Result<Result<Loaded, Absent>, Failure> {
         let mut asked = Beside {
             previous: false,
             link: self.links.load(Ordering::Relaxed),
@@ -81,18 +80,18 @@ impl Loads {
         };
         loop {
             let Some(read) = self.read(connections, key, asked, selection).await? else {
-                return Ok(Found::Other);
+                return Ok(Err(Absent::Other));
             };
             let Some(kept) = &read.values[0] else {
                 let is_empty = read.values.iter().all(Option::is_none) && read.prefixed.is_empty();
-                return Ok(if is_empty {
-                    Found::Nothing
+                return Ok(Err(if is_empty {
+                    Absent::Nothing
                 } else {
-                    Found::Other
-                });
+                    Absent::Other
+                }));
             };
             let Some((header, beside)) = layout::header(kept) else {
-                return Ok(Found::Other);
+                return Ok(Err(Absent::Other));
             };
             if asked.include(beside) {
                 return Ok(self.found(header, asked, read, selection));
@@ -217,7 +216,7 @@ impl Loads {
         asked: Beside,
         read: Read,
         selection: &Selection<'_>,
-    ) -> Found {
+    ) -> Result<Loaded, Absent> {
         // An estimate is late; the session was seen by another connection or program meanwhile.
         let (tier, now) = (
             self.tier,
@@ -235,7 +234,7 @@ impl Loads {
             .deadline()
             .is_some_and(|deadline| deadline + tolerance <= now);
         if has_ended {
-            return Found::Ended;
+            return Err(Absent::Ended);
         }
         let mut values = read.values.into_iter().skip(1);
         let mut next = || values.next().flatten();
@@ -275,7 +274,7 @@ impl Loads {
         // A hash has no order.
         let mut prefixed: Vec<_> = prefixed.collect();
         prefixed.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        Found::Session(Loaded::new(header, fields, now).with_prefixed(prefixed))
+        Ok(Loaded::new(header, fields, now).with_prefixed(prefixed))
     }
 }
 

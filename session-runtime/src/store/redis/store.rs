@@ -6,7 +6,7 @@ use super::commit::{self, Committed};
 use super::connection::Connections;
 use super::error::{Failure, Refusal};
 use super::lists::Lists;
-use super::load::{Found, Loads};
+use super::load::{Absent, Loads};
 use super::script::Script;
 use super::tier::Tier;
 use crate::events;
@@ -193,10 +193,10 @@ impl SessionStore for RedisStore {
         let key = self.key(session);
         let found = self.loads.load(&self.connections, &key, selection).await;
         match found.map_err(|failure| self.load_failed(failure))? {
-            Found::Session(loaded) => return Ok(Some(loaded)),
-            Found::Nothing => {}
-            Found::Ended => events::expired(*session),
-            Found::Other => report_other_data(session),
+            Ok(loaded) => return Ok(Some(loaded)),
+            Err(Absent::Nothing) => {}
+            Err(Absent::Ended) => events::expired(*session),
+            Err(Absent::Other) => report_other_data(session),
         }
         Ok(None)
     }
