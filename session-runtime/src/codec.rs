@@ -1,6 +1,8 @@
 //! The codecs that turn field values into bytes.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::io;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -32,7 +34,15 @@ pub trait Codec {
     /// # Errors
     ///
     /// Fails when the bytes do not encode a `T`.
-    fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError>;
+    fn decode<T: DeserializeOwned + 'static>(bytes: &[u8]) -> Result<T, CodecError>;
+
+    /// Says whether a value encodes to exactly these bytes, without a buffer for its encoding.
+    ///
+    /// `false` is always safe: the value is then encoded, and the encodings are compared.
+    fn encodes_to<T: Serialize + 'static>(value: &T, encoded: &[u8]) -> bool {
+        let _ = (value, encoded);
+        false
+    }
 
     /// Says whether two encodings mean the same value. It is called only for encodings that differ.
     ///
@@ -86,8 +96,21 @@ impl Codec for Json {
         serde_json::to_writer(buffer, value).map_err(|_| CodecError)
     }
 
-    fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-        serde_json::from_slice(bytes).map_err(|_| CodecError)
+    fn decode<T: DeserializeOwned + 'static>(bytes: &[u8]) -> Result<T, CodecError> {
+        match decode_string(bytes) {
+            Some(string) => Ok(string),
+            None => serde_json::from_slice(bytes).map_err(|_| CodecError),
+        }
+    }
+
+    fn encodes_to<T: Serialize + 'static>(value: &T, encoded: &[u8]) -> bool {
+        if let Some(string) = (value as &dyn Any).downcast_ref::<String>()
+            && let Some(unescaped) = unescaped(encoded)
+        {
+            return string.as_bytes() == unescaped;
+        }
+        let mut comparison = Comparison { rest: encoded };
+        serde_json::to_writer(&mut comparison, value).is_ok() && comparison.rest.is_empty()
     }
 
     /// Compares objects without regard to the order of their keys; everything else has one spelling.
@@ -100,9 +123,59 @@ impl Codec for Json {
             )
     }
 
-    /// Only an array's order can say nothing.
+    /// Only an array's order can say nothing, and only arrays and objects contain arrays.
     fn is_comparable(encoded: &[u8]) -> bool {
-        !encoded.contains(&b'[')
+        match encoded.first() {
+            Some(b'[') => false,
+            Some(b'{') => !encoded.contains(&b'['),
+            _ => true,
+        }
+    }
+}
+
+/// Decodes a string without escapes; `None` for everything else. Most fields of most sessions are
+/// such strings, and the parser for any JSON takes several times as long.
+fn decode_string<T: 'static>(bytes: &[u8]) -> Option<T> {
+    let mut string = None::<String>;
+    let place: &mut dyn Any = &mut string;
+    if !place.is::<Option<T>>() {
+        return None;
+    }
+    string = String::from_utf8(unescaped(bytes)?.to_vec()).ok();
+    let place: &mut dyn Any = &mut string;
+    place.downcast_mut::<Option<T>>()?.take()
+}
+
+/// The contents of a JSON string that stand for themselves.
+fn unescaped(encoded: &[u8]) -> Option<&[u8]> {
+    let [b'"', contents @ .., b'"'] = encoded else {
+        return None;
+    };
+    // No early end, so that the compiler compares many bytes at a time.
+    let is_special = |&byte: &u8| (byte < b' ') | (byte == b'"') | (byte == b'\\');
+    let special = contents
+        .iter()
+        .map(is_special)
+        .fold(false, |one, other| one | other);
+    (!special).then_some(contents)
+}
+
+/// Takes an encoding while it is written, and compares it with another one.
+struct Comparison<'a> {
+    rest: &'a [u8],
+}
+
+impl io::Write for Comparison<'_> {
+    fn write(&mut self, written: &[u8]) -> io::Result<usize> {
+        match self.rest.strip_prefix(written) {
+            Some(rest) => self.rest = rest,
+            None => return Err(io::ErrorKind::InvalidData.into()),
+        }
+        Ok(written.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -153,7 +226,7 @@ impl Codec for Postcard {
             .map_err(|_| CodecError)
     }
 
-    fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    fn decode<T: DeserializeOwned + 'static>(bytes: &[u8]) -> Result<T, CodecError> {
         match postcard::take_from_bytes(bytes) {
             Ok((value, [])) => Ok(value),
             _ => Err(CodecError),
@@ -207,6 +280,65 @@ mod tests {
         let large = u128::MAX.to_string();
         let other = (u128::MAX - 1).to_string();
         assert!(!Json::same_meaning(large.as_bytes(), other.as_bytes()));
+    }
+
+    /// The short way for strings decides as the parser does, on whatever a store holds.
+    #[test]
+    fn strings_decode_as_the_parser_decodes_them() {
+        let texts = [
+            "",
+            "a",
+            "ä€😀",
+            "a\\b",
+            "a\"b",
+            "a\nb",
+            "\u{7f}",
+            "\0",
+            "nul\0",
+            "a'b/",
+        ];
+        let mut encodings: Vec<Vec<u8>> = texts.iter().map(|text| encoded::<Json>(text)).collect();
+        for text in texts {
+            encodings.push(format!("\"{text}\"").into_bytes());
+            encodings.push(text.into());
+        }
+        encodings.extend([b"\"\xff\"".to_vec(), b"\"".to_vec(), b"\"\\\"".to_vec()]);
+        encodings.extend([b" \"a\"".to_vec(), b"\"a\" ".to_vec(), b"7".to_vec()]);
+        for bytes in encodings {
+            let parsed = serde_json::from_slice::<String>(&bytes).map_err(|_| CodecError);
+            assert_eq!(Json::decode::<String>(&bytes), parsed, "{bytes:?}");
+        }
+        assert_eq!(
+            Json::decode::<Option<String>>(b"\"a\""),
+            Ok(Some("a".into()))
+        );
+        assert_eq!(Json::decode::<u8>(b"\"7\""), Err(CodecError));
+    }
+
+    #[test]
+    fn an_encoding_is_recognized_without_being_made() {
+        let texts = ["", "a", "ä€😀", "a\\b", "a\"b", "a\nb", "\u{7f}"].map(str::to_owned);
+        for value in &texts {
+            for other in &texts {
+                let is_same = value == other;
+                let bytes = encoded::<Json>(other);
+                assert_eq!(
+                    Json::encodes_to(value, &bytes),
+                    is_same,
+                    "{value:?} {other:?}"
+                );
+                let (value, bytes) = (vec![value.clone()], encoded::<Json>(&[other]));
+                assert_eq!(Json::encodes_to(&value, &bytes), is_same);
+            }
+            let unescaped = format!("\"{value}\"");
+            let is_canonical = unescaped.as_bytes() == encoded::<Json>(value);
+            let answer = Json::encodes_to(value, unescaped.as_bytes());
+            assert_eq!(answer, is_canonical, "{value:?}");
+        }
+        assert!(Json::encodes_to(&17, b"17"));
+        for other in ["1", "171", "18", "17 ", ""] {
+            assert!(!Json::encodes_to(&17, other.as_bytes()), "{other:?}");
+        }
     }
 
     #[test]

@@ -11,7 +11,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use base64::Engine;
-use base64::display::Base64Display;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 #[cfg(not(test))]
 use getrandom::fill;
@@ -30,6 +29,8 @@ const ID_BYTES: usize = 16;
 const SECRET_BYTES: usize = 16;
 /// Bytes of a verifier: no more than the secret has, and half of a SHA-256.
 const VERIFIER_BYTES: usize = 16;
+/// The most bytes of anything that is written in base64url: those of a SHA-256.
+const MOST_BYTES: usize = 32;
 /// Characters of a token as a cookie carries it.
 const TOKEN_CHARACTERS: usize = 43;
 
@@ -62,6 +63,14 @@ impl SessionId {
     /// Fails when the generator does.
     pub fn generate() -> Result<Self, RandomError> {
         random_bytes().map(Self)
+    }
+
+    /// Characters of the text form.
+    pub(crate) const CHARACTERS: usize = 22;
+
+    /// Appends the text form.
+    pub(crate) fn append_to(&self, text: &mut String) {
+        URL_SAFE_NO_PAD.encode_string(self.0, text);
     }
 
     /// Returns the 16 bytes, for a store that does not name its records by the text form.
@@ -310,8 +319,13 @@ pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], RandomError> {
     Ok(bytes)
 }
 
+/// Writes bytes, at most [`MOST_BYTES`], in base64url without padding.
 pub(crate) fn write_base64(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    fmt::Display::fmt(&Base64Display::new(bytes, &URL_SAFE_NO_PAD), f)
+    // One piece from the stack: a formatter that gets it in parts costs several times as much.
+    let mut text = [0; (MOST_BYTES * 8).div_ceil(6)];
+    let written = URL_SAFE_NO_PAD.encode_slice(bytes, &mut text);
+    let written = written.map_err(|_| fmt::Error)?;
+    f.write_str(std::str::from_utf8(&text[..written]).map_err(|_| fmt::Error)?)
 }
 
 /// Decodes exactly `N` bytes in canonical base64url without padding.

@@ -44,7 +44,7 @@ const DEFAULT_STORE_DEADLINE: Duration = Duration::from_millis(1250);
 /// ```
 #[must_use]
 pub struct SessionLayerBuilder {
-    store: Box<dyn SessionStore>,
+    store: Arc<dyn SessionStore>,
     cookie_name: String,
     domain: Option<String>,
     same_site: SameSite,
@@ -69,7 +69,7 @@ impl SessionLayerBuilder {
     pub(crate) fn new(store: impl SessionStore) -> Self {
         let timeouts = Timeouts::default();
         Self {
-            store: Box::new(store),
+            store: store.into_shared(),
             cookie_name: DEFAULT_COOKIE.to_owned(),
             domain: None,
             same_site: SameSite::Lax,

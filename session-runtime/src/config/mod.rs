@@ -5,7 +5,7 @@ mod names;
 mod upkeep;
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 pub use self::builder::SessionLayerBuilder;
@@ -27,7 +27,7 @@ const LONGEST_UPKEEP: Duration = Duration::from_millis(250);
 
 /// The state that all requests of a layer share.
 pub(crate) struct Shared {
-    pub(crate) store: Box<dyn SessionStore>,
+    pub(crate) store: Arc<dyn SessionStore>,
     pub(crate) config: Config,
     /// Fields whose ttl is longer than the lifetime and was reported, so each is reported once.
     pub(crate) reported_ttls: Mutex<BTreeSet<&'static str>>,

@@ -32,8 +32,9 @@ pub(super) struct FieldState {
     spec: &'static FieldSpec,
     stored: Stored,
     /// The change that a commit on its way makes; of several commits the last one's.
-    sent: Option<Want>,
-    want: Option<Want>,
+    sent: Option<Box<Want>>,
+    // Boxed, as most fields of most requests have none.
+    want: Option<Box<Want>>,
 }
 
 impl FieldState {
@@ -63,10 +64,10 @@ impl FieldState {
             ..Stored::default()
         };
         if spec.encrypted {
-            stored.sealed = stored.value.take();
+            stored.sealed = stored.value.take().map(Box::new);
             if let Some(sealed) = &stored.sealed {
                 let name = alias.unwrap_or(spec.name);
-                stored.value = opened(spec, found.sealer, found.session, name, sealed.clone());
+                stored.value = opened(spec, found.sealer, found.session, name, (**sealed).clone());
                 stored.is_bad = stored.value.is_none();
             }
         }
@@ -111,12 +112,15 @@ impl FieldState {
 
     /// Whether a value waits for a commit.
     pub(super) fn is_written(&self) -> bool {
-        matches!(self.want, Some(Want::Write { .. }))
+        matches!(self.want.as_deref(), Some(Want::Write { .. }))
     }
 
     /// Whether a commit will change the value, or remove it.
     pub(super) fn is_changed(&self) -> bool {
-        matches!(self.want, Some(Want::Write { .. } | Want::Remove))
+        matches!(
+            self.want.as_deref(),
+            Some(Want::Write { .. } | Want::Remove)
+        )
     }
 
     /// Whether the store holds nothing under this field's names, as far as this request knows.
@@ -141,7 +145,7 @@ impl FieldState {
 
     /// Takes over a guard's change of the value.
     pub(super) fn write(&mut self, change: FieldChange<'_>) -> Result<(), SessionError> {
-        let (was_removed, restart, origin) = match &self.want {
+        let (was_removed, restart, origin) = match self.want.as_deref() {
             Some(Want::Remove) => (true, false, Origin::Stored),
             Some(Want::Write {
                 anew,
@@ -155,12 +159,12 @@ impl FieldState {
         let Some(to) = change.to else {
             // Set and unset again by one request, a field that was absent asks for nothing.
             let was_absent = self.is_absent() && self.sent.is_none() && !was_removed;
-            self.want = (!was_absent).then_some(Want::Remove);
+            self.want = (!was_absent).then(|| Box::new(Want::Remove));
             return Ok(());
         };
         // A stored value that does not decode counts as absent, for a merge in the store too.
         let anew = was_removed || self.stored.is_bad;
-        let value = match (self.spec.merge, self.want.take()) {
+        let value = match (self.spec.merge, self.want.take().map(|want| *want)) {
             (
                 Merge::Integer { operation, range },
                 Some(Want::Write {
@@ -198,36 +202,36 @@ impl FieldState {
             (_, _) if self.is_origin(&origin, &to) && !anew && !restart => return Ok(()),
             (_, _) => Written::Set(to),
         };
-        self.want = Some(Want::Write {
+        self.want = Some(Box::new(Want::Write {
             value,
             anew,
             restart,
             origin,
-        });
+        }));
         Ok(())
     }
 
     /// Takes over a guard's value that replaces any stored one.
     pub(super) fn overwrite(&mut self, value: Bytes) {
-        self.want = Some(Want::Write {
+        self.want = Some(Box::new(Want::Write {
             value: Written::Overwrite(value),
             anew: false,
             restart: true,
             origin: Origin::Stored,
-        });
+        }));
     }
 
     /// Takes over a guard's removal, whatever the field's merge.
     pub(super) fn remove(&mut self) {
-        self.want = Some(Want::Remove);
+        self.want = Some(Box::new(Want::Remove));
     }
 
     /// Takes over a guard's restart of the time to live.
     pub(super) fn renew(&mut self) {
-        match &mut self.want {
+        match self.want.as_deref_mut() {
             Some(Want::Write { restart, .. }) => *restart = true,
-            Some(Want::Remove) => {}
-            want => *want = Some(Want::Renew),
+            Some(Want::Remove | Want::Renew) => {}
+            None => self.want = Some(Box::new(Want::Renew)),
         }
     }
 
@@ -254,7 +258,7 @@ impl FieldState {
         let Some(want) = self.want.take() else {
             return Ok(());
         };
-        match &want {
+        match &*want {
             Want::Renew => changes.extend(self.renewal()),
             Want::Remove => {
                 self.push_condition(conditions);
@@ -351,7 +355,8 @@ impl FieldState {
             }
             Change::Bound { .. } => return,
         };
-        let sealed = value.clone().filter(|_| self.spec.encrypted);
+        let sealed = value.as_ref().filter(|_| self.spec.encrypted);
+        let sealed = sealed.cloned().map(Box::new);
         let opened = value.and_then(|value| {
             let (spec, name) = (self.spec, self.spec.name);
             opened(spec, found.sealer, found.session, name, value)
@@ -372,7 +377,8 @@ impl FieldState {
 
     /// The bytes in the store.
     fn in_store(&self) -> Option<&Bytes> {
-        self.stored.sealed.as_ref().or(self.stored.value.as_ref())
+        let sealed = self.stored.sealed.as_deref();
+        sealed.or(self.stored.value.as_ref())
     }
 
     fn origin(&self, from: Option<&[u8]>) -> Origin {

@@ -126,6 +126,13 @@ impl RequestSession {
             Some(_) => events::gone,
             None => events::unknown_token,
         };
+        if let [token] = tokens {
+            let found = self.find(token, selected).await?;
+            if found.is_none() {
+                missing(token.id());
+            }
+            return Ok(found);
+        }
         let mut searches = Vec::with_capacity(tokens.len());
         for token in tokens {
             searches.push(self.find(token, selected));
@@ -245,12 +252,7 @@ pub(super) fn selection(specs: &'static [FieldSpec]) -> Vec<Selected<'static>> {
 }
 
 /// Waits for all futures at the same time.
-async fn all<F: Future>(mut futures: Vec<F>) -> Vec<F::Output> {
-    if futures.len() == 1
-        && let Some(only) = futures.pop()
-    {
-        return vec![only.await];
-    }
+async fn all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     let mut places: Vec<Result<Pin<Box<F>>, F::Output>> = futures
         .into_iter()
         .map(|future| Ok(Box::pin(future)))

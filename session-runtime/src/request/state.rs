@@ -260,6 +260,7 @@ impl State {
         loaded: impl Iterator<Item = FieldState>,
     ) {
         let is_first = self.fields.is_empty();
+        self.fields.reserve(specs.len());
         for field in loaded {
             if is_first || self.place(field.spec()).is_none() {
                 self.fields.push(field);

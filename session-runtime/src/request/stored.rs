@@ -14,8 +14,8 @@ use crate::token::{CommitId, SessionId};
 pub(super) struct Stored {
     /// The value; opened where the field is sealed.
     pub(super) value: Option<Bytes>,
-    /// The sealed form of the value.
-    pub(super) sealed: Option<Bytes>,
+    /// The sealed form of the value; boxed, as few fields are sealed.
+    pub(super) sealed: Option<Box<Bytes>>,
     /// Whether the store holds something that does not open or does not decode. It counts as
     /// absent.
     pub(super) is_bad: bool,

@@ -11,10 +11,10 @@ use crate::store::IntegerRange;
     label = "not storable in a session",
     note = "derive `serde::Serialize` and `serde::Deserialize` for it and for the types inside it, or mark the field `#[session(skip)]`"
 )]
-pub trait FieldValue: Serialize + DeserializeOwned {}
+pub trait FieldValue: Serialize + DeserializeOwned + 'static {}
 
 #[diagnostic::do_not_recommend]
-impl<T: Serialize + DeserializeOwned> FieldValue for T {}
+impl<T: Serialize + DeserializeOwned + 'static> FieldValue for T {}
 
 /// An integer that a store can calculate with: what `merge = "add"`, `"max"` and `"min"` need.
 ///

@@ -68,10 +68,14 @@ impl<'a> FieldWriter<'a> {
     }
 
     fn new(purpose: Purpose<'a>) -> Self {
-        let encoded = Encoded {
-            buffer: Vec::new(),
-            slots: Vec::new(),
+        let slots = match &purpose {
+            Purpose::All => Vec::new(),
+            Purpose::Baseline { shown } | Purpose::Changes { shown, .. } => {
+                Vec::with_capacity(shown.len())
+            }
         };
+        let buffer = Vec::new();
+        let encoded = Encoded { buffer, slots };
         Self { encoded, purpose }
     }
 
@@ -88,10 +92,22 @@ impl<'a> FieldWriter<'a> {
     pub fn optional<C: Codec, T: FieldValue>(&mut self, value: Option<&T>) {
         let index = self.encoded.slots.len();
         let start = self.encoded.buffer.len();
-        let mut slot = match &self.purpose {
-            Purpose::Baseline { shown } if is_comparable::<C>(shown, index) => Slot::Unchanged,
-            _ => self.encode::<C, T>(value),
+        let is_known = match &self.purpose {
+            Purpose::All => false,
+            Purpose::Baseline { shown } => is_comparable::<C>(shown, index),
+            Purpose::Changes { shown, baseline } => {
+                let shown = shown.get(index).and_then(Option::as_ref);
+                let shown = shown.filter(|_| baseline.slots.get(index) == Some(&Slot::Unchanged));
+                value
+                    .zip(shown)
+                    .is_some_and(|(value, shown)| C::encodes_to(value, shown))
+            }
         };
+        if is_known {
+            self.encoded.slots.push(Slot::Unchanged);
+            return;
+        }
+        let mut slot = self.encode::<C, T>(value);
         if self.is_unchanged::<C, T>(index, &slot) {
             slot = Slot::Unchanged;
         }

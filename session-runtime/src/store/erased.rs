@@ -43,6 +43,10 @@ pub trait ErasedStore {
 
     /// As [`SessionStore::sweep`].
     fn sweep_boxed(&self) -> BoxFuture<'_, Result<u64, StoreError>>;
+
+    /// As [`SessionStore::into_shared`].
+    #[doc(hidden)]
+    fn shared(self: Arc<Self>) -> Arc<dyn SessionStore>;
 }
 
 impl<S: SessionStore> ErasedStore for S {
@@ -83,6 +87,10 @@ impl<S: SessionStore> ErasedStore for S {
     fn sweep_boxed(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
         Box::pin(self.sweep())
     }
+
+    fn shared(self: Arc<Self>) -> Arc<dyn SessionStore> {
+        self
+    }
 }
 
 /// So that a program can choose its driver at run time and share it.
@@ -117,5 +125,9 @@ impl<S: SessionStore + ?Sized> SessionStore for Arc<S> {
 
     async fn sweep(&self) -> Result<u64, StoreError> {
         (**self).sweep_boxed().await
+    }
+
+    fn into_shared(self) -> Arc<dyn SessionStore> {
+        self.shared()
     }
 }

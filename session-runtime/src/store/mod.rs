@@ -23,6 +23,7 @@ mod steps;
 mod text;
 
 use std::future::Future;
+use std::sync::Arc;
 
 pub use self::apply::Touched;
 pub use self::commit::{
@@ -183,5 +184,14 @@ pub trait SessionStore: ErasedStore + Send + Sync + 'static {
         Self: Sized,
     {
         async { Ok(0) }
+    }
+
+    /// The store behind a pointer that the parts of a layer share; the same pointer where it is one.
+    #[doc(hidden)]
+    fn into_shared(self) -> Arc<dyn SessionStore>
+    where
+        Self: Sized,
+    {
+        Arc::new(self)
     }
 }

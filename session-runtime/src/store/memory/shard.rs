@@ -1,6 +1,7 @@
 //! Some of the sessions, and the order in which they end.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::clock::Timestamp;
 use crate::store::{Loaded, Record, Selection};
@@ -12,8 +13,27 @@ const KEPT_CAPACITY: usize = 64;
 /// Records by id, and one [`Place`] for each of them.
 #[derive(Default)]
 pub(super) struct Shard {
-    records: HashMap<SessionId, Record>,
+    records: HashMap<SessionId, Record, BuildHasherDefault<IdHasher>>,
     order: BTreeSet<Place>,
+}
+
+/// Hashes a session's id to eight of its bytes. Ids are random, and clients choose none of those that
+/// are kept, so the map needs no keyed hash.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
+
+    fn write_usize(&mut self, _length: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// A record's place in the order in which sessions end.

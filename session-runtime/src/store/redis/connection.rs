@@ -13,10 +13,9 @@
 //! 6. No lock is held over an await, and nothing is global.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use redis::aio::ConnectionLike;
 use redis::{Cmd, Pipeline, Value};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
@@ -66,7 +65,7 @@ enum Request<'a> {
 /// The server's answer, and its clock on the connection that the answer came over.
 pub(super) struct Answer<T> {
     pub(super) value: T,
-    pub(super) clock: ServerClock,
+    pub(super) clock: Arc<ServerClock>,
 }
 
 /// The answer to a read, with its time.
@@ -182,7 +181,11 @@ impl Connections {
             let turn = self.next.fetch_add(1, Ordering::Relaxed);
             let slot = &self.slots[turn % self.slots.len()];
             let connection_by = answered_by.unwrap_or(connected_by);
-            let opened = match slot.connection(connection_by).await {
+            let opened = match slot.open() {
+                Some(opened) => Ok(opened),
+                None => slot.connection(connection_by).await,
+            };
+            let opened = match opened {
                 Ok(opened) => opened,
                 // An earlier attempt may have reached the server all the same.
                 Err(failure) => return Err(unanswered.unwrap_or(failure)),
@@ -224,18 +227,17 @@ enum State {
     Closed(Option<(Failure, Instant)>),
     /// A task is opening one.
     Opening,
-    Open(Opened),
+    Open(Arc<Opened>),
 }
 
 /// An open connection.
-#[derive(Clone)]
 struct Opened {
     connection: SharedConnection,
     /// Set when the client library finds that it is lost.
     lost: Arc<AtomicBool>,
     /// How many requests in a row had no answer.
-    unanswered: Arc<std::sync::atomic::AtomicU32>,
-    clock: ServerClock,
+    unanswered: AtomicU32,
+    clock: Arc<ServerClock>,
 }
 
 /// The answers to one request.
@@ -243,12 +245,20 @@ struct Sent {
     values: Vec<Value>,
     /// The estimated time at which a read was sent, where it was sent without `TIME`.
     estimate: Option<Timestamp>,
-    clock: ServerClock,
+    clock: Arc<ServerClock>,
 }
 
 impl Slot {
+    /// The open connection, if there is one.
+    fn open(&self) -> Option<Arc<Opened>> {
+        match &*self.state.borrow() {
+            State::Open(opened) if !opened.lost.load(Ordering::Acquire) => Some(opened.clone()),
+            _ => None,
+        }
+    }
+
     /// The open connection, or a new one.
-    async fn connection(self: &Arc<Self>, deadline: Instant) -> Result<Opened, Failure> {
+    async fn connection(self: &Arc<Self>, deadline: Instant) -> Result<Arc<Opened>, Failure> {
         let mut state = self.state.subscribe();
         let mut waited = false;
         loop {
@@ -304,15 +314,18 @@ impl Slot {
 
     async fn send(
         &self,
-        mut opened: Opened,
+        opened: Arc<Opened>,
         request: &Request<'_>,
         deadline: Instant,
     ) -> Result<Sent, Failure> {
-        let permit = timeout_at(deadline, self.permits.acquire()).await;
-        let Ok(Ok(_permit)) = permit else {
-            return Err(Failure::NotSent(Reason("too many requests at once")));
+        let _permit = match self.permits.try_acquire() {
+            Ok(permit) => permit,
+            Err(_) => match timeout_at(deadline, self.permits.acquire()).await {
+                Ok(Ok(permit)) => permit,
+                _ => return Err(Failure::NotSent(Reason("too many requests at once"))),
+            },
         };
-        let connection = &mut opened.connection;
+        let mut connection = opened.connection.clone();
         let mut estimate = None;
         if let Request::Read {
             may_estimate: true, ..
@@ -327,12 +340,12 @@ impl Slot {
                     let mut pipeline = Pipeline::with_capacity(2);
                     pipeline.ignore_errors();
                     pipeline.cmd("TIME").add_command((*command).clone());
-                    pipeline.query_async(connection).await
+                    pipeline.query_async(&mut connection).await
                 }
                 Request::One(command) | Request::Read { command, .. } => {
-                    Ok(vec![connection.req_packed_command(command).await?])
+                    Ok(vec![connection.send(command).await?])
                 }
-                Request::Several(pipeline) => pipeline.query_async(connection).await,
+                Request::Several(pipeline) => pipeline.query_async(&mut connection).await,
             }
         };
         let answer = match timeout_at(deadline, answer).await {
@@ -356,7 +369,7 @@ impl Slot {
         answer.map(|values| Sent {
             values,
             estimate,
-            clock: opened.clock,
+            clock: Arc::clone(&opened.clock),
         })
     }
 
@@ -401,12 +414,12 @@ impl Opening {
             Err(_) => Err(Failure::NotSent(NO_CONNECTION_IN_TIME)),
         };
         let state = match opened {
-            Ok(connection) => State::Open(Opened {
+            Ok(connection) => State::Open(Arc::new(Opened {
                 connection,
                 lost,
-                unanswered: Arc::default(),
-                clock: ServerClock::new(),
-            }),
+                unanswered: AtomicU32::new(0),
+                clock: Arc::new(ServerClock::new()),
+            })),
             Err(failure) => State::Closed(Some((failure, Instant::now()))),
         };
         slot.state.send_replace(state);

@@ -104,5 +104,5 @@ async fn open_server(
     let connection = client
         .get_multiplexed_async_connection_with_config(&config)
         .await?;
-    Ok(SharedConnection::new(connection))
+    Ok(SharedConnection::Server(connection))
 }

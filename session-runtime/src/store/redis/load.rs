@@ -12,7 +12,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use redis::{Cmd, Value};
 
 use super::answer::{array, bytes, is, time};
@@ -294,6 +294,20 @@ fn header_names(beside: Beside) -> Vec<&'static str> {
     names
 }
 
+/// The values of an answer, as parts of one buffer: a clone of a part costs no allocation.
 fn values(value: Value) -> Result<Vec<Option<Bytes>>, Failure> {
-    array(value)?.into_iter().map(bytes).collect()
+    let values = array(value)?;
+    let length = |value: &Value| match value {
+        Value::BulkString(bytes) => bytes.len(),
+        _ => 0,
+    };
+    let mut buffer = BytesMut::with_capacity(values.iter().map(length).sum());
+    let part = |value| match value {
+        Value::BulkString(bytes) => {
+            buffer.extend_from_slice(&bytes);
+            Ok(Some(buffer.split().freeze()))
+        }
+        value => bytes(value),
+    };
+    values.into_iter().map(part).collect()
 }

@@ -1,6 +1,5 @@
 //! A server's clock as far as one connection knows it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -17,13 +16,13 @@ const ESTIMATES: u32 = 8;
 ///
 /// The estimate is late by the time that the answer was on its way, never early, unless one of the
 /// clocks is set.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct ServerClock {
     opened: Instant,
     /// The server's time at `opened`, in milliseconds; 0 while it is not known.
-    at_opened: Arc<AtomicU64>,
+    at_opened: AtomicU64,
     /// How many estimates were given since then.
-    given: Arc<AtomicU32>,
+    given: AtomicU32,
 }
 
 impl ServerClock {
@@ -31,8 +30,8 @@ impl ServerClock {
     pub(super) fn new() -> Self {
         Self {
             opened: Instant::now(),
-            at_opened: Arc::default(),
-            given: Arc::default(),
+            at_opened: AtomicU64::new(0),
+            given: AtomicU32::new(0),
         }
     }
 

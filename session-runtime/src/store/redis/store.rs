@@ -104,7 +104,11 @@ impl RedisStore {
     }
 
     fn key(&self, session: &SessionId) -> String {
-        format!("{}:{session}", self.prefix)
+        let mut key = String::with_capacity(self.prefix.len() + 1 + SessionId::CHARACTERS);
+        key.push_str(&self.prefix);
+        key.push(':');
+        session.append_to(&mut key);
+        key
     }
 
     fn list_key(&self, principal: &PrincipalKey) -> String {
