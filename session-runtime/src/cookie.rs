@@ -1,8 +1,8 @@
 //! The cookie: reading the tokens of a request, and writing the header of a response.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
-use cookie::Cookie;
 use http::header::{COOKIE, HOST, HeaderMap, HeaderValue, ORIGIN, REFERER, SET_COOKIE};
 
 use crate::signature::Signer;
@@ -143,44 +143,46 @@ impl CookieSettings {
             Some(signer) => signer.sign(token),
             None => token,
         };
-        let mut cookie = self.bare(value);
+        let mut cookie = self.cookie(&value);
         if let Some(max_age) = max_age {
             let seconds = max_age.min(LONGEST_MAX_AGE).as_secs().max(1);
-            cookie.set_max_age(cookie::time::Duration::seconds(
-                i64::try_from(seconds).unwrap_or(i64::MAX),
-            ));
+            // Writing to a string cannot fail.
+            let _ = write!(cookie, "; Max-Age={seconds}");
         }
-        secret_header(&cookie)
+        secret_header(cookie)
     }
 
     /// Returns the header that removes the cookie. It has the same name, path, domain and
     /// `Partitioned`, or the browser would keep the cookie it has.
     pub(crate) fn remove(&self) -> Option<HeaderValue> {
-        let mut cookie = self.bare(String::new());
-        cookie.set_max_age(cookie::time::Duration::ZERO);
-        cookie.set_expires(cookie::time::OffsetDateTime::UNIX_EPOCH);
-        secret_header(&cookie)
+        let mut cookie = self.cookie("");
+        cookie.push_str("; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT");
+        secret_header(cookie)
     }
 
-    fn bare(&self, value: String) -> Cookie<'_> {
-        let mut cookie = Cookie::build((self.name.as_str(), value))
-            .path("/")
-            .http_only(true)
-            .same_site(match self.same_site {
-                SameSite::Strict => cookie::SameSite::Strict,
-                SameSite::Lax => cookie::SameSite::Lax,
-                SameSite::None => cookie::SameSite::None,
-            });
-        if self.secure {
-            cookie = cookie.secure(true);
+    /// The cookie without an age (RFC 6265, section 4.1.1).
+    fn cookie(&self, value: &str) -> String {
+        let mut cookie = String::with_capacity(256);
+        for part in [&self.name, "=", value, "; HttpOnly; SameSite="] {
+            cookie.push_str(part);
         }
+        cookie.push_str(match self.same_site {
+            SameSite::Strict => "Strict",
+            SameSite::Lax => "Lax",
+            SameSite::None => "None",
+        });
         if self.partitioned {
-            cookie = cookie.partitioned(true);
+            cookie.push_str("; Partitioned");
         }
+        if self.secure {
+            cookie.push_str("; Secure");
+        }
+        cookie.push_str("; Path=/");
         if let Some(domain) = &self.domain {
-            cookie = cookie.domain(domain.as_str());
+            cookie.push_str("; Domain=");
+            cookie.push_str(domain);
         }
-        cookie.build()
+        cookie
     }
 
     /// Puts our cookie on a response, in place of any cookies of our name that the handler set.
@@ -217,8 +219,8 @@ fn unquoted(value: &[u8]) -> &[u8] {
 /// Makes a header value that is kept out of `Debug` and of the header compression of HTTP/2.
 ///
 /// `None` cannot happen with the names and domains that the builder accepts.
-fn secret_header(cookie: &Cookie<'_>) -> Option<HeaderValue> {
-    let mut value = HeaderValue::try_from(cookie.to_string()).ok()?;
+fn secret_header(cookie: String) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(cookie).ok()?;
     value.set_sensitive(true);
     Some(value)
 }

@@ -34,7 +34,8 @@ impl RequestSession {
             (std::mem::take(&mut state.destroyed), plan)
         };
         for live in destroyed {
-            self.remove_session(&live).await?;
+            // Boxed like all that is rare: the future of every request would be as large as this one.
+            Box::pin(self.remove_session(&live)).await?;
         }
         if let Some(plan) = plan.inspect_err(events::refused)? {
             self.carry_out(plan).await?;
@@ -105,7 +106,7 @@ impl RequestSession {
                     plan.commit.id = CommitId::generate()?;
                 }
                 Outcome::LimitReached { principal } => {
-                    self.make_room(&plan.commit, principal).await?;
+                    Box::pin(self.make_room(&plan.commit, principal)).await?;
                     // Nothing was applied, so this is another commit, with marks of its own.
                     plan.commit.id = CommitId::generate()?;
                 }
@@ -241,17 +242,24 @@ impl State {
             ..
         } = plan;
         match (&commit.action, token) {
-            (Action::Create { .. }, Some(token)) => {
+            (Action::Create { verifier, .. }, Some(token)) => {
                 events::created(token.id());
-                self.visitor = Visitor::Known(Box::new(Live::created(token)));
+                let live = Live::created(token, *verifier);
+                self.visitor = Visitor::Known(Box::new(live));
             }
-            (_, Some(token)) => {
+            (
+                Action::Update {
+                    rotation: Some(rotation),
+                    ..
+                },
+                Some(token),
+            ) => {
                 events::rotated(token.id());
                 if let Some(live) = self.live_mut() {
-                    live.replace_token(token);
+                    live.replace_token(token, rotation.verifier);
                 }
             }
-            (_, None) => {}
+            _ => {}
         }
         if let Some(live) = self.live_mut() {
             live.settle(&commit);

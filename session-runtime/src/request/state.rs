@@ -131,10 +131,10 @@ impl Live {
     }
 
     /// A session that this request has just created.
-    pub(super) fn created(token: Token) -> Self {
+    pub(super) fn created(token: Token, verifier: Verifier) -> Self {
         Self {
-            verifier: token.verifier(),
             token,
+            verifier,
             persistent: None,
             idle: None,
             ends_in: None,
@@ -171,9 +171,9 @@ impl Live {
     }
 
     /// The visitor has this token from now on.
-    pub(super) fn replace_token(&mut self, token: Token) {
+    pub(super) fn replace_token(&mut self, token: Token, verifier: Verifier) {
         self.token = token;
-        self.verifier = token.verifier();
+        self.verifier = verifier;
         self.token_age = Duration::ZERO;
         self.is_current = true;
         // Not in this request: the visitor must first have shown the new token.

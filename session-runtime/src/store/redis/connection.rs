@@ -183,7 +183,8 @@ impl Connections {
             let connection_by = answered_by.unwrap_or(connected_by);
             let opened = match slot.open() {
                 Some(opened) => Ok(opened),
-                None => slot.connection(connection_by).await,
+                // Boxed, as it is rare and larger than the rest.
+                None => Box::pin(slot.connection(connection_by)).await,
             };
             let opened = match opened {
                 Ok(opened) => opened,

@@ -114,8 +114,8 @@ impl Loads {
         let with_deadlines = selection.fields.iter().any(|field| field.deadline);
         let read =
             if !selection.prefixes.is_empty() || (with_deadlines && self.tier == Tier::Native) {
-                self.read_by_script(connections, key, &header, selection)
-                    .await
+                // Boxed, as it is rare and larger than the other.
+                Box::pin(self.read_by_script(connections, key, &header, selection)).await
             } else {
                 self.read_by_name(connections, key, &header, selection)
                     .await

@@ -48,6 +48,10 @@ const LIST_COMPATIBLE: &str = concat!(
 );
 const LOAD: &str = include_str!("scripts/load.lua");
 
+/// The words and bytes that a command has room for at first: those of a sign-in.
+const USUAL_WORDS: usize = 32;
+const USUAL_BYTES: usize = 512;
+
 /// A script, called by its hash and sent whole when the server does not have it.
 pub(super) struct Script {
     source: &'static str,
@@ -89,7 +93,7 @@ impl Script {
         arguments: impl Fn(&mut Cmd),
     ) -> Result<Answer<Value>, Failure> {
         let command = |name: &str, script: &str| {
-            let mut command = Cmd::with_capacity(16, 256);
+            let mut command = Cmd::with_capacity(USUAL_WORDS, USUAL_BYTES);
             command.arg(name).arg(script).arg(keys.len()).arg(keys);
             arguments(&mut command);
             command
