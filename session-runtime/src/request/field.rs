@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::stored::{Found, Stored, opened};
+use super::stored::{Found, Stored};
 use super::want::{Origin, Want, Written, integer, steps};
 use crate::error::SessionError;
 use crate::schema::{FieldSpec, Merge, Renew};
@@ -40,11 +40,7 @@ pub(super) struct FieldState {
 impl FieldState {
     /// A field that no store holds.
     pub(super) fn absent(spec: &'static FieldSpec) -> Self {
-        let stored = Stored {
-            is_loaded: true,
-            ..Stored::default()
-        };
-        Self::new(spec, stored)
+        Self::new(spec, Stored::absent())
     }
 
     /// A field as a store holds it, perhaps under an older name.
@@ -54,24 +50,7 @@ impl FieldState {
         alias: Option<&'static str>,
         found: Found<'_>,
     ) -> Self {
-        let deadline = field.as_ref().and_then(|field| field.deadline);
-        let mut stored = Stored {
-            value: field.map(|field| field.value),
-            alias,
-            remaining: deadline.map(|deadline| deadline.saturating_since(found.now)),
-            is_loaded: true,
-            last_commit: found.last_commit,
-            ..Stored::default()
-        };
-        if spec.encrypted {
-            stored.sealed = stored.value.take().map(Box::new);
-            if let Some(sealed) = &stored.sealed {
-                let name = alias.unwrap_or(spec.name);
-                stored.value = opened(spec, found.sealer, found.session, name, (**sealed).clone());
-                stored.is_bad = stored.value.is_none();
-            }
-        }
-        Self::new(spec, stored)
+        Self::new(spec, Stored::loaded(spec, field, alias, found))
     }
 
     fn new(spec: &'static FieldSpec, stored: Stored) -> Self {
@@ -89,7 +68,7 @@ impl FieldState {
 
     /// The encoded value as the request sees it: the stored one with the wanted change applied.
     pub(super) fn shown(&self) -> Option<Bytes> {
-        let stored = self.stored.value.clone().filter(|_| !self.stored.is_bad);
+        let stored = self.stored.value.clone().filter(|_| !self.stored.is_bad());
         let wants = self.sent.iter().chain(&self.want);
         wants.fold(stored, |value, want| want.apply(value, self.spec))
     }
@@ -97,12 +76,12 @@ impl FieldState {
     /// Whether the store holds something that does not open or decode and that was not reported so
     /// far.
     pub(super) fn is_news(&mut self) -> bool {
-        self.stored.is_bad && !std::mem::replace(&mut self.stored.is_reported, true)
+        self.stored.is_news()
     }
 
     /// Notes that the stored value does not decode.
     pub(super) fn mark_undecodable(&mut self) {
-        self.stored.is_bad = true;
+        self.stored.mark_bad();
     }
 
     /// Whether something waits for a commit.
@@ -140,7 +119,7 @@ impl FieldState {
 
     /// Whether a change of a stored field of this name concerns this one.
     pub(super) fn is_stored_as(&self, name: &str) -> bool {
-        self.spec.name == name || self.stored.alias == Some(name)
+        self.spec.name == name || self.stored.alias() == Some(name)
     }
 
     /// Takes over a guard's change of the value.
@@ -163,7 +142,7 @@ impl FieldState {
             return Ok(());
         };
         // A stored value that does not decode counts as absent, for a merge in the store too.
-        let anew = was_removed || self.stored.is_bad;
+        let anew = was_removed || self.stored.is_bad();
         let value = match (self.spec.merge, self.want.take().map(|want| *want)) {
             (
                 Merge::Integer { operation, range },
@@ -263,7 +242,7 @@ impl FieldState {
             Want::Remove => {
                 self.push_condition(conditions);
                 changes.push(self.removal(self.spec.name));
-                changes.extend(self.stored.alias.map(|alias| self.removal(alias)));
+                changes.extend(self.stored.alias().map(|alias| self.removal(alias)));
             }
             Want::Write {
                 value,
@@ -272,7 +251,7 @@ impl FieldState {
                 ..
             } => {
                 let is_first = matches!(value, Written::First(_));
-                if is_first && self.stored.alias.is_some() && !anew {
+                if is_first && self.stored.alias().is_some() && !anew {
                     // The older name holds the first value already.
                     return Ok(());
                 }
@@ -287,7 +266,7 @@ impl FieldState {
                     false => self.spec.write_ttl(),
                 };
                 self.push_write(value, *anew, ttl, changes);
-                changes.extend(self.stored.alias.map(|alias| self.removal(alias)));
+                changes.extend(self.stored.alias().map(|alias| self.removal(alias)));
             }
         }
         self.sent = Some(want);
@@ -302,7 +281,7 @@ impl FieldState {
         if !self.stored.is_loaded || self.is_absent() || self.want.is_some() {
             return None;
         }
-        let passed = ttl.saturating_sub(self.stored.remaining.unwrap_or_default());
+        let passed = ttl.saturating_sub(self.stored.remaining().unwrap_or_default());
         let is_due = match early {
             true => passed > ttl / 2,
             false => passed >= touch_interval.min(ttl / 10),
@@ -316,13 +295,13 @@ impl FieldState {
 
     /// The name under which the store has the field now.
     pub(super) fn stored_name(&self) -> &'static str {
-        self.stored.alias.unwrap_or(self.spec.name)
+        self.stored.alias().unwrap_or(self.spec.name)
     }
 
     /// The integer that counts as stored where the present name is absent: that of the older name,
     /// or the default.
     pub(super) fn initial(&self, default: i64) -> i64 {
-        match self.stored.alias {
+        match self.stored.alias() {
             Some(_) => integer(self.stored.value.as_deref()).unwrap_or(default),
             None => default,
         }
@@ -331,8 +310,8 @@ impl FieldState {
     /// A removal of what must not meet a change of the field in the store, and one of the older
     /// name.
     pub(super) fn removals_around(&self) -> (Option<Change>, Option<Change>) {
-        let before = self.stored.is_bad.then(|| self.removal(self.spec.name));
-        let after = self.stored.alias.map(|alias| self.removal(alias));
+        let before = self.stored.is_bad().then(|| self.removal(self.spec.name));
+        let after = self.stored.alias().map(|alias| self.removal(alias));
         (before, after)
     }
 
@@ -355,19 +334,7 @@ impl FieldState {
             }
             Change::Bound { .. } => return,
         };
-        let sealed = value.as_ref().filter(|_| self.spec.encrypted);
-        let sealed = sealed.cloned().map(Box::new);
-        let opened = value.and_then(|value| {
-            let (spec, name) = (self.spec, self.spec.name);
-            opened(spec, found.sealer, found.session, name, value)
-        });
-        self.stored = Stored {
-            is_bad: sealed.is_some() && opened.is_none(),
-            value: opened,
-            sealed,
-            last_commit: found.last_commit,
-            ..Stored::default()
-        };
+        self.stored = Stored::settled(self.spec, value, found);
     }
 
     /// Takes back a change whose commit did not take effect.
@@ -377,8 +344,7 @@ impl FieldState {
 
     /// The bytes in the store.
     fn in_store(&self) -> Option<&Bytes> {
-        let sealed = self.stored.sealed.as_deref();
-        sealed.or(self.stored.value.as_ref())
+        self.stored.in_store()
     }
 
     fn origin(&self, from: Option<&[u8]>) -> Origin {
@@ -391,7 +357,7 @@ impl FieldState {
     fn is_origin(&self, origin: &Origin, value: &Bytes) -> bool {
         match origin {
             Origin::Stored => {
-                let is_settled = self.sent.is_none() && self.stored.alias.is_none();
+                let is_settled = self.sent.is_none() && self.stored.alias().is_none();
                 is_settled && self.stored.value.as_ref() == Some(value)
             }
             Origin::Other(other) => other.as_ref() == Some(value),
@@ -423,7 +389,7 @@ impl FieldState {
             name: name.into(),
             value,
         };
-        match self.stored.alias {
+        match self.stored.alias() {
             None => conditions.push(condition(self.spec.name, stored)),
             Some(alias) => {
                 conditions.push(condition(self.spec.name, None));

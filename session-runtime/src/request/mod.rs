@@ -23,8 +23,7 @@ mod stored;
 mod upkeep;
 mod want;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use self::direct::Ttl;
 pub(crate) use self::guard::{Loan, encode};
@@ -37,18 +36,14 @@ use crate::token::{SessionId, Token};
 /// One request's session. The layer puts it into the request's extensions.
 pub(crate) struct RequestSession {
     shared: Arc<Shared>,
-    // Made by its first use, because many requests under a layer never use their session.
-    state: OnceLock<Box<Mutex<State>>>,
-    /// Whether the response has left.
-    is_closed: AtomicBool,
+    state: Mutex<State>,
 }
 
 impl RequestSession {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self {
             shared,
-            state: OnceLock::new(),
-            is_closed: AtomicBool::new(false),
+            state: Mutex::new(State::default()),
         }
     }
 
@@ -58,12 +53,12 @@ impl RequestSession {
 
     /// Whether a session was extracted at all.
     pub(crate) fn was_used(&self) -> bool {
-        self.state.get().is_some() && self.state().was_asked
+        self.state().was_asked
     }
 
     /// Notes that the response has left, so that no cookie can be set any more.
     pub(crate) fn close(&self) {
-        self.is_closed.store(true, Ordering::Release);
+        self.state().is_closed = true;
     }
 
     /// The id of the session, if there is one yet.
@@ -179,10 +174,7 @@ impl RequestSession {
     /// A panic while the lock was held left at worst a change unrecorded, which is what a panicking
     /// handler gets anyway.
     fn state(&self) -> MutexGuard<'_, State> {
-        let state = self.state.get_or_init(Box::default).lock();
-        let mut state = state.unwrap_or_else(PoisonError::into_inner);
-        state.is_closed |= self.is_closed.load(Ordering::Acquire);
-        state
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reports the fields that did not decode or open, each once.

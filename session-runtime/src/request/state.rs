@@ -51,7 +51,23 @@ pub(super) struct State {
 /// The positions of one schema's fields.
 struct View {
     specs: &'static [FieldSpec],
-    places: Vec<usize>,
+    places: Places,
+}
+
+enum Places {
+    /// One after the other, from this one on: those of the usual request, with one schema.
+    From(usize),
+    /// Anywhere, because other schemas name some of the same fields.
+    Each(Vec<usize>),
+}
+
+impl View {
+    fn place(&self, index: usize) -> usize {
+        match &self.places {
+            Places::From(first) => first + index,
+            Places::Each(places) => places[index],
+        }
+    }
 }
 
 /// The session that a request belongs to.
@@ -239,17 +255,15 @@ impl State {
     /// The encoded values of a schema as this request sees them.
     pub(super) fn shown(&mut self, specs: &'static [FieldSpec]) -> Vec<Option<Bytes>> {
         let view = self.view_or_new(specs);
-        let places = &self.views[view].places;
-        places
-            .iter()
-            .map(|&place| self.fields[place].shown())
-            .collect()
+        let view = &self.views[view];
+        let places = (0..specs.len()).map(|index| view.place(index));
+        places.map(|place| self.fields[place].shown()).collect()
     }
 
     /// One field of a schema.
     pub(super) fn field(&mut self, specs: &'static [FieldSpec], index: usize) -> &mut FieldState {
         let view = self.view_or_new(specs);
-        let place = self.views[view].places[index];
+        let place = self.views[view].place(index);
         &mut self.fields[place]
     }
 
@@ -259,10 +273,14 @@ impl State {
         specs: &'static [FieldSpec],
         loaded: impl Iterator<Item = FieldState>,
     ) {
-        let is_first = self.fields.is_empty();
-        self.fields.reserve(specs.len());
+        if self.fields.is_empty() {
+            self.fields.extend(loaded);
+            let places = Places::From(0);
+            self.views.push(View { specs, places });
+            return;
+        }
         for field in loaded {
-            if is_first || self.place(field.spec()).is_none() {
+            if self.place(field.spec()).is_none() {
                 self.fields.push(field);
             }
         }
@@ -413,18 +431,17 @@ impl State {
             return view;
         }
         let mut places = Vec::with_capacity(specs.len());
-        for (index, spec) in specs.iter().enumerate() {
-            // The fields of the first schema stand in its order.
-            let is_here = |field: &FieldState| std::ptr::eq(field.spec(), spec);
-            let place = match self.fields.get(index).is_some_and(is_here) {
-                true => index,
-                false => self.place(spec).unwrap_or_else(|| {
-                    self.fields.push(FieldState::absent(spec));
-                    self.fields.len() - 1
-                }),
-            };
-            places.push(place);
+        for spec in specs {
+            places.push(self.place(spec).unwrap_or_else(|| {
+                self.fields.push(FieldState::absent(spec));
+                self.fields.len() - 1
+            }));
         }
+        let first = places.first().copied().unwrap_or_default();
+        let places = match places.iter().copied().eq(first..first + places.len()) {
+            true => Places::From(first),
+            false => Places::Each(places),
+        };
         self.views.push(View { specs, places });
         self.views.len() - 1
     }

@@ -11,6 +11,7 @@
 mod apply;
 mod commit;
 mod erased;
+mod fields;
 #[cfg(all(unix, feature = "file"))]
 mod file;
 mod list;
@@ -31,6 +32,7 @@ pub use self::commit::{
     MergeOperation, Outcome, Restore, Rotation,
 };
 pub use self::erased::ErasedStore;
+pub use self::fields::Fields;
 #[cfg(all(unix, feature = "file"))]
 pub use self::file::{Durability, FileStore, FileStoreBuilder};
 pub use self::list::{

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
-use super::{FieldName, Header, Loaded, Selection, StoredField};
+use super::{FieldName, Fields, Header, Loaded, Selection, StoredField};
 use crate::clock::Timestamp;
 use crate::events;
 use crate::token::{CommitId, SessionId, Verifier};
@@ -22,7 +22,7 @@ pub struct Record {
     /// The session's header. [`Header::previous`] and [`Header::link`] may be over.
     pub header: Header,
     /// All fields of all schemas, those included that have run out.
-    pub fields: BTreeMap<FieldName, StoredField>,
+    pub fields: Fields,
     /// The last commits that changed the record, oldest first.
     pub(super) recent: VecDeque<CommitId>,
     /// Values that were taken lately, so that a commit that arrives twice can answer twice.
@@ -47,7 +47,7 @@ impl Record {
         Self {
             session,
             header,
-            fields: BTreeMap::new(),
+            fields: Fields::default(),
             recent: VecDeque::new(),
             taken: BTreeMap::new(),
             unknown_lines: Vec::new(),

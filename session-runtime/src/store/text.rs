@@ -117,7 +117,7 @@ impl Record {
             text.line("@taken", format_args!("{commit} {field}"));
         }
         text.lines(&self.unknown_lines);
-        for (name, field) in &self.fields {
+        for (name, field) in self.fields.iter() {
             text.lines([Field(name, field)]);
         }
         text.with_check()

@@ -128,7 +128,7 @@ fn encode<C: Codec>(value: &(impl Serialize + ?Sized)) -> Vec<u8> {
 }
 
 /// Decodes the bytes with the codec's own library.
-fn decode<C: Codec, T: DeserializeOwned + Debug>(bytes: &[u8]) -> Option<T> {
+fn decode<C: Codec, T: DeserializeOwned + Debug + 'static>(bytes: &[u8]) -> Option<T> {
     C::decode(bytes).ok()
 }
 

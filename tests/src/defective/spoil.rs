@@ -38,7 +38,9 @@ impl DefectiveStore {
                 commit.id = CommitId::generate().expect("random bytes");
             }
             Defect::EndedFieldSeen => {
-                let fields = record.iter_mut().flat_map(|record| &mut record.fields);
+                let fields = record
+                    .iter_mut()
+                    .flat_map(|record| record.fields.iter_mut());
                 for (_, field) in fields {
                     field.deadline = field
                         .deadline
