@@ -70,7 +70,7 @@ impl RequestSession {
             let (live, loaded) = self.find_again(&token, &selection(T::FIELDS)).await?;
             let last_commit = loaded.header.last_commit;
             let mut fresh = waiting.clone_pending();
-            let fields: Vec<_> = self.track(&live, T::FIELDS, loaded).collect();
+            let fields = self.track(&live, T::FIELDS, loaded);
             fresh.visitor = Visitor::Known(Box::new(live));
             for (index, field) in fields.into_iter().enumerate() {
                 fresh.field(T::FIELDS, index).refresh(field);

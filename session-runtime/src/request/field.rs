@@ -273,10 +273,15 @@ impl FieldState {
         Ok(())
     }
 
+    /// Whether a visit restarts the field's time to live.
+    pub(super) fn is_renewed_by_reading(&self) -> bool {
+        self.spec.renew == Renew::Read && self.spec.ttl.is_some()
+    }
+
     /// The renewal that is due because of the visit. `early` asks whether over half of its time has
     /// passed; otherwise renewals are throttled like touches.
     pub(super) fn due_renewal(&self, touch_interval: Duration, early: bool) -> Option<Change> {
-        let ttl = self.spec.ttl.filter(|_| self.spec.renew == Renew::Read)?;
+        let ttl = self.spec.ttl.filter(|_| self.is_renewed_by_reading())?;
         // A field that was written in this request has just been renewed.
         if !self.stored.is_loaded || self.is_absent() || self.want.is_some() {
             return None;

@@ -80,7 +80,7 @@ impl RequestSession {
                     state.visitor = Visitor::Known(Box::new(live));
                 }
                 None => {
-                    let absent = T::FIELDS.iter().map(FieldState::absent);
+                    let absent = T::FIELDS.iter().map(FieldState::absent).collect();
                     state.replace_fields(T::FIELDS, absent);
                 }
             }
@@ -211,11 +211,15 @@ impl RequestSession {
         live: &Live,
         specs: &'static [FieldSpec],
         loaded: Loaded,
-    ) -> impl Iterator<Item = FieldState> {
-        let session = live.token.id();
-        let (now, last_commit) = (loaded.now, loaded.header.last_commit);
+    ) -> Vec<FieldState> {
+        let found = Found {
+            session: &live.token.id(),
+            sealer: self.shared().config.sealer.as_ref(),
+            last_commit: loaded.header.last_commit,
+            now: loaded.now,
+        };
         let mut answers = loaded.fields.into_iter();
-        specs.iter().map(move |spec| {
+        let field = |spec: &'static FieldSpec| {
             let mut stored = answers.next().flatten();
             let mut under = None;
             for &alias in spec.aliases {
@@ -225,14 +229,9 @@ impl RequestSession {
                     under = Some(alias);
                 }
             }
-            let found = Found {
-                session: &session,
-                sealer: self.shared().config.sealer.as_ref(),
-                last_commit,
-                now,
-            };
             FieldState::loaded(spec, stored, under, found)
-        })
+        };
+        specs.iter().map(field).collect()
     }
 }
 
@@ -246,7 +245,9 @@ pub(super) fn selection(specs: &'static [FieldSpec]) -> Vec<Selected<'static>> {
             false => Selected::value,
         };
         selected.push(ask(spec.name));
-        selected.extend(spec.aliases.iter().map(|alias| ask(alias)));
+        for alias in spec.aliases {
+            selected.push(ask(alias));
+        }
     }
     selected
 }

@@ -131,8 +131,11 @@ impl State {
         early: bool,
     ) -> impl Iterator<Item = Change> + use<'a> {
         let interval = Config::touch_interval(live.idle);
-        let fields = self.fields.iter();
-        fields.filter_map(move |field| field.due_renewal(interval, early))
+        let renewed = self
+            .fields
+            .iter()
+            .filter(|field| field.is_renewed_by_reading());
+        renewed.filter_map(move |field| field.due_renewal(interval, early))
     }
 
     /// Takes out everything that waits.

@@ -128,6 +128,7 @@ impl Live {
         loaded: &Loaded,
     ) -> Self {
         let Loaded { header, now, .. } = loaded;
+        let read_at = Instant::now();
         Self {
             token,
             verifier,
@@ -139,10 +140,10 @@ impl Live {
             is_current,
             has_previous: header.previous.is_some(),
             untouched_for: now.saturating_since(header.seen),
-            untouched_since: Instant::now(),
+            untouched_since: read_at,
             last_commit: header.last_commit,
             principals: header.principals.clone(),
-            read_at: Instant::now(),
+            read_at,
         }
     }
 
@@ -268,13 +269,9 @@ impl State {
     }
 
     /// Adds the fields of a schema that was loaded. Fields that are known already stay.
-    pub(super) fn add_fields(
-        &mut self,
-        specs: &'static [FieldSpec],
-        loaded: impl Iterator<Item = FieldState>,
-    ) {
+    pub(super) fn add_fields(&mut self, specs: &'static [FieldSpec], loaded: Vec<FieldState>) {
         if self.fields.is_empty() {
-            self.fields.extend(loaded);
+            self.fields = loaded;
             let places = Places::From(0);
             self.views.push(View { specs, places });
             return;
@@ -288,12 +285,8 @@ impl State {
     }
 
     /// Replaces the fields of a schema; what was wanted of them is dropped.
-    pub(super) fn replace_fields(
-        &mut self,
-        specs: &'static [FieldSpec],
-        loaded: impl Iterator<Item = FieldState>,
-    ) {
-        for (index, field) in loaded.enumerate() {
+    pub(super) fn replace_fields(&mut self, specs: &'static [FieldSpec], loaded: Vec<FieldState>) {
+        for (index, field) in loaded.into_iter().enumerate() {
             *self.field(specs, index) = field;
         }
     }
@@ -355,7 +348,7 @@ impl State {
             generation: self.generation,
             ..Self::default()
         };
-        split.add_fields(specs, fields.into_iter());
+        split.add_fields(specs, fields);
         split
     }
 

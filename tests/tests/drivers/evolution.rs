@@ -37,7 +37,7 @@ struct Address {
 
 fn is_stored_as<C: Codec, T>(value: &T, encoded: &[u8])
 where
-    T: Serialize + DeserializeOwned + PartialEq + Debug,
+    T: Serialize + DeserializeOwned + PartialEq + Debug + 'static,
 {
     let mut buffer = Vec::new();
     C::encode(value, &mut buffer).unwrap();

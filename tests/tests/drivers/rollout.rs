@@ -215,14 +215,14 @@ impl Stored {
     }
 
     /// The value; nothing where there is none or it does not decode.
-    fn get<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+    fn get<T: DeserializeOwned + 'static>(&self, name: &str) -> Option<T> {
         Json::decode(self.0.get(name)?.as_bytes()).ok()
     }
 
     /// Writes what a program changed.
     fn change<T>(&mut self, name: &'static str, value: T)
     where
-        T: Serialize + DeserializeOwned + Default + PartialEq,
+        T: Serialize + DeserializeOwned + Default + PartialEq + 'static,
     {
         // A program sees the default where nothing decodes, and writes only what it changed.
         if self.get::<T>(name).unwrap_or_default() != value {

@@ -161,7 +161,12 @@ pub(super) fn timeouts(timeouts: Timeouts) -> String {
 }
 
 fn from_base36(digits: &str) -> Option<u64> {
-    u64::from_str_radix(digits, 36).ok()
+    let add = |number: u64, digit| {
+        let digit = char::from(digit).to_digit(36)?;
+        number.checked_mul(36)?.checked_add(digit.into())
+    };
+    let number = digits.bytes().try_fold(0, add)?;
+    (!digits.is_empty()).then_some(number)
 }
 
 fn to_base36(mut number: u64) -> String {
