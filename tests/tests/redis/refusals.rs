@@ -143,6 +143,8 @@ async fn a_refusal_opens_no_connections() {
             let store = RedisStore::connect(url).await.unwrap();
             let visitor = Visitor::create(&store, []).await;
             (case.begin)(&server);
+            // Whether the connection was lost too is known afterwards.
+            let _ = visitor.load(&store, &[]).await;
             let before = server.connections();
             let start = Instant::now();
             for _ in 0..REQUESTS {

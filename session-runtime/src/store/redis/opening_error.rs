@@ -24,7 +24,7 @@ const FORBIDDEN: Reason = Reason("this machine does not permit the connection");
 const CLOSED: Reason = Reason(
     "the server closed the connection before it answered; is it Redis or Valkey, and does it want TLS at this port (`rediss:`)?",
 );
-const NOT_REDIS: Reason =
+pub(super) const NOT_REDIS: Reason =
     Reason("something else than Redis or Valkey answers at this host and port; is the port right?");
 const NO_CONNECTION_IN_TIME: Reason =
     Reason("no connection in time; are host and port right, and does no firewall stand between?");
@@ -70,20 +70,33 @@ pub(super) fn in_time(to: &ConnectionAddr) -> Reason {
     }
 }
 
-/// The answer to `AUTH` where it is no consent.
-pub(super) fn of_auth(refusal: Refusal) -> Refusal {
-    match refusal {
-        Refusal::Other | Refusal::Forbidden => Refusal::NotAuthenticated,
-        refusal => refusal,
-    }
+/// Whether the server closed the connection, for which it may have had a reason.
+pub(super) fn is_closed(failure: &Failure) -> bool {
+    matches!(failure, Failure::NotSent(reason) if *reason == CLOSED)
 }
 
-/// The answer to `SELECT` where it is no consent.
-pub(super) fn of_select(refusal: Refusal) -> Refusal {
-    match refusal {
+/// What the answer to `AUTH` means where it is no consent.
+pub(super) fn of_auth(refusal: Refusal) -> Option<Refusal> {
+    Some(match refusal {
+        Refusal::Other | Refusal::Forbidden => Refusal::NotAuthenticated,
+        refusal => refusal,
+    })
+}
+
+/// What the answer to `SELECT` means where it is no consent.
+pub(super) fn of_select(refusal: Refusal) -> Option<Refusal> {
+    Some(match refusal {
         Refusal::Other => Refusal::NoDatabase,
         Refusal::Forbidden => Refusal::SelectForbidden,
         refusal => refusal,
+    })
+}
+
+/// What the answer to `HELLO` means where nothing is asked for by it.
+pub(super) fn of_hello(refusal: Refusal) -> Option<Refusal> {
+    match refusal {
+        Refusal::UnknownCommand | Refusal::Forbidden | Refusal::Other => None,
+        refusal => Some(refusal),
     }
 }
 
@@ -197,13 +210,12 @@ mod tls {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 "the server's certificate is for another host name than the URL has; use a name that stands in the certificate"
             }
-            CertificateError::UnknownIssuer => {
+            // Another authority of the same name is unknown too.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 "the server's certificate is signed by an authority that is not known here; give the authority's certificate with `root_certificates`"
             }
             CertificateError::Revoked => "the server's certificate has been revoked",
-            CertificateError::BadEncoding | CertificateError::BadSignature => {
-                "the server's certificate cannot be read"
-            }
+            CertificateError::BadEncoding => "the server's certificate cannot be read",
             CertificateError::InvalidPurpose => "the server's certificate is not meant for servers",
             _ => {
                 "the server's certificate cannot be accepted; is it signed by the authority, and not the authority's own?"

@@ -41,9 +41,9 @@ impl Sentinel {
         let mut connection = server::open(&master, deadline, lost).await?;
         // Sentinels learn late, or too early, that a master has become a replica.
         match server::hello(&mut connection).await {
-            Some(hello) if hello.role == "replica" => Err(Failure::Refused(Refusal::Elsewhere(
-                "the Sentinels still name a server that has become a replica",
-            ))),
+            Some(hello) if hello.role.as_deref() == Some("replica") => Err(Failure::Refused(
+                Refusal::Elsewhere("the Sentinels still name a server that has become a replica"),
+            )),
             _ => Ok(connection),
         }
     }
