@@ -160,7 +160,8 @@ async fn every_pair_of_timeouts_is_used_or_refused() {
                 !is_too_short(idle) && !is_too_short(lifetime) && !contradict,
                 "{what}"
             );
-            let layer = builder().persistent().build().unwrap();
+            let store = MemoryStore::builder().clock(ManualClock::new()).build();
+            let layer = over(store).persistent().build().unwrap();
             let mut visitor = Visitor::new(&layer);
             let page = move |mut session: Session<Shop>| async move {
                 session.visits += 1;
@@ -537,7 +538,8 @@ fn keys_are_made_or_refused() {
 
 #[tokio::test]
 async fn the_least_and_the_most_of_the_embedded_stores_are_used() {
-    let memory: [(&str, fn(MemoryStoreBuilder) -> MemoryStoreBuilder, bool); 6] = [
+    type Setter = fn(MemoryStoreBuilder) -> MemoryStoreBuilder;
+    let memory: [(&str, Setter, bool); 6] = [
         ("none", |it| it.capacity(0), false),
         (
             "none, evicting",

@@ -153,7 +153,12 @@ const REFUSALS: [Refuse; 4] = [
         let _: String = server.command(&["REPLICAOF", "127.0.0.1", "1"]);
     }),
     ("no right to write", |server| {
-        let _: String = server.command(&["ACL", "SETUSER", "default", "-eval", "-evalsha"]);
+        // Loads of fields with a time run a script too.
+        let mut words = vec!["ACL", "SETUSER", "default", "-hset", "-pexpireat"];
+        if server.generation().has_field_ttl() {
+            words.extend(["-hsetex", "-hgetex"]);
+        }
+        let _: String = server.command(&words);
     }),
 ];
 

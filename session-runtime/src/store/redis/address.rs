@@ -162,7 +162,11 @@ fn check_authority(authority: &str) -> Result<(), RedisConnectError> {
         }
     }
     // An IPv6 address has colons of its own.
-    let after_address = place.rsplit_once(']').map_or(place, |(_, rest)| rest);
+    let after_address = match (place.rsplit_once(']'), place.starts_with('[')) {
+        (Some((_, rest)), true) => rest,
+        (None, true) => "",
+        _ => place,
+    };
     if let Some((_, port)) = after_address.rsplit_once(':')
         && !port.parse::<u16>().is_ok_and(|port| port > 0)
         // Text is more likely a password with `/`, `?` or `#` in it, of which the general message
@@ -501,6 +505,7 @@ mod tests {
                     "redis://:hun#ter2@h",
                     "redis://[::hunter2]",
                     "redis://[::1",
+                    "redis://:hunter2@[::",
                     "redis://-hunter2",
                     "redis://hunter2-",
                     "redis://hunter2..example",

@@ -345,7 +345,7 @@ impl RedisStoreBuilder {
         let tls = super::certificates::Certificates::new(
             self.root_certificates.take(),
             self.client_certificate.take(),
-        )?;
+        );
         match servers {
             Servers::Unset => Err(RedisConnectError::NoServer),
             Servers::Given(endpoint) => {
@@ -362,7 +362,7 @@ impl RedisStoreBuilder {
                 let info = self.server_at(&url)?;
                 #[cfg(feature = "redis-tls")]
                 let client = if super::address::is_tls(&info) {
-                    redis::Client::build_with_tls(info, tls.for_library())
+                    redis::Client::build_with_tls(info, tls.for_library()?)
                 } else {
                     tls.refuse_without_tls()?;
                     redis::Client::open(info)
@@ -406,7 +406,10 @@ impl RedisStoreBuilder {
                 let deadlines = self.deadlines.bounded();
                 let cluster = Cluster {
                     #[cfg(feature = "redis-tls")]
-                    tls: tls.is_for_all(&nodes)?.then(|| tls.for_library()),
+                    tls: match tls.is_for_all(&nodes)? {
+                        true => Some(tls.for_library()?),
+                        false => None,
+                    },
                     nodes,
                     settings,
                     credentials: self.credentials,
@@ -457,7 +460,7 @@ impl RedisStoreBuilder {
                 #[cfg(feature = "redis-tls")]
                 let (sentinels, tls) = match tls.is_for_all(&sentinels)? {
                     true => {
-                        let certificates = tls.for_library();
+                        let certificates = tls.for_library()?;
                         let known = sentinels.into_iter().map(|info| {
                             let client = redis::Client::build_with_tls(info, certificates.clone());
                             client.map(|client| client.get_connection_info().clone())

@@ -8,30 +8,15 @@ use rustls::{Error, InconsistentKeys, RootCertStore};
 
 use super::connect_error::RedisConnectError;
 
-/// Certificates as PEM that can be read.
+/// Certificates as PEM, as they were given.
 pub(super) struct Certificates {
     root: Option<Vec<u8>>,
     client: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Certificates {
-    /// Checks them: the client library would ignore, or report without a name, what it cannot read.
-    pub(super) fn new(
-        root: Option<Vec<u8>>,
-        client: Option<(Vec<u8>, Vec<u8>)>,
-    ) -> Result<Self, RedisConnectError> {
-        if let Some(root) = &root {
-            let mut store = RootCertStore::empty();
-            for certificate in certificates(root, "root certificates")? {
-                store
-                    .add(certificate)
-                    .map_err(|_| RedisConnectError::InvalidCertificate("root certificates"))?;
-            }
-        }
-        if let Some((certificate, key)) = &client {
-            check_client(certificate, key)?;
-        }
-        Ok(Self { root, client })
+    pub(super) fn new(root: Option<Vec<u8>>, client: Option<(Vec<u8>, Vec<u8>)>) -> Self {
+        Self { root, client }
     }
 
     /// Refuses certificates for servers that are reached without encryption.
@@ -63,21 +48,33 @@ impl Certificates {
         Ok(false)
     }
 
-    /// As the client library takes them.
-    pub(super) fn for_library(&self) -> TlsCertificates {
+    /// As the client library takes them. They are checked before: the library would ignore, or report
+    /// without a name, what it cannot read.
+    pub(super) fn for_library(&self) -> Result<TlsCertificates, RedisConnectError> {
+        if let Some(root) = &self.root {
+            let mut store = RootCertStore::empty();
+            for certificate in certificates(root, "root certificates")? {
+                store
+                    .add(certificate)
+                    .map_err(|_| RedisConnectError::InvalidCertificate("root certificates"))?;
+            }
+        }
+        if let Some((certificate, key)) = &self.client {
+            check_client(certificate, key)?;
+        }
         // Without a default the client library panics where several providers are compiled in.
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             // Fails when another thread was faster, which is as good.
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
         let client = self.client.clone();
-        TlsCertificates {
+        Ok(TlsCertificates {
             client_tls: client.map(|(client_cert, client_key)| ClientTlsConfig {
                 client_cert,
                 client_key,
             }),
             root_cert: self.root.clone(),
-        }
+        })
     }
 }
 
