@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use redis::io::tcp::TcpSettings;
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
 use super::connect_error::RedisConnectError;
 
@@ -99,13 +99,13 @@ pub(super) fn tcp_settings() -> TcpSettings {
 /// Whether the connection is encrypted.
 #[cfg(feature = "redis-tls")]
 pub(super) fn is_tls(info: &ConnectionInfo) -> bool {
-    matches!(info.addr(), ConnectionAddr::TcpTls { .. })
+    matches!(info.addr(), redis::ConnectionAddr::TcpTls { .. })
 }
 
 /// Whether the server is reached by a path on this machine.
 #[cfg(any(feature = "redis-cluster", feature = "redis-sentinel"))]
 pub(super) fn is_socket(info: &ConnectionInfo) -> bool {
-    matches!(info.addr(), ConnectionAddr::Unix(_))
+    matches!(info.addr(), redis::ConnectionAddr::Unix(_))
 }
 
 /// Whether a server can have a database of this number.

@@ -32,7 +32,7 @@ impl Cluster {
     /// Makes the library's client, which opens no connection yet.
     pub(super) fn client(&self, settings: &RedisConnectionInfo) -> RedisResult<ClusterClient> {
         let nodes: Vec<_> = self.nodes_as(settings).collect();
-        let mut builder = ClusterClientBuilder::new(nodes)
+        let builder = ClusterClientBuilder::new(nodes)
             .use_protocol(settings.protocol())
             .tcp_settings(address::tcp_settings())
             .connection_timeout(self.connect_deadline)
@@ -43,11 +43,12 @@ impl Cluster {
             .max_retry_wait(100)
             .retry_wait_formula(10, 2);
         #[cfg(feature = "redis-tls")]
-        if let Some(certificates) = &self.tls {
-            builder = builder
+        let builder = match &self.tls {
+            Some(certificates) => builder
                 .tls(redis::TlsMode::Secure)
-                .certs(certificates.clone());
-        }
+                .certs(certificates.clone()),
+            None => builder,
+        };
         builder.build()
     }
 

@@ -52,8 +52,16 @@ pub(super) enum Refusal {
     /// The server wants a user and a password, and none were given.
     PasswordNeeded,
     /// A Sentinel refused the user or the password of its URL.
+    #[cfg_attr(
+        not(feature = "redis-sentinel"),
+        allow(dead_code, reason = "there are no Sentinels to say so")
+    )]
     SentinelUser,
     /// The Sentinels do not know the master's name.
+    #[cfg_attr(
+        not(feature = "redis-sentinel"),
+        allow(dead_code, reason = "there are no Sentinels to say so")
+    )]
     NoMaster,
     /// The server has no database of this number.
     NoDatabase,

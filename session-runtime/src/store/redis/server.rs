@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use redis::aio::{ConnectionLike, MultiplexedConnection};
+#[cfg(any(feature = "redis-cluster", feature = "redis-sentinel"))]
+use redis::aio::ConnectionLike;
+use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, Pipeline, ProtocolVersion,
     PushInfo, PushKind, RedisConnectionInfo, Value,
@@ -155,10 +157,15 @@ pub(super) struct Hello {
     /// `standalone`, `sentinel` or `cluster`.
     pub(super) mode: String,
     /// `master` or `replica`; Sentinels say nothing.
+    #[cfg_attr(
+        not(feature = "redis-sentinel"),
+        allow(dead_code, reason = "only a master that Sentinels name is asked")
+    )]
     pub(super) role: Option<String>,
 }
 
 /// Asks a server what it is. No right is needed for it; a proxy may not know the command.
+#[cfg(any(feature = "redis-cluster", feature = "redis-sentinel"))]
 pub(super) async fn hello(connection: &mut (impl ConnectionLike + Send)) -> Option<Hello> {
     let answer = connection.req_packed_command(&hello_command()).await.ok()?;
     Hello::new(answer)
