@@ -163,6 +163,15 @@ async fn what_means_nothing_is_refused_by_name() {
             ],
         ),
         (
+            "`connections` is",
+            vec![
+                at().connections(0),
+                at().connections(1025),
+                at().connections(usize::MAX),
+                builder().cluster([NOWHERE]).connections(0),
+            ],
+        ),
+        (
             "`user` was given a name that is empty",
             vec![
                 at().user("", "hunter2"),
@@ -532,5 +541,39 @@ async fn a_socket_is_a_server_like_any_other() {
         drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
         let dead = said(&format!("unix://{}", socket.display())).await;
         assert!(dead.contains("no server listens at the socket"), "{dead}");
+    }
+}
+
+/// The number that was set is opened as requests come, and no more; all see what each has written.
+#[tokio::test]
+async fn as_many_connections_as_were_set_are_used() {
+    for generation in available() {
+        let server = Server::start(generation, &Options::default());
+        for number in [1, 2, 5] {
+            let store = RedisStore::builder()
+                .url(server.url())
+                .connections(number)
+                .command_deadline(HOUR);
+            let before = server.connections();
+            let store = store.connect().await.unwrap();
+            let visitor = Visitor::create(&store, []).await;
+            for expected in 1..=20 {
+                store
+                    .commit(&visitor.update([add("a.n", 1)]))
+                    .await
+                    .unwrap();
+                let values = visitor.values(&store, &["a.n"]).await;
+                assert_eq!(values["a.n"], expected.to_string());
+            }
+            assert_eq!(server.connections() - before, number as u64);
+            let _: u64 = server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+            for _ in 0..20 {
+                store
+                    .commit(&visitor.update([add("a.n", 1)]))
+                    .await
+                    .unwrap();
+            }
+            assert_eq!(visitor.values(&store, &["a.n"]).await["a.n"], "40");
+        }
     }
 }

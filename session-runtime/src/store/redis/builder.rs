@@ -56,6 +56,7 @@ pub struct RedisStoreBuilder {
     prefix: String,
     tier: Option<Tier>,
     deadlines: Deadlines,
+    connections: Option<usize>,
     #[cfg(feature = "redis-tls")]
     root_certificates: Option<Vec<u8>>,
     #[cfg(feature = "redis-tls")]
@@ -77,6 +78,9 @@ enum Servers {
 
 /// Longest prefix in bytes: it stands in every key and in every request.
 const LONGEST_PREFIX: usize = 256;
+
+/// Most connections: more are a mistake.
+const MOST_CONNECTIONS: usize = 1024;
 
 impl fmt::Debug for RedisStoreBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -102,6 +106,7 @@ impl RedisStoreBuilder {
                 connect: Duration::from_secs(1),
                 command: Duration::from_millis(250),
             },
+            connections: None,
             #[cfg(feature = "redis-tls")]
             root_certificates: None,
             #[cfg(feature = "redis-tls")]
@@ -244,6 +249,18 @@ impl RedisStoreBuilder {
         self
     }
 
+    /// How many connections the store has, 1 to 1024. By default it follows the machine: one for each
+    /// four cores, and on a Cluster one for each core, at least four.
+    ///
+    /// Each connection is read by one task, so one that keeps a core busy is too few; more of them send
+    /// and read less at once, which costs both sides more. On a Cluster at most 16 requests are under
+    /// way on each; with `n` connections and `t` seconds on the way a process does at most `16 n / t`
+    /// requests a second.
+    pub fn connections(mut self, number: usize) -> Self {
+        self.connections = Some(number);
+        self
+    }
+
     /// The certificates that servers must be signed by, as PEM, instead of those of the system.
     #[cfg(feature = "redis-tls")]
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
@@ -279,8 +296,9 @@ impl RedisStoreBuilder {
     /// cannot keep sessions.
     pub async fn connect(self) -> Result<RedisStore, RedisConnectError> {
         self.check()?;
+        let count = self.connections;
         let (required, deadlines, prefix) = (self.tier, self.deadlines, self.prefix.clone());
-        let connections = Connections::new(self.endpoint()?, deadlines);
+        let connections = Connections::new(self.endpoint()?, deadlines, count);
         connections.connect().await?;
         let tier = probe::tier(&connections, &prefix, required).await?;
         Ok(RedisStore::new(connections, prefix, tier))
@@ -331,6 +349,11 @@ impl RedisStoreBuilder {
                 ));
             }
         }
+        if let Some(found) = self.connections
+            && !(1..=MOST_CONNECTIONS).contains(&found)
+        {
+            return Err(RedisConnectError::InvalidConnections { found });
+        }
         match self.database {
             Some(found) if !has_database(found) => {
                 Err(RedisConnectError::InvalidDatabase { found })
@@ -351,6 +374,11 @@ impl RedisStoreBuilder {
             Servers::Given(endpoint) => {
                 #[cfg(feature = "redis-tls")]
                 tls.refuse_without_tls()?;
+                if self.connections.is_some() {
+                    return Err(RedisConnectError::Contradiction(
+                        "`connections` contradicts `connection`: the application made one, and the store opens none",
+                    ));
+                }
                 match (self.user, self.database, self.credentials) {
                     (None, None, None) => Ok(endpoint),
                     _ => Err(RedisConnectError::Contradiction(

@@ -53,6 +53,12 @@ pub enum RedisConnectError {
         /// The number that was given.
         found: i64,
     },
+    /// The number of connections is none, or makes no sense.
+    #[error("`connections` is {found}, expected a number from 1 to 1024")]
+    InvalidConnections {
+        /// The number that was given.
+        found: usize,
+    },
     /// A deadline is too short for anything.
     #[error(transparent)]
     Setting(#[from] ConfigError),

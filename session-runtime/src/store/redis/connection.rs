@@ -100,10 +100,14 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn new(endpoint: Endpoint, deadlines: Deadlines) -> Self {
+    pub(super) fn new(
+        endpoint: Endpoint,
+        deadlines: Deadlines,
+        connections: Option<usize>,
+    ) -> Self {
         let deadlines = deadlines.bounded();
         let endpoint = Arc::new(endpoint);
-        let (connections, in_flight) = endpoint.concurrency();
+        let (connections, in_flight) = endpoint.concurrency(connections);
         let slot = |_| {
             Arc::new(Slot {
                 endpoint: Arc::clone(&endpoint),

@@ -31,23 +31,35 @@ pub(super) struct Server {
     pub(super) credentials: Option<Provider>,
 }
 
-/// The number of connections to a Cluster.
+/// The fewest connections to a Cluster, unless a number is set.
 #[cfg(feature = "redis-cluster")]
 const CLUSTER_CONNECTIONS: usize = 4;
 /// How many requests are under way on one connection to a Cluster. With many more, the client
 /// library stops for ever when a node's connection is lost.
 #[cfg(feature = "redis-cluster")]
 const CLUSTER_IN_FLIGHT: usize = 16;
+/// How many cores have a connection to one server between them. With fewer, less is sent and read at
+/// once, and that costs more than the second task brings.
+const CORES_PER_CONNECTION: usize = 4;
 /// How many requests in a row may stay without an answer before a connection is replaced.
 const UNANSWERED_LIMIT: u32 = 3;
 
 impl Endpoint {
-    /// How many connections there are, and how many requests may be under way on each.
-    pub(super) fn concurrency(&self) -> (usize, usize) {
+    /// How many connections there are, and how many requests may be under way on each. Without a
+    /// number that was set, this follows the machine's cores.
+    pub(super) fn concurrency(&self, connections: Option<usize>) -> (usize, usize) {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         match self {
             #[cfg(feature = "redis-cluster")]
-            Self::Cluster(_) => (CLUSTER_CONNECTIONS, CLUSTER_IN_FLIGHT),
-            _ => (1, tokio::sync::Semaphore::MAX_PERMITS),
+            Self::Cluster(_) => (
+                connections.unwrap_or(cores.max(CLUSTER_CONNECTIONS)),
+                CLUSTER_IN_FLIGHT,
+            ),
+            Self::Given(_) => (1, tokio::sync::Semaphore::MAX_PERMITS),
+            _ => (
+                connections.unwrap_or(cores.div_ceil(CORES_PER_CONNECTION)),
+                tokio::sync::Semaphore::MAX_PERMITS,
+            ),
         }
     }
 
