@@ -10,7 +10,9 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum ConfigError {
     /// A cookie cannot have this name.
-    #[error("`cookie_name` is `{name}`, expected letters, digits and `-`, `_` or `.`")]
+    #[error(
+        "`cookie_name` is `{name}`, expected letters, digits and `-`, `_` or `.`, at most 1024 and not a prefix such as `__Host-` alone"
+    )]
     CookieName {
         /// The name that was given.
         name: String,
@@ -86,6 +88,12 @@ pub enum ConfigError {
     /// The list of keys is empty, so nothing could be signed or sealed.
     #[error("`{setting}` was given no keys, expected at least one")]
     NoKeys {
+        /// The setting.
+        setting: &'static str,
+    },
+    /// A list of keys was given twice; the first one would have no effect.
+    #[error("`{setting}` is called twice; give all keys in one list, the present one first")]
+    Repeated {
         /// The setting.
         setting: &'static str,
     },

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum_core::response::IntoResponse;
 
-use super::names::{is_cookie_name, is_host_name};
+use super::names::{is_cookie_name, is_host_name, split_prefix, without_prefixes};
 use super::{Config, Limit, Shared, Upkeep, WhenFull, check_field};
 use crate::config_error::ConfigError;
 use crate::cookie::{CookieSettings, LONGEST_MAX_AGE, SameSite};
@@ -28,7 +28,10 @@ const DEFAULT_STORE_DEADLINE: Duration = Duration::from_millis(1250);
 /// Builds a [`SessionLayer`](crate::SessionLayer) with other settings than the defaults.
 ///
 /// Every setting has a secure default, and every relaxation has a name that says so. Settings can be
-/// given in any order; [`build`](Self::build) refuses those that contradict each other.
+/// given in any order, and another call of the same setting replaces the one before
+/// (`no_idle_timeout` is one of `idle_timeout`), so a common builder can be adapted. Only a list of
+/// keys cannot be given twice: the first one would be lost, and with it the sessions under its keys.
+/// [`build`](Self::build) refuses that, and settings that contradict each other.
 ///
 /// ```
 /// use std::time::Duration;
@@ -63,6 +66,8 @@ pub struct SessionLayerBuilder {
     limits: Vec<Limit>,
     on_error: OnError,
     schemas: Vec<&'static [FieldSpec]>,
+    /// A list of keys that was given twice.
+    repeated: Option<&'static str>,
 }
 
 impl SessionLayerBuilder {
@@ -88,6 +93,7 @@ impl SessionLayerBuilder {
             limits: Vec::new(),
             on_error: Arc::new(IntoResponse::into_response),
             schemas: Vec::new(),
+            repeated: None,
         }
     }
 
@@ -162,7 +168,8 @@ impl SessionLayerBuilder {
     /// # Ok::<(), session_runtime::ConfigError>(())
     /// ```
     pub fn signing_keys(mut self, keys: impl IntoIterator<Item = Key>) -> Self {
-        self.signing_keys = Some(keys.into_iter().collect());
+        let before = self.signing_keys.replace(keys.into_iter().collect());
+        self.cannot_repeat(before, "signing_keys");
         self
     }
 
@@ -190,7 +197,8 @@ impl SessionLayerBuilder {
     /// ```
     #[cfg(feature = "encryption")]
     pub fn encryption_keys(mut self, keys: impl IntoIterator<Item = Key>) -> Self {
-        self.encryption_keys = Some(keys.into_iter().collect());
+        let before = self.encryption_keys.replace(keys.into_iter().collect());
+        self.cannot_repeat(before, "encryption_keys");
         self
     }
 
@@ -267,7 +275,8 @@ impl SessionLayerBuilder {
 
     /// Limits the number of sessions of one principal. `when_full` decides about one more.
     ///
-    /// The limit is exact, also when many sign in at once.
+    /// The limit is exact, also when many sign in at once. Each principal field has one limit; another
+    /// call for the same field replaces it.
     pub fn max_sessions<T: SessionSchema, V, F>(
         mut self,
         principal: Field<T, V, F>,
@@ -299,8 +308,17 @@ impl SessionLayerBuilder {
         self
     }
 
+    fn cannot_repeat(&mut self, before: Option<Vec<Key>>, setting: &'static str) {
+        if before.is_some() {
+            self.repeated.get_or_insert(setting);
+        }
+    }
+
     /// Checks the settings and makes what all requests of the layer share.
     pub(crate) fn into_shared(self) -> Result<Shared, ConfigError> {
+        if let Some(setting) = self.repeated {
+            return Err(ConfigError::Repeated { setting });
+        }
         let cookie = self.cookie()?;
         let timeouts = Timeouts::new(self.idle_timeout, self.lifetime)?;
         self.check_times(timeouts)?;
@@ -353,16 +371,12 @@ impl SessionLayerBuilder {
     }
 
     fn cookie(&self) -> Result<CookieSettings, ConfigError> {
-        let prefix = ["__Host-", "__Secure-"].into_iter().find(|prefix| {
-            let start = self.cookie_name.get(..prefix.len());
-            // Browsers match the prefixes without regard to case.
-            start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-        });
-        let name = match prefix {
-            Some(prefix) if self.insecure => &self.cookie_name[prefix.len()..],
-            _ => self.cookie_name.as_str(),
+        let (prefix, rest) = split_prefix(&self.cookie_name);
+        let name = match self.insecure {
+            true => without_prefixes(&self.cookie_name),
+            false => self.cookie_name.as_str(),
         };
-        if !is_cookie_name(name) {
+        if !is_cookie_name(name) || rest.is_empty() {
             return Err(ConfigError::CookieName {
                 name: self.cookie_name.clone(),
             });

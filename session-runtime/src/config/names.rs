@@ -5,11 +5,37 @@ const LONGEST_HOST: usize = 253;
 /// Longest part of a host name between two dots.
 const LONGEST_LABEL: usize = 63;
 
+/// Longest name of a cookie. Browsers ignore a cookie whose name and value have more than 4096 bytes
+/// together (RFC 6265bis, section 5.7).
+const LONGEST_COOKIE_NAME: usize = 1024;
+
+/// Prefixes of names that browsers take only with `Secure` (RFC 6265bis, section 4.1.3).
+const SECURE_PREFIXES: [&str; 3] = ["__Host-", "__Secure-", "__Http-"];
+
+/// Splits a cookie's name into the prefix that needs `Secure` and what follows. Browsers match the
+/// prefixes without regard to case.
+pub(super) fn split_prefix(name: &str) -> (Option<&'static str>, &str) {
+    let prefix = SECURE_PREFIXES.into_iter().find(|prefix| {
+        let start = name.get(..prefix.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    });
+    let rest = prefix.map_or(name, |prefix| &name[prefix.len()..]);
+    (prefix, rest)
+}
+
+/// The name without any prefix that needs `Secure`: behind one there can be another.
+pub(super) fn without_prefixes(name: &str) -> &str {
+    match split_prefix(name) {
+        (None, name) => name,
+        (Some(_), rest) => without_prefixes(rest),
+    }
+}
+
 /// Says whether a cookie can have this name: a token of RFC 9110, section 5.6.2.
 pub(super) fn is_cookie_name(name: &str) -> bool {
     let is_token_byte =
         |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !name.is_empty() && name.bytes().all(is_token_byte)
+    (1..=LONGEST_COOKIE_NAME).contains(&name.len()) && name.bytes().all(is_token_byte)
 }
 
 /// Says whether this is the name of a host, in its ASCII form.

@@ -42,7 +42,7 @@ pub use self::load::{Count, Credential, Header, Loaded, Selected, Selection, Sto
 pub use self::memory::{CapacityPolicy, MemoryStore, MemoryStoreBuilder};
 pub use self::record::Record;
 #[cfg(feature = "redis")]
-pub use self::redis::{RedisConnectError, RedisStore, RedisStoreBuilder, Tier};
+pub use self::redis::{RedisConnectError, RedisCredentials, RedisStore, RedisStoreBuilder, Tier};
 pub use self::steps::{AddStep, NewEntry, SessionStep, SteppedStore, commit_in_steps};
 pub use self::text::TextError;
 pub use crate::clock::{Clock, SystemClock, Timestamp};

@@ -5,7 +5,22 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
+    date_time_ymd,
 };
+
+/// What is wrong with the certificate of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Flaw {
+    /// Nothing.
+    #[default]
+    None,
+    /// It is for another host.
+    OtherName,
+    /// Its time is over.
+    Expired,
+    /// Its time has not come.
+    NotYetValid,
+}
 
 /// An authority, and what it certified: a server on this machine, and a client.
 #[derive(Debug, Clone)]
@@ -15,7 +30,7 @@ pub struct Certificates {
 
 impl Certificates {
     /// Makes new ones and writes them into the folder.
-    pub(super) fn create(folder: &Path) -> Self {
+    pub(super) fn create(folder: &Path, flaw: Flaw) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
@@ -25,8 +40,17 @@ impl Certificates {
         };
         certificates.write("authority.crt", &authority.pem());
         for name in ["server", "client"] {
-            let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+            let flaw = if name == "server" { flaw } else { Flaw::None };
+            let names = match flaw {
+                Flaw::OtherName => vec!["other.example".to_owned()],
+                _ => vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+            };
             let mut params = CertificateParams::new(names).expect("valid names");
+            match flaw {
+                Flaw::Expired => params.not_after = date_time_ymd(2001, 1, 1),
+                Flaw::NotYetValid => params.not_before = date_time_ymd(4000, 1, 1),
+                Flaw::None | Flaw::OtherName => {}
+            }
             // Its own name: to OpenSSL a certificate named like its issuer is its own issuer.
             params.distinguished_name = DistinguishedName::new();
             params.distinguished_name.push(DnType::CommonName, name);

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-pub use self::certificates::Certificates;
+pub use self::certificates::{Certificates, Flaw};
 pub use self::cluster::Cluster;
 pub use self::monitor::Monitor;
 pub use self::sentinel::Sentinel;

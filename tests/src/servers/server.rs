@@ -13,7 +13,7 @@ use redis::{FromRedisValue, RedisResult};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::{Certificates, Generation};
+use super::{Certificates, Flaw, Generation};
 
 /// How long a server may take to answer its first `PING`, or to end.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -25,6 +25,8 @@ pub struct Options {
     pub append_only: bool,
     /// Also listens with TLS on a second port; clients must show a certificate if `Some(true)`.
     pub tls: Option<bool>,
+    /// What is wrong with the server's certificate.
+    pub flaw: Flaw,
     /// Users besides the unrestricted `default`, as `ACL SETUSER` takes them.
     pub users: Vec<String>,
     /// The port of the server that this one copies.
@@ -55,7 +57,9 @@ impl Server {
     /// Starts a server and waits until it answers.
     pub fn start(generation: Generation, options: &Options) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let certificates = options.tls.map(|_| Certificates::create(folder.path()));
+        let certificates = options
+            .tls
+            .map(|_| Certificates::create(folder.path(), options.flaw));
         let mut server = Self {
             generation,
             port: 0,
@@ -116,6 +120,14 @@ impl Server {
     /// Where clients find it.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// How many connections the server has taken so far.
+    pub fn connections(&self) -> u64 {
+        let count = self.info("stats", "total_connections_received");
+        count
+            .and_then(|count| count.parse().ok())
+            .expect("a number")
     }
 
     /// Where the server keeps its files.
@@ -216,6 +228,12 @@ impl Server {
         if let Err(reason) = self.wait_until_ready() {
             panic!("{reason}");
         }
+    }
+
+    /// Starts the process again and does not wait until it answers.
+    pub fn restart_without_waiting(&mut self) {
+        self.kill();
+        self.spawn();
     }
 
     /// Stops the process from running, as a frozen machine would.

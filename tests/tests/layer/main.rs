@@ -6,3 +6,4 @@ mod http;
 mod keys;
 mod plain_http;
 mod router_mistakes;
+mod settings;

@@ -2,6 +2,7 @@
 
 mod apply;
 mod cluster;
+mod credentials;
 mod faults;
 mod header;
 mod http;
@@ -9,6 +10,8 @@ mod index;
 mod layout;
 mod messages;
 mod principals;
+mod refusals;
 mod sentinel;
 mod servers;
+mod settings;
 mod tls;

@@ -9,4 +9,5 @@ mod handles;
 mod rotate_every;
 mod round_trips;
 mod time;
+mod upkeep_refused;
 mod walk;

@@ -1,21 +1,24 @@
 //! How a store is reached, and with which settings.
 
+use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-#[cfg(any(feature = "redis-cluster", feature = "redis-sentinel"))]
-use redis::ProtocolVersion;
 use redis::aio::ConnectionLike;
 use redis::{ConnectionInfo, RedisConnectionInfo};
 
-use super::address::connection_info;
+use super::address::{connection_info, has_database, names_database};
+#[cfg(feature = "redis-cluster")]
+use super::cluster::Cluster;
 use super::connect_error::RedisConnectError;
 use super::connection::{Connections, Deadlines};
-use super::endpoint::Endpoint;
+use super::credentials::{Provider, RedisCredentials};
+use super::endpoint::{Endpoint, Server};
 use super::probe;
 use super::shared::SharedConnection;
 use super::store::RedisStore;
 use super::tier::Tier;
+use crate::timeouts::at_least_a_millisecond;
 
 impl RedisStore {
     /// Connects to one server, `redis://user:password@host:port/database`, with the default
@@ -37,17 +40,23 @@ impl RedisStore {
 /// Settings of a [`RedisStore`].
 ///
 /// One of [`url`](Self::url), [`connection`](Self::connection), `cluster` (feature
-/// `redis-cluster`) and `sentinel` (feature `redis-sentinel`) says where the sessions are; the last
-/// call counts. All other calls may come in any order, and [`connect`](Self::connect) refuses those
-/// that do not go with it. `Debug` shows no address and no password.
+/// `redis-cluster`) and `sentinel` (feature `redis-sentinel`) says where the sessions are. Calls may
+/// come in any order; another call of the same setting replaces the one before, except that where
+/// the sessions are, and each kind of certificate, can be given once only.
+/// [`connect`](Self::connect) refuses that, and settings that do not go together. `Debug` shows no
+/// address and no password.
 #[must_use]
 pub struct RedisStoreBuilder {
     servers: Servers,
+    /// The settings that were given twice and cannot be.
+    repeated: Option<&'static str>,
     user: Option<(String, String)>,
+    credentials: Option<Provider>,
     database: Option<i64>,
     prefix: String,
     tier: Option<Tier>,
     deadlines: Deadlines,
+    connections: Option<usize>,
     #[cfg(feature = "redis-tls")]
     root_certificates: Option<Vec<u8>>,
     #[cfg(feature = "redis-tls")]
@@ -67,6 +76,12 @@ enum Servers {
     Given(Endpoint),
 }
 
+/// Longest prefix in bytes: it stands in every key and in every request.
+const LONGEST_PREFIX: usize = 256;
+
+/// Most connections: more are a mistake.
+const MOST_CONNECTIONS: usize = 1024;
+
 impl fmt::Debug for RedisStoreBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStoreBuilder")
@@ -81,7 +96,9 @@ impl RedisStoreBuilder {
     pub(super) fn new() -> Self {
         Self {
             servers: Servers::Unset,
+            repeated: None,
             user: None,
+            credentials: None,
             database: None,
             prefix: "session".to_owned(),
             tier: None,
@@ -89,6 +106,7 @@ impl RedisStoreBuilder {
                 connect: Duration::from_secs(1),
                 command: Duration::from_millis(250),
             },
+            connections: None,
             #[cfg(feature = "redis-tls")]
             root_certificates: None,
             #[cfg(feature = "redis-tls")]
@@ -98,44 +116,91 @@ impl RedisStoreBuilder {
 
     /// One server: `redis://user:password@host:port/database`, or `rediss://…` for TLS (feature
     /// `redis-tls`). With `?protocol=resp2` the older protocol is spoken.
+    ///
+    /// User and password are percent-encoded: `pa/ss` is `pa%2Fss`. A password without a user is
+    /// `redis://:password@host`. A server on this machine can be reached by the path of its socket:
+    /// `unix:///run/redis.sock?user=…&pass=…&db=…` or `redis+unix://…`, where a `+` is `%2B`. A part
+    /// that means nothing is refused.
     pub fn url(mut self, url: impl Into<String>) -> Self {
-        self.servers = Servers::Url(url.into());
+        self.set_servers(Servers::Url(url.into()));
         self
     }
 
-    /// A Cluster, of which these nodes are asked for the others.
+    /// A Cluster, of which these nodes are asked for the others. All have one user and one password,
+    /// those of the URLs or of [`user`](Self::user).
     #[cfg(feature = "redis-cluster")]
     pub fn cluster<S: Into<String>>(mut self, urls: impl IntoIterator<Item = S>) -> Self {
-        self.servers = Servers::Cluster(urls.into_iter().map(Into::into).collect());
+        self.set_servers(Servers::Cluster(urls.into_iter().map(Into::into).collect()));
         self
     }
 
     /// The master that these Sentinels know by this name. User and password of the URLs are for the
-    /// Sentinels; the master's own are set with [`user`](Self::user), its database with
-    /// [`database`](Self::database). Where the Sentinels' URLs are `rediss://`, the master is
-    /// reached over TLS too.
+    /// Sentinels, each its own; the master's are set with [`user`](Self::user) (`default` where the
+    /// master knows only a password), its database with [`database`](Self::database). Where the
+    /// Sentinels' URLs are `rediss://`, the master is reached over TLS too, and where they say
+    /// `?protocol=resp2`, so is the master spoken to.
     #[cfg(feature = "redis-sentinel")]
     pub fn sentinel<S: Into<String>>(
         mut self,
         master: impl Into<String>,
         urls: impl IntoIterator<Item = S>,
     ) -> Self {
-        self.servers = Servers::Sentinel {
+        self.set_servers(Servers::Sentinel {
             master: master.into(),
             sentinels: urls.into_iter().map(Into::into).collect(),
-        };
+        });
         self
     }
 
     /// The user and the password for the servers that keep the sessions: those of the URLs, or the
-    /// master that Sentinels find. URLs of servers must not name others.
+    /// master that Sentinels find. URLs of servers must not name others. The user of a server that
+    /// knows only a password (`requirepass`) is `default`.
     pub fn user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
         self.user = Some((name.into(), password.into()));
         self
     }
 
+    /// Asks for the user and the password each time a connection is opened, instead of once: for
+    /// passwords that change and tokens that run out while the program runs.
+    ///
+    /// The closure is called within the [`connect_deadline`](Self::connect_deadline), by one task at
+    /// a time for each connection. An error, or no answer in time, is that of the requests that wait
+    /// for the connection; the next request asks again. A connection that is open stays open when
+    /// its password changes, as long as the server lets it.
+    ///
+    /// ```no_run
+    /// use session_runtime::RedisStore;
+    /// use session_runtime::store::RedisCredentials;
+    ///
+    /// # async fn connect() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = RedisStore::builder()
+    ///     .url("redis://redis.example:6379")
+    ///     .credentials(|| async {
+    ///         // Or a request to the provider of short-lived tokens.
+    ///         let token = std::fs::read_to_string("/run/secrets/redis-token")?;
+    ///         Ok(RedisCredentials::new("shop", token.trim()))
+    ///     })
+    ///     .connect()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Behind Sentinel the closure is for the master; the Sentinels' user and password stay in their
+    /// URLs. On a Cluster, what it answers also serves the connections to further nodes that the
+    /// client library opens later by itself; when a node refuses them, or does not answer, the next
+    /// request gets a new connection with a new user and password.
+    pub fn credentials<F, A>(mut self, provider: F) -> Self
+    where
+        F: Fn() -> A + Send + Sync + 'static,
+        A: Future<Output = Result<RedisCredentials, Box<dyn Error + Send + Sync>>> + Send + 'static,
+    {
+        self.credentials = Some(Provider::new(provider));
+        self
+    }
+
     /// The number of the database, 0 by default. A URL must not name another, and a Cluster has only
-    /// that one.
+    /// that one. The user needs the right to `SELECT` for any but 0.
     pub fn database(mut self, number: i64) -> Self {
         self.database = Some(number);
         self
@@ -150,12 +215,14 @@ impl RedisStoreBuilder {
     where
         C: ConnectionLike + Clone + Send + Sync + 'static,
     {
-        self.servers = Servers::Given(Endpoint::Given(SharedConnection::new(connection)));
+        let endpoint = Endpoint::Given(SharedConnection::new(connection));
+        self.set_servers(Servers::Given(endpoint));
         self
     }
 
     /// Sets the prefix of the keys, `session` by default: a session is `<prefix>:<id>`. Applications
-    /// with different prefixes on one server do not see each other.
+    /// with different prefixes on one server do not see each other. It has 1 to 256 bytes, no braces,
+    /// no white space and no control characters.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
@@ -168,22 +235,40 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// How long opening a connection may take, 1 s by default.
+    /// How long opening a connection may take, 1 s by default; at least a millisecond.
+    /// `Duration::MAX` is no limit.
     pub fn connect_deadline(mut self, deadline: Duration) -> Self {
         self.deadlines.connect = deadline;
         self
     }
 
-    /// How long a load or a commit may take once there is a connection, 250 ms by default.
+    /// How long a load or a commit may take once there is a connection, 250 ms by default; at least a
+    /// millisecond. `Duration::MAX` is no limit.
     pub fn command_deadline(mut self, deadline: Duration) -> Self {
         self.deadlines.command = deadline;
+        self
+    }
+
+    /// How many connections the store has, 1 to 1024. By default it follows the machine: one for each
+    /// four cores, and on a Cluster one for each core, at least four.
+    ///
+    /// Each connection is read by one task, so one that keeps a core busy is too few; more of them send
+    /// and read less at once, which costs both sides more. On a Cluster at most 16 requests are under
+    /// way on each; with `n` connections and `t` seconds on the way a process does at most `16 n / t`
+    /// requests a second.
+    pub fn connections(mut self, number: usize) -> Self {
+        self.connections = Some(number);
         self
     }
 
     /// The certificates that servers must be signed by, as PEM, instead of those of the system.
     #[cfg(feature = "redis-tls")]
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.root_certificates = Some(pem.into());
+        let again = self.root_certificates.replace(pem.into()).is_some();
+        self.cannot_repeat(
+            again,
+            "`root_certificates` is called twice; several certificates are one PEM text",
+        );
         self
     }
 
@@ -194,7 +279,12 @@ impl RedisStoreBuilder {
         certificate: impl Into<Vec<u8>>,
         key: impl Into<Vec<u8>>,
     ) -> Self {
-        self.client_certificate = Some((certificate.into(), key.into()));
+        let both = (certificate.into(), key.into());
+        let again = self.client_certificate.replace(both).is_some();
+        self.cannot_repeat(
+            again,
+            "`client_certificate` is called twice; there is one, with those of its authorities behind it",
+        );
         self
     }
 
@@ -205,14 +295,71 @@ impl RedisStoreBuilder {
     /// Fails when the settings make no sense, when the server does not answer in time, or when it
     /// cannot keep sessions.
     pub async fn connect(self) -> Result<RedisStore, RedisConnectError> {
-        if self.prefix.is_empty() || self.prefix.contains(['{', '}']) {
-            return Err(RedisConnectError::InvalidPrefix);
-        }
+        self.check()?;
+        let count = self.connections;
         let (required, deadlines, prefix) = (self.tier, self.deadlines, self.prefix.clone());
-        let connections = Connections::new(self.endpoint()?, deadlines);
+        let connections = Connections::new(self.endpoint()?, deadlines, count);
         connections.connect().await?;
         let tier = probe::tier(&connections, &prefix, required).await?;
         Ok(RedisStore::new(connections, prefix, tier))
+    }
+
+    fn set_servers(&mut self, servers: Servers) {
+        let before = std::mem::replace(&mut self.servers, servers);
+        self.cannot_repeat(
+            !matches!(before, Servers::Unset),
+            "it is said twice where the sessions are: call one of `url`, `cluster`, `sentinel` and `connection`, once",
+        );
+    }
+
+    fn cannot_repeat(&mut self, again: bool, what: &'static str) {
+        if again {
+            self.repeated.get_or_insert(what);
+        }
+    }
+
+    /// Refuses settings that mean nothing, wherever the sessions are.
+    fn check(&self) -> Result<(), RedisConnectError> {
+        if let Some(what) = self.repeated {
+            return Err(RedisConnectError::Contradiction(what));
+        }
+        let is_bad = |it: char| it.is_whitespace() || it.is_control() || "{}".contains(it);
+        if !(1..=LONGEST_PREFIX).contains(&self.prefix.len()) || self.prefix.contains(is_bad) {
+            return Err(RedisConnectError::InvalidPrefix);
+        }
+        at_least_a_millisecond("connect_deadline", self.deadlines.connect)?;
+        at_least_a_millisecond("command_deadline", self.deadlines.command)?;
+        if let Some((name, password)) = &self.user {
+            let empty = |what, expected| RedisConnectError::Empty {
+                setting: "user",
+                what,
+                expected,
+            };
+            if name.is_empty() {
+                let expected = "`default` where the server knows only a password";
+                return Err(empty("a name", expected));
+            }
+            if password.is_empty() {
+                let expected = "any other one where the user needs none";
+                return Err(empty("a password", expected));
+            }
+            if self.credentials.is_some() {
+                return Err(RedisConnectError::Contradiction(
+                    "`user` and `credentials` both give a user and a password",
+                ));
+            }
+        }
+        if let Some(found) = self.connections
+            && !(1..=MOST_CONNECTIONS).contains(&found)
+        {
+            return Err(RedisConnectError::InvalidConnections { found });
+        }
+        match self.database {
+            Some(found) if !has_database(found) => {
+                Err(RedisConnectError::InvalidDatabase { found })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn endpoint(mut self) -> Result<Endpoint, RedisConnectError> {
@@ -221,97 +368,144 @@ impl RedisStoreBuilder {
         let tls = super::certificates::Certificates::new(
             self.root_certificates.take(),
             self.client_certificate.take(),
-        )?;
+        );
         match servers {
             Servers::Unset => Err(RedisConnectError::NoServer),
             Servers::Given(endpoint) => {
                 #[cfg(feature = "redis-tls")]
                 tls.refuse_without_tls()?;
-                match (self.user, self.database) {
-                    (None, None) => Ok(endpoint),
+                if self.connections.is_some() {
+                    return Err(RedisConnectError::Contradiction(
+                        "`connections` contradicts `connection`: the application made one, and the store opens none",
+                    ));
+                }
+                match (self.user, self.database, self.credentials) {
+                    (None, None, None) => Ok(endpoint),
                     _ => Err(RedisConnectError::Contradiction(
-                        "a connection that the application made already has its user and database; set them there instead of with `user` and `database`",
+                        "a connection that the application made already has its user and database; set them there instead of with `user`, `credentials` and `database`",
                     )),
                 }
             }
             Servers::Url(url) => {
-                let info = self.with_settings(connection_info(&url)?)?;
+                let info = self.server_at(&url)?;
                 #[cfg(feature = "redis-tls")]
                 let client = if super::address::is_tls(&info) {
-                    redis::Client::build_with_tls(info, tls.for_library())
+                    redis::Client::build_with_tls(info, tls.for_library()?)
                 } else {
                     tls.refuse_without_tls()?;
                     redis::Client::open(info)
                 };
                 #[cfg(not(feature = "redis-tls"))]
                 let client = redis::Client::open(info);
-                client
-                    .map(|client| Endpoint::Server(Box::new(client)))
-                    .map_err(|_| RedisConnectError::InvalidSettings)
+                let client = client.map_err(|_| RedisConnectError::InvalidSettings)?;
+                Ok(Endpoint::Server(Box::new(Server {
+                    info: client.get_connection_info().clone(),
+                    credentials: self.credentials,
+                })))
             }
             #[cfg(feature = "redis-cluster")]
             Servers::Cluster(urls) => {
                 let nodes = urls
                     .iter()
-                    .map(|url| self.with_settings(connection_info(url)?))
+                    .map(|url| self.server_at(url))
                     .collect::<Result<Vec<_>, _>>()?;
+                let first = nodes.first().ok_or(RedisConnectError::NoServer)?;
+                let settings = first.redis_settings().clone();
+                refuse_sockets(&nodes, "a Cluster's nodes are reached by host and port")?;
                 if nodes.iter().any(|node| node.redis_settings().db() != 0) {
                     return Err(RedisConnectError::Contradiction(
                         "a Cluster has no databases but 0",
                     ));
                 }
-                let mut builder = redis::cluster::ClusterClientBuilder::new(nodes.clone())
-                    .use_protocol(ProtocolVersion::RESP3)
-                    .tcp_settings(super::address::tcp_settings())
-                    .connection_timeout(self.deadlines.connect)
-                    .response_timeout(self.deadlines.command)
-                    .overall_response_timeout(Some(self.deadlines.command))
-                    .retries(16)
-                    .min_retry_wait(10)
-                    .max_retry_wait(100)
-                    .retry_wait_formula(10, 2);
-                let first = nodes.first().ok_or(RedisConnectError::NoServer)?;
-                if first.redis_settings().protocol() == ProtocolVersion::RESP2 {
-                    builder = builder.use_protocol(ProtocolVersion::RESP2);
+                let is_same = |node: &ConnectionInfo| {
+                    let node = node.redis_settings();
+                    (node.username(), node.password(), node.protocol())
+                        == (
+                            settings.username(),
+                            settings.password(),
+                            settings.protocol(),
+                        )
+                };
+                if !nodes.iter().all(is_same) {
+                    return Err(RedisConnectError::Contradiction(
+                        "the URLs of a Cluster's nodes name different users, passwords or protocols; all nodes have the same",
+                    ));
                 }
-                #[cfg(feature = "redis-tls")]
-                if tls.is_for_all(&nodes)? {
-                    let certificates = tls.for_library();
-                    builder = builder.tls(redis::TlsMode::Secure).certs(certificates);
-                }
-                builder
-                    .build()
-                    .map(|client| Endpoint::Cluster(Box::new(client)))
-                    .map_err(|_| RedisConnectError::InvalidSettings)
+                let deadlines = self.deadlines.bounded();
+                let cluster = Cluster {
+                    #[cfg(feature = "redis-tls")]
+                    tls: match tls.is_for_all(&nodes)? {
+                        true => Some(tls.for_library()?),
+                        false => None,
+                    },
+                    nodes,
+                    settings,
+                    credentials: self.credentials,
+                    connect_deadline: deadlines.connect,
+                    command_deadline: deadlines.command,
+                };
+                cluster
+                    .client(&cluster.settings)
+                    .map_err(|_| RedisConnectError::InvalidSettings)?;
+                Ok(Endpoint::Cluster(Box::new(cluster)))
             }
             #[cfg(feature = "redis-sentinel")]
             Servers::Sentinel { master, sentinels } => {
+                if master.is_empty() {
+                    return Err(RedisConnectError::Empty {
+                        setting: "sentinel",
+                        what: "a master's name",
+                        expected: "the one of `sentinel monitor` in the Sentinels' configuration",
+                    });
+                }
                 let sentinels = sentinels
                     .iter()
                     .map(|url| connection_info(url))
                     .collect::<Result<Vec<_>, _>>()?;
-                if sentinels.is_empty() {
-                    return Err(RedisConnectError::NoServer);
-                }
+                let first = sentinels.first().ok_or(RedisConnectError::NoServer)?;
+                let protocol = first.redis_settings().protocol();
+                refuse_sockets(&sentinels, "Sentinels are reached by host and port")?;
                 if sentinels.iter().any(|info| info.redis_settings().db() != 0) {
                     return Err(RedisConnectError::Contradiction(
                         "a Sentinel has no databases; the master's is set with `database`",
                     ));
                 }
-                let mut master_settings =
-                    RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3);
+                let speaks = |info: &ConnectionInfo| info.redis_settings().protocol() == protocol;
+                if !sentinels.iter().all(speaks) {
+                    return Err(RedisConnectError::Contradiction(
+                        "the Sentinels' URLs name different protocols; the master is spoken to as they are",
+                    ));
+                }
+                let mut master_settings = RedisConnectionInfo::default()
+                    .set_protocol(protocol)
+                    .set_skip_set_lib_name();
                 if let Some(number) = self.database {
                     master_settings = master_settings.set_db(number);
                 }
                 if let Some((name, password)) = self.user {
                     master_settings = master_settings.set_username(name).set_password(password);
                 }
+                #[cfg(feature = "redis-tls")]
+                let (sentinels, tls) = match tls.is_for_all(&sentinels)? {
+                    true => {
+                        let certificates = tls.for_library()?;
+                        let known = sentinels.into_iter().map(|info| {
+                            let client = redis::Client::build_with_tls(info, certificates.clone());
+                            client.map(|client| client.get_connection_info().clone())
+                        });
+                        let known: Result<Vec<_>, _> = known.collect();
+                        let known = known.map_err(|_| RedisConnectError::InvalidSettings)?;
+                        (known, Some(certificates))
+                    }
+                    false => (sentinels, None),
+                };
                 Ok(Endpoint::Sentinel(Box::new(super::sentinel::Sentinel {
                     master,
-                    #[cfg(feature = "redis-tls")]
-                    tls: tls.is_for_all(&sentinels)?.then(|| tls.for_library()),
                     sentinels,
                     master_settings,
+                    credentials: self.credentials,
+                    #[cfg(feature = "redis-tls")]
+                    tls,
                     first: std::sync::atomic::AtomicUsize::new(0),
                 })))
             }
@@ -319,8 +513,14 @@ impl RedisStoreBuilder {
     }
 
     /// A server of a URL, with the user and the database that were set beside it.
-    fn with_settings(&self, info: ConnectionInfo) -> Result<ConnectionInfo, RedisConnectError> {
+    fn server_at(&self, url: &str) -> Result<ConnectionInfo, RedisConnectError> {
+        let info = connection_info(url)?;
         let mut settings: RedisConnectionInfo = info.redis_settings().clone();
+        if settings.password().is_some() && self.credentials.is_some() {
+            return Err(RedisConnectError::Contradiction(
+                "the URL and `credentials` both name a user or a password",
+            ));
+        }
         if let Some((name, password)) = &self.user {
             if settings.password().is_some() {
                 return Err(RedisConnectError::Contradiction(
@@ -330,7 +530,7 @@ impl RedisStoreBuilder {
             settings = settings.set_username(name).set_password(password);
         }
         if let Some(number) = self.database {
-            if ![0, number].contains(&settings.db()) {
+            if names_database(url) && settings.db() != number {
                 return Err(RedisConnectError::Contradiction(
                     "the URL and `database` name different databases",
                 ));
@@ -338,5 +538,16 @@ impl RedisStoreBuilder {
             settings = settings.set_db(number);
         }
         Ok(info.set_redis_settings(settings))
+    }
+}
+
+#[cfg(any(feature = "redis-cluster", feature = "redis-sentinel"))]
+fn refuse_sockets(
+    servers: &[ConnectionInfo],
+    problem: &'static str,
+) -> Result<(), RedisConnectError> {
+    match servers.iter().any(super::address::is_socket) {
+        true => Err(RedisConnectError::Contradiction(problem)),
+        false => Ok(()),
     }
 }

@@ -3,30 +3,20 @@
 use redis::{ClientTlsConfig, TlsCertificates};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{Error, InconsistentKeys, RootCertStore};
 
 use super::connect_error::RedisConnectError;
 
-/// Certificates as PEM that can be read.
+/// Certificates as PEM, as they were given.
 pub(super) struct Certificates {
     root: Option<Vec<u8>>,
     client: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Certificates {
-    /// Checks them: the client library would ignore, or report without a name, what it cannot read.
-    pub(super) fn new(
-        root: Option<Vec<u8>>,
-        client: Option<(Vec<u8>, Vec<u8>)>,
-    ) -> Result<Self, RedisConnectError> {
-        if let Some(root) = &root {
-            check(root, "root certificates")?;
-        }
-        if let Some((certificate, key)) = &client {
-            check(certificate, "client certificate")?;
-            PrivateKeyDer::from_pem_slice(key)
-                .map_err(|_| RedisConnectError::InvalidCertificate("client certificate's key"))?;
-        }
-        Ok(Self { root, client })
+    pub(super) fn new(root: Option<Vec<u8>>, client: Option<(Vec<u8>, Vec<u8>)>) -> Self {
+        Self { root, client }
     }
 
     /// Refuses certificates for servers that are reached without encryption.
@@ -58,29 +48,59 @@ impl Certificates {
         Ok(false)
     }
 
-    /// As the client library takes them.
-    pub(super) fn for_library(&self) -> TlsCertificates {
+    /// As the client library takes them. They are checked before: the library would ignore, or report
+    /// without a name, what it cannot read.
+    pub(super) fn for_library(&self) -> Result<TlsCertificates, RedisConnectError> {
+        if let Some(root) = &self.root {
+            let mut store = RootCertStore::empty();
+            for certificate in certificates(root, "root certificates")? {
+                store
+                    .add(certificate)
+                    .map_err(|_| RedisConnectError::InvalidCertificate("root certificates"))?;
+            }
+        }
+        if let Some((certificate, key)) = &self.client {
+            check_client(certificate, key)?;
+        }
         // Without a default the client library panics where several providers are compiled in.
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             // Fails when another thread was faster, which is as good.
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
         let client = self.client.clone();
-        TlsCertificates {
+        Ok(TlsCertificates {
             client_tls: client.map(|(client_cert, client_key)| ClientTlsConfig {
                 client_cert,
                 client_key,
             }),
             root_cert: self.root.clone(),
-        }
+        })
     }
 }
 
-/// Whether this is PEM with at least one certificate.
-fn check(pem: &[u8], name: &'static str) -> Result<(), RedisConnectError> {
-    let mut certificates = CertificateDer::pem_slice_iter(pem).peekable();
-    if certificates.peek().is_none() || certificates.any(|certificate| certificate.is_err()) {
-        return Err(RedisConnectError::InvalidCertificate(name));
+/// The certificates of a PEM text, at least one.
+fn certificates(
+    pem: &[u8],
+    name: &'static str,
+) -> Result<Vec<CertificateDer<'static>>, RedisConnectError> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match all {
+        Ok(all) if !all.is_empty() => Ok(all),
+        _ => Err(RedisConnectError::InvalidCertificate(name)),
     }
-    Ok(())
+}
+
+/// Refuses a client's certificate that cannot be read, and a key that is not that of the certificate.
+fn check_client(certificate: &[u8], key: &[u8]) -> Result<(), RedisConnectError> {
+    let unreadable = RedisConnectError::InvalidCertificate;
+    let chain = certificates(certificate, "client certificate")?;
+    let key =
+        PrivateKeyDer::from_pem_slice(key).map_err(|_| unreadable("client certificate's key"))?;
+    let key = rustls::crypto::ring::sign::any_supported_type(&key)
+        .map_err(|_| unreadable("client certificate's key"))?;
+    match CertifiedKey::new(chain, key).keys_match() {
+        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(()),
+        Err(Error::InconsistentKeys(_)) => Err(RedisConnectError::OtherKey),
+        Err(_) => Err(unreadable("client certificate")),
+    }
 }

@@ -3,17 +3,19 @@
 //! 1. Every request ends within the connect deadline and the command deadline together.
 //! 2. A connection is opened by the first request that needs it, by one task however many wait.
 //! 3. It is replaced when it is lost, when the server says that it is the wrong one (a replica after
-//!    a failover), after several requests in a row without an answer: a connection through a dead
-//!    path, or a wedged Cluster client, would not answer ever again; and after an answer that makes
-//!    no sense: it may be that of another request, and all later ones would be too.
+//!    a failover) or that the user has to say again who it is, after several requests in a row
+//!    without an answer: a connection through a dead path, or a wedged Cluster client, would not
+//!    answer ever again; and after an answer that makes no sense: it may be that of another request,
+//!    and all later ones would be too. No other refusal replaces it, and those that do, do so less
+//!    and less often while they last.
 //! 4. A request is sent again only after the connection was lost or the server refused it. That is
 //!    sound for every request of this driver: loads read, and a commit takes effect once as long as
 //!    no more than seven others of the same session come between.
 //! 5. What the server's clock says belongs to one connection and is dropped with it.
 //! 6. No lock is held over an await, and nothing is global.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::{Cmd, Pipeline, Value};
@@ -22,15 +24,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::answer;
 use super::endpoint::Endpoint;
-use super::error::{
-    Failure, NO_ANSWER_IN_TIME, NO_CONNECTION_IN_TIME, Reason, Refusal, UNREACHABLE,
-};
+use super::error::{Failure, NO_ANSWER_IN_TIME, Reason, Refusal};
 use super::server_clock::ServerClock;
 use super::shared::SharedConnection;
 use crate::clock::Timestamp;
 
-/// How many requests in a row may stay without an answer before the connection is replaced.
-const UNANSWERED_LIMIT: u32 = 3;
 /// How often one request is sent at most.
 const ATTEMPTS: u32 = 5;
 /// The pause before a request is sent a third time, doubled each time after. The second time
@@ -40,6 +38,13 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// The pause after a connection could not be opened.
 const REOPEN_PAUSE: Duration = Duration::from_millis(50);
 
+/// The pause after a connection was replaced because of a refusal, doubled each time the next one
+/// is refused too, up to the longest.
+const FIRST_REPLACEMENT_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_REPLACEMENT_PAUSE: Duration = Duration::from_secs(1);
+/// A deadline that is none: as long as this, and still a moment that can be reckoned with.
+const NO_DEADLINE: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
 /// How long the parts of a request may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadlines {
@@ -47,6 +52,16 @@ pub(super) struct Deadlines {
     pub(super) connect: Duration,
     /// All attempts to get an answer.
     pub(super) command: Duration,
+}
+
+impl Deadlines {
+    /// The same, so that each is a moment that can be reckoned with.
+    pub(super) fn bounded(self) -> Self {
+        Self {
+            connect: self.connect.min(NO_DEADLINE),
+            command: self.command.min(NO_DEADLINE),
+        }
+    }
 }
 
 /// One command, or several in one trip.
@@ -84,15 +99,21 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn new(endpoint: Endpoint, deadlines: Deadlines) -> Self {
+    pub(super) fn new(
+        endpoint: Endpoint,
+        deadlines: Deadlines,
+        connections: Option<usize>,
+    ) -> Self {
+        let deadlines = deadlines.bounded();
         let endpoint = Arc::new(endpoint);
-        let (connections, in_flight) = endpoint.concurrency();
+        let (connections, in_flight) = endpoint.concurrency(connections);
         let slot = |_| {
             Arc::new(Slot {
                 endpoint: Arc::clone(&endpoint),
                 deadline: deadlines.connect,
                 state: watch::Sender::new(State::Closed(None)),
                 permits: Semaphore::new(in_flight),
+                replacement: Mutex::default(),
             })
         };
         Self {
@@ -155,6 +176,13 @@ impl Connections {
         self.slots.iter().any(|slot| slot.endpoint.is_cluster())
     }
 
+    /// Whether each connection leads to one server for as long as it lasts.
+    pub(super) fn leads_to_one_server(&self) -> bool {
+        self.slots
+            .iter()
+            .all(|slot| slot.endpoint.leads_to_one_server())
+    }
+
     /// Makes the next requests open other connections, after an answer that makes no sense.
     pub(super) fn replace_all(&self) {
         for slot in &self.slots {
@@ -202,7 +230,7 @@ impl Connections {
                 Failure::NoAnswer(reason) if *reason != NO_ANSWER_IN_TIME => {
                     unanswered = Some(failure.clone());
                 }
-                Failure::Refused(Refusal::Retry(_)) => {}
+                Failure::Refused(refusal) if refusal.may_pass() => {}
                 _ => return Err(failure),
             }
             if attempt == ATTEMPTS || Instant::now() + pause >= deadline {
@@ -221,6 +249,30 @@ struct Slot {
     deadline: Duration,
     state: watch::Sender<State>,
     permits: Semaphore,
+    replacement: Mutex<Replacement>,
+}
+
+/// When a refusal may replace the connection the next time.
+#[derive(Default)]
+struct Replacement {
+    not_before: Option<Instant>,
+    pause: Duration,
+}
+
+impl Replacement {
+    /// Whether the connection may be replaced now. The pause begins anew once it has been long
+    /// since the last time.
+    fn begins(&mut self, now: Instant) -> bool {
+        match self.not_before {
+            Some(moment) if now < moment => return false,
+            Some(moment) if now < moment + LONGEST_REPLACEMENT_PAUSE => {
+                self.pause = LONGEST_REPLACEMENT_PAUSE.min(2 * self.pause);
+            }
+            _ => self.pause = FIRST_REPLACEMENT_PAUSE,
+        }
+        self.not_before = Some(now + self.pause);
+        true
+    }
 }
 
 enum State {
@@ -285,7 +337,7 @@ impl Slot {
             };
             timeout_at(deadline, changed)
                 .await
-                .map_err(|_| Failure::NotSent(NO_CONNECTION_IN_TIME))?;
+                .map_err(|_| Failure::NotSent(self.endpoint.in_time()))?;
         }
     }
 
@@ -353,17 +405,15 @@ impl Slot {
             Ok(answer) => answer.map_err(Failure::from).and_then(refused_when_one),
             Err(_) => Err(Failure::NoAnswer(NO_ANSWER_IN_TIME)),
         };
+        let answer = answer.map_err(|failure| self.as_said_here(failure));
         match &answer {
             Ok(_) => opened.unanswered.store(0, Ordering::Relaxed),
             Err(Failure::NoAnswer(reason)) if *reason == NO_ANSWER_IN_TIME => {
                 self.unanswered(&opened);
             }
             Err(Failure::NoAnswer(_)) => self.discard(&opened),
-            Err(Failure::Refused(Refusal::Retry(_))) => {
-                // A Cluster's client finds the right node itself.
-                if !self.endpoint.is_cluster() {
-                    self.discard(&opened);
-                }
+            Err(Failure::Refused(refusal)) if refusal.is_cured_by_a_new_connection() => {
+                self.refused(&opened);
             }
             Err(_) => {}
         }
@@ -375,8 +425,33 @@ impl Slot {
     }
 
     fn unanswered(&self, opened: &Opened) {
-        if opened.unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= UNANSWERED_LIMIT {
+        let unanswered = opened.unanswered.fetch_add(1, Ordering::Relaxed) + 1;
+        if unanswered >= self.endpoint.unanswered_limit() {
             self.discard(opened);
+        }
+    }
+
+    /// Replaces the connection after a refusal, at some distance from the last time.
+    fn refused(&self, opened: &Opened) {
+        if opened.lost.load(Ordering::Acquire) {
+            return;
+        }
+        let replacement = self.replacement.lock();
+        let mut replacement = replacement.unwrap_or_else(PoisonError::into_inner);
+        if replacement.begins(Instant::now()) {
+            self.discard(opened);
+        }
+    }
+
+    /// A single server that has not all keys will not have them later either.
+    fn as_said_here(&self, failure: Failure) -> Failure {
+        match failure {
+            Failure::Refused(Refusal::Slot(_)) if self.endpoint.leads_to_one_server() => {
+                Failure::Refused(Refusal::Misplaced(
+                    "the server is a node of a Cluster; name it with `cluster` instead of `url`",
+                ))
+            }
+            failure => failure,
         }
     }
 
@@ -407,12 +482,9 @@ impl Opening {
         let opened = match tokio::time::timeout(slot.deadline, opening).await {
             Ok(Ok(connection)) => Ok(connection),
             // No request was sent yet.
-            Ok(Err(Failure::NoAnswer(reason))) => Err(Failure::NotSent(match reason {
-                NO_ANSWER_IN_TIME => NO_CONNECTION_IN_TIME,
-                _ => UNREACHABLE,
-            })),
+            Ok(Err(Failure::NoAnswer(reason))) => Err(Failure::NotSent(reason)),
             Ok(Err(failure)) => Err(failure),
-            Err(_) => Err(Failure::NotSent(NO_CONNECTION_IN_TIME)),
+            Err(_) => Err(Failure::NotSent(slot.endpoint.in_time())),
         };
         let state = match opened {
             Ok(connection) => State::Open(Arc::new(Opened {
@@ -436,5 +508,36 @@ impl Drop for Opening {
             }
             abandoned
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_replace_a_connection_less_and_less_often() {
+        let start = Instant::now();
+        let mut replacement = Replacement::default();
+        let millis = Duration::from_millis;
+        let replaced: Vec<u64> = (0..5_000)
+            .filter(|&at| replacement.begins(start + millis(at)))
+            .collect();
+        assert_eq!(replaced, [0, 50, 150, 350, 750, 1550, 2550, 3550, 4550]);
+        // After a quiet time a refusal is the first one again.
+        let later = start + millis(60_000);
+        assert!(replacement.begins(later) && replacement.begins(later + millis(50)));
+    }
+
+    #[test]
+    fn no_deadline_is_too_long_to_be_reckoned_with() {
+        for long in [Duration::MAX, Duration::from_secs(u64::MAX), NO_DEADLINE] {
+            let deadlines = Deadlines {
+                connect: long,
+                command: long,
+            };
+            let bounded = deadlines.bounded();
+            let _ = Instant::now() + bounded.connect + bounded.command;
+        }
     }
 }

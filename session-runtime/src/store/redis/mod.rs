@@ -16,18 +16,23 @@ mod answer;
 mod builder;
 #[cfg(feature = "redis-tls")]
 mod certificates;
+#[cfg(feature = "redis-cluster")]
+mod cluster;
 mod commit;
 mod connect_error;
 mod connection;
+mod credentials;
 mod endpoint;
 mod error;
 mod layout;
 mod lists;
 mod load;
+mod opening_error;
 mod probe;
 mod script;
 #[cfg(feature = "redis-sentinel")]
 mod sentinel;
+mod server;
 mod server_clock;
 mod shared;
 mod store;
@@ -35,5 +40,6 @@ mod tier;
 
 pub use self::builder::RedisStoreBuilder;
 pub use self::connect_error::RedisConnectError;
+pub use self::credentials::RedisCredentials;
 pub use self::store::RedisStore;
 pub use self::tier::Tier;

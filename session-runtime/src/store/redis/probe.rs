@@ -12,6 +12,7 @@ use redis::{Cmd, Pipeline, Value};
 use super::connect_error::RedisConnectError;
 use super::connection::Connections;
 use super::error::{Failure, Refusal};
+use super::server::{self, Hello};
 use super::tier::Tier;
 
 /// The value of `<prefix>:@layout` in this version.
@@ -50,6 +51,7 @@ pub(super) async fn tier(
     prefix: &str,
     required: Option<Tier>,
 ) -> Result<Tier, RedisConnectError> {
+    check_kind(connections, prefix).await?;
     let offered = offered(connections, prefix).await?;
     if required == Some(Tier::Native) && offered == Tier::Compatible {
         return Err(RedisConnectError::NoFieldDeadlines);
@@ -72,6 +74,11 @@ pub(super) async fn tier(
         Ok(_) => None,
         Err(Failure::Refused(Refusal::Forbidden)) => {
             return Err(RedisConnectError::MissingRight { command: "HSET" });
+        }
+        Err(Failure::Refused(Refusal::WrongType)) => {
+            return Err(RedisConnectError::PrefixInUse {
+                key: format!("{prefix}:@layout"),
+            });
         }
         Err(failure) => return Err(failure.into()),
     };
@@ -142,6 +149,7 @@ async fn offered(connections: &Connections, prefix: &str) -> Result<Tier, RedisC
             }
             // Not a reason for the other tier: a program with more rights would use this one.
             Refusal::Forbidden => return Err(RedisConnectError::MissingRight { command }),
+            Refusal::WrongType => return Err(RedisConnectError::PrefixInUse { key }),
             refusal => return Err(Failure::Refused(refusal).into()),
         }
     }
@@ -153,6 +161,43 @@ async fn offered(connections: &Connections, prefix: &str) -> Result<Tier, RedisC
 
 /// How many keys are tried to meet every node of a Cluster.
 const CLUSTER_PROBES: usize = 128;
+
+/// Refuses a server of another kind than the settings say: a node of a Cluster keeps some keys
+/// only, and a Sentinel none.
+async fn check_kind(connections: &Connections, prefix: &str) -> Result<(), RedisConnectError> {
+    if !connections.leads_to_one_server() {
+        return Ok(());
+    }
+    // Proxies that do not know the command are what they are.
+    let Ok(answer) = connections.command(&server::hello_command()).await else {
+        return Ok(());
+    };
+    match Hello::new(answer.value).map(|hello| hello.mode).as_deref() {
+        Some("sentinel") => {
+            return Err(RedisConnectError::WrongServer(
+                "the server is a Sentinel and keeps no sessions; name it with `sentinel` instead of `url`",
+            ));
+        }
+        Some("cluster") => {}
+        _ => return Ok(()),
+    }
+    let mut probes = Pipeline::new();
+    probes.ignore_errors();
+    for number in 0..CLUSTER_PROBES {
+        probes.cmd("EXISTS").arg(format!("{prefix}:@probe{number}"));
+    }
+    let answers = connections.pipeline(&probes).await?;
+    let is_elsewhere = |answer: &Value| match answer {
+        Value::ServerError(error) => matches!(Refusal::from(error), Refusal::Slot(_)),
+        _ => false,
+    };
+    match answers.iter().any(is_elsewhere) {
+        true => Err(RedisConnectError::WrongServer(
+            "the server is a node of a Cluster; name it with `cluster` instead of `url`",
+        )),
+        false => Ok(()),
+    }
+}
 
 /// The tier of a Cluster, whose nodes may be of different versions during an upgrade.
 async fn offered_by_all_nodes(

@@ -1,60 +1,133 @@
 //! Finding the present master through Sentinels.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
-use redis::{Client, ConnectionInfo, RedisConnectionInfo, RedisResult};
+use redis::aio::MultiplexedConnection;
+use redis::{ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, Value};
 
-use super::address;
+use super::credentials::Provider;
+use super::error::{Failure, Refusal};
+use super::opening_error as errors;
+use super::{address, server};
 
 /// The Sentinels, and the settings of connections to the master that they name.
 pub(super) struct Sentinel {
     pub(super) master: String,
+    /// At least one, each with a user and a password of its own.
     pub(super) sentinels: Vec<ConnectionInfo>,
     /// User, password, database and protocol for the master.
     pub(super) master_settings: RedisConnectionInfo,
+    pub(super) credentials: Option<Provider>,
     #[cfg(feature = "redis-tls")]
     pub(super) tls: Option<redis::TlsCertificates>,
     pub(super) first: AtomicUsize,
 }
 
 impl Sentinel {
-    /// The master at this moment.
+    /// Opens a connection to the master of this moment.
+    pub(super) async fn open(
+        &self,
+        deadline: Duration,
+        lost: Arc<std::sync::atomic::AtomicBool>,
+    ) -> Result<MultiplexedConnection, Failure> {
+        let master = self.master(deadline).await?;
+        let mut settings = self.master_settings.clone();
+        if let Some(credentials) = &self.credentials {
+            settings = credentials.apply(settings).await?;
+        }
+        let master = master.set_redis_settings(settings);
+        let mut connection = server::open(&master, deadline, lost).await?;
+        // Sentinels learn late, or too early, that a master has become a replica.
+        match server::hello(&mut connection).await {
+            Some(hello) if hello.role.as_deref() == Some("replica") => Err(Failure::Refused(
+                Refusal::Elsewhere("the Sentinels still name a server that has become a replica"),
+            )),
+            _ => Ok(connection),
+        }
+    }
+
+    /// Asks one Sentinel after the other where the master is.
     ///
-    /// Each time another Sentinel is asked first, so that one that does not answer cannot use up
-    /// the time of every attempt.
-    pub(super) async fn master(&self) -> RedisResult<Client> {
-        let mut sentinels = self.sentinels.clone();
-        let first = self.first.fetch_add(1, Ordering::Relaxed) % sentinels.len().max(1);
-        sentinels.rotate_left(first);
-        let own = sentinels[0].redis_settings().clone();
-        let addresses = sentinels.iter().map(|info| info.addr().clone());
-        let mut builder =
-            SentinelClientBuilder::new(addresses, &self.master, SentinelServerType::Master)?
-                .set_client_to_redis_tcp_settings(address::tcp_settings())
-                .set_client_to_redis_db(self.master_settings.db())
-                .set_client_to_redis_protocol(self.master_settings.protocol());
-        if let Some(name) = own.username() {
-            builder = builder.set_client_to_sentinel_username(name);
-        }
-        if let Some(password) = own.password() {
-            builder = builder.set_client_to_sentinel_password(password);
-        }
-        if let Some(name) = self.master_settings.username() {
-            builder = builder.set_client_to_redis_username(name);
-        }
-        if let Some(password) = self.master_settings.password() {
-            builder = builder.set_client_to_redis_password(password);
-        }
-        #[cfg(feature = "redis-tls")]
-        if let Some(certificates) = &self.tls {
-            builder = builder
-                .set_client_to_redis_tls_mode(redis::TlsMode::Secure)
-                .set_client_to_redis_certificates(certificates.clone());
-            if sentinels.iter().all(address::is_tls) {
-                builder = builder.set_client_to_sentinel_certificates(certificates.clone());
+    /// Each time another is asked first, and none may use up the time of the others.
+    async fn master(&self, deadline: Duration) -> Result<ConnectionInfo, Failure> {
+        let count = self.sentinels.len();
+        let first = self.first.fetch_add(1, Ordering::Relaxed);
+        let each = deadline / u32::try_from(count).unwrap_or(u32::MAX);
+        let mut worst = None;
+        for turn in 0..count {
+            let sentinel = &self.sentinels[first.wrapping_add(turn) % count];
+            let asked = tokio::time::timeout(each, self.ask(sentinel, each)).await;
+            match asked.unwrap_or_else(|_| Err(Failure::NotSent(errors::in_time(sentinel.addr()))))
+            {
+                Ok(master) => return Ok(master),
+                // What a Sentinel says tells more than that another one is away.
+                Err(failure) => match (&worst, &failure) {
+                    (Some(Failure::Refused(_)), Failure::NotSent(_) | Failure::NoAnswer(_)) => {}
+                    _ => worst = Some(failure),
+                },
             }
         }
-        builder.build()?.async_get_client().await
+        Err(worst.unwrap_or(Failure::Refused(Refusal::NoMaster)))
+    }
+
+    async fn ask(
+        &self,
+        sentinel: &ConnectionInfo,
+        deadline: Duration,
+    ) -> Result<ConnectionInfo, Failure> {
+        let opened = server::open(sentinel, deadline, Arc::default()).await;
+        let mut connection = opened.map_err(|failure| match failure {
+            Failure::Refused(Refusal::NotAuthenticated | Refusal::PasswordNeeded) => {
+                Failure::Refused(Refusal::SentinelUser)
+            }
+            failure => failure,
+        })?;
+        let answer: Value = redis::cmd("SENTINEL")
+            .arg("GET-MASTER-ADDR-BY-NAME")
+            .arg(&self.master)
+            .query_async(&mut connection)
+            .await
+            .map_err(|error| match errors::failure(&error, sentinel.addr()) {
+                // As the answer to `SENTINEL`, it says that this is none.
+                Failure::Refused(Refusal::NoHello) => Failure::Refused(Refusal::Misplaced(
+                    "a URL of `sentinel` leads to a server that is no Sentinel; Sentinels listen at a port of their own, 26379 by default",
+                )),
+                Failure::Refused(Refusal::PasswordNeeded) => {
+                    Failure::Refused(Refusal::SentinelUser)
+                }
+                Failure::Refused(Refusal::Forbidden) => Failure::Refused(Refusal::Misplaced(
+                    "the user at the Sentinels may not run `SENTINEL GET-MASTER-ADDR-BY-NAME`; allow it with `+sentinel|get-master-addr-by-name`",
+                )),
+                failure => failure,
+            })?;
+        if answer == Value::Nil {
+            return Err(Failure::Refused(Refusal::NoMaster));
+        }
+        let (host, port): (String, u16) =
+            redis::from_redis_value(answer).map_err(|_| Failure::MALFORMED)?;
+        self.at(host, port)
+    }
+
+    /// The master at this address. It is reached over TLS if the Sentinels are.
+    fn at(&self, host: String, port: u16) -> Result<ConnectionInfo, Failure> {
+        let unusable = |_| Failure::MALFORMED;
+        let info = (host.as_str(), port).into_connection_info();
+        let info = info
+            .map_err(unusable)?
+            .set_tcp_settings(address::tcp_settings());
+        #[cfg(feature = "redis-tls")]
+        if let Some(certificates) = &self.tls {
+            let info = info.set_addr(redis::ConnectionAddr::TcpTls {
+                host,
+                port,
+                insecure: false,
+                tls_params: None,
+            });
+            let client = redis::Client::build_with_tls(info, certificates.clone());
+            return Ok(client.map_err(unusable)?.get_connection_info().clone());
+        }
+        Ok(info)
     }
 }

@@ -36,7 +36,8 @@ use crate::token::{CommitId, SessionId};
 /// ```
 ///
 /// On a server without them, leave out `+hsetex` and `+hpexpiretime`. A Cluster needs
-/// `+cluster|slots` besides, a master behind Sentinel `+role`.
+/// `+cluster|slots` besides, a database other than 0 `+select`. The user at the Sentinels needs
+/// `+sentinel|get-master-addr-by-name` (`+sentinel` before Redis 7).
 ///
 /// # Lists of principals
 ///

@@ -4,6 +4,7 @@
 mod answers;
 mod cut_off;
 mod layers;
+mod overlaps;
 mod routers;
 mod stale_reads;
 mod streams;
