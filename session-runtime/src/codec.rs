@@ -1,5 +1,6 @@
 //! The codecs that turn field values into bytes.
 
+use std::any::TypeId;
 use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
@@ -49,6 +50,14 @@ pub trait Codec {
     /// `false` is always safe: the value is then encoded once more before a handler can change it.
     fn is_comparable(encoded: &[u8]) -> bool {
         let _ = encoded;
+        false
+    }
+
+    /// Whether every value of this type decodes from its encoding as it was. A value of another type
+    /// is decoded again before it is written, and refused if it is not the same.
+    ///
+    /// `false` is always safe.
+    fn is_exact<T: 'static>() -> bool {
         false
     }
 }
@@ -103,6 +112,10 @@ impl Codec for Json {
     /// Only an array's order can say nothing.
     fn is_comparable(encoded: &[u8]) -> bool {
         !encoded.contains(&b'[')
+    }
+
+    fn is_exact<T: 'static>() -> bool {
+        is_plain::<T>()
     }
 }
 
@@ -159,6 +172,25 @@ impl Codec for Postcard {
             _ => Err(CodecError),
         }
     }
+
+    fn is_exact<T: 'static>() -> bool {
+        is_plain::<T>()
+    }
+}
+
+/// Whether it is text, a truth value or an integer, or an `Option` or a `Vec` of these. Floats are
+/// not among them: JSON has no infinite ones. The compiler makes a constant of it.
+fn is_plain<T: 'static>() -> bool {
+    macro_rules! is_any_of {
+        ($($type:ty)*) => {
+            false $(
+                || TypeId::of::<T>() == TypeId::of::<$type>()
+                || TypeId::of::<T>() == TypeId::of::<Option<$type>>()
+                || TypeId::of::<T>() == TypeId::of::<Vec<$type>>()
+            )*
+        };
+    }
+    is_any_of!(String bool char u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize)
 }
 
 #[cfg(test)]

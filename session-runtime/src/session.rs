@@ -220,7 +220,8 @@ impl<T: SessionSchema> Session<T> {
     ///
     /// # Errors
     ///
-    /// [`SessionError::Encode`] when the value has no encoding; nothing changes then.
+    /// [`SessionError::Encode`] when the value has no encoding, or one that does not give it back;
+    /// nothing changes then.
     pub fn set<V, F: FieldValue>(
         &mut self,
         field: Field<T, V, F>,

@@ -68,8 +68,9 @@ pub enum SessionError {
         /// The field's stored name.
         field: Cow<'static, str>,
     },
-    /// A value has no encoding. Nothing was changed.
-    #[error("the value of the session field `{field}` has no encoding")]
+    /// A value has no encoding, or one that does not give it back, such as an infinite number in
+    /// JSON. Nothing was changed.
+    #[error("the session field `{field}` has a value that its codec cannot write and read back")]
     Encode {
         /// The field's stored name.
         field: Cow<'static, str>,

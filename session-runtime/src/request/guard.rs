@@ -72,7 +72,7 @@ pub(super) struct Handed<'a> {
 pub(super) enum HandedField<'a> {
     Asked(Ask),
     Changed(FieldChange<'a>),
-    /// The value has no encoding.
+    /// The value has no encoding, or one that does not give it back.
     Failed,
 }
 

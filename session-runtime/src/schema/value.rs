@@ -5,16 +5,21 @@ use serde::de::DeserializeOwned;
 
 use crate::store::IntegerRange;
 
-/// A type that a session can store: anything with serde's `Serialize` and `DeserializeOwned`.
+/// A type that a session can store: anything with serde's `Serialize` and `DeserializeOwned` that
+/// borrows nothing.
+///
+/// A value is written only if its codec gives it back: what is encoded is decoded again and compared,
+/// as serde shows both. So a value whose encoding depends on the moment, such as a time that is left,
+/// cannot be stored; store the end instead.
 #[diagnostic::on_unimplemented(
     message = "a session cannot store `{Self}`",
     label = "not storable in a session",
     note = "derive `serde::Serialize` and `serde::Deserialize` for it and for the types inside it, or mark the field `#[session(skip)]`"
 )]
-pub trait FieldValue: Serialize + DeserializeOwned {}
+pub trait FieldValue: Serialize + DeserializeOwned + 'static {}
 
 #[diagnostic::do_not_recommend]
-impl<T: Serialize + DeserializeOwned> FieldValue for T {}
+impl<T: Serialize + DeserializeOwned + 'static> FieldValue for T {}
 
 /// An integer that a store can calculate with: what `merge = "add"`, `"max"` and `"min"` need.
 ///

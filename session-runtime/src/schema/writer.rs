@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::FieldValue;
+use super::{FieldValue, exact};
 use crate::codec::Codec;
 
 /// Takes a schema's fields, one after the other. Called by what the derive generates.
@@ -45,7 +45,7 @@ pub(crate) enum Slot {
     Absent,
     /// These bytes of the buffer.
     Present(Range<usize>),
-    /// The value has no encoding.
+    /// The value has no encoding, or one that does not give it back.
     Failed,
 }
 
@@ -95,6 +95,9 @@ impl<'a> FieldWriter<'a> {
         if self.is_unchanged::<C, T>(index, &slot) {
             slot = Slot::Unchanged;
         }
+        if self.is_lost::<C, T>(value, &slot) {
+            slot = Slot::Failed;
+        }
         if !matches!(slot, Slot::Present(_)) {
             self.encoded.buffer.truncate(start);
         }
@@ -111,6 +114,16 @@ impl<'a> FieldWriter<'a> {
             None => Slot::Absent,
             Some(Ok(())) => Slot::Present(start..buffer.len()),
             Some(Err(_)) => Slot::Failed,
+        }
+    }
+
+    /// Whether a changed value would be another one when it is loaded.
+    fn is_lost<C: Codec, T: FieldValue>(&self, value: Option<&T>, slot: &Slot) -> bool {
+        match (&self.purpose, value, slot) {
+            (Purpose::Changes { .. }, Some(value), Slot::Present(new)) => {
+                !exact::reads_back::<C, T>(value, &self.encoded.buffer[new.clone()])
+            }
+            _ => false,
         }
     }
 
