@@ -53,6 +53,15 @@ pub trait Codec {
         false
     }
 
+    /// Whether these bytes can be the encoding of two values of one type, so that a change from one
+    /// to the other does not show in them.
+    ///
+    /// `true` is always safe: such a value is compared with care.
+    fn is_ambiguous(encoded: &[u8]) -> bool {
+        let _ = encoded;
+        true
+    }
+
     /// Whether every value of this type decodes from its encoding as it was. A value of another type
     /// is decoded again before it is written, and refused if it is not the same.
     ///
@@ -114,6 +123,11 @@ impl Codec for Json {
         !encoded.contains(&b'[')
     }
 
+    /// `null` is `None`, `()`, an infinite number and others.
+    fn is_ambiguous(encoded: &[u8]) -> bool {
+        encoded.windows(4).any(|part| part == b"null")
+    }
+
     fn is_exact<T: 'static>() -> bool {
         is_plain::<T>()
     }
@@ -171,6 +185,11 @@ impl Codec for Postcard {
             Ok((value, [])) => Ok(value),
             _ => Err(CodecError),
         }
+    }
+
+    /// Every part of a value has an encoding of its own, unless a type leaves parts out.
+    fn is_ambiguous(_: &[u8]) -> bool {
+        false
     }
 
     fn is_exact<T: 'static>() -> bool {

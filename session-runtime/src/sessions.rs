@@ -150,7 +150,7 @@ impl<S: Sync> FromRequestParts<S> for Sessions {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SessionRejection> {
         let request = request_session(parts)?;
         let shared = request.shared().clone();
-        let presented = shared.config.cookie.presented(&parts.headers);
+        let presented = request.cookie().presented(&parts.headers);
         let tokens = presented.tokens().copied().collect();
         Ok(Self {
             shared,

@@ -218,7 +218,7 @@ impl<T: SessionSchema> Loan<T> {
         self.value.read_field(index, &mut fields);
         if let Some(baseline) = &mut self.baseline {
             let encoded = encode(&self.value);
-            baseline.replace(index, encoded.value(index));
+            baseline.replace(index, &encoded);
         }
     }
 }

@@ -36,7 +36,7 @@ impl RequestSession {
                 Visitor::Known(_) if state.knows(T::FIELDS) => Vec::new(),
                 Visitor::Known(live) => vec![live.token],
                 Visitor::Unread => {
-                    let presented = self.shared().config.cookie.presented(headers);
+                    let presented = self.cookie().presented(headers);
                     if presented.forged {
                         events::forged_cookie();
                     }

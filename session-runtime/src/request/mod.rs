@@ -29,6 +29,7 @@ pub use self::direct::Ttl;
 pub(crate) use self::guard::{Loan, encode};
 use self::state::{CookieChange, State};
 use crate::config::Shared;
+use crate::cookie::CookieSettings;
 use crate::events;
 use crate::schema::SessionSchema;
 use crate::token::{SessionId, Token};
@@ -36,19 +37,27 @@ use crate::token::{SessionId, Token};
 /// One request's session. The layer puts it into the request's extensions.
 pub(crate) struct RequestSession {
     shared: Arc<Shared>,
+    /// The cookie's settings where this request has its own.
+    cookie: Option<Box<CookieSettings>>,
     state: Mutex<State>,
 }
 
 impl RequestSession {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, cookie: Option<Box<CookieSettings>>) -> Self {
         Self {
             shared,
+            cookie,
             state: Mutex::new(State::default()),
         }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// The settings of this request's cookie.
+    pub(crate) fn cookie(&self) -> &CookieSettings {
+        self.cookie.as_deref().unwrap_or(&self.shared.config.cookie)
     }
 
     /// Whether a session was extracted at all.

@@ -20,6 +20,11 @@ pub(super) fn reads_back<C: Codec, T: FieldValue>(value: &T, encoded: &[u8]) -> 
     value.is_some() && value == digest(&read)
 }
 
+/// Whether these bytes can be the encoding of other values of the type too.
+pub(super) fn is_ambiguous<C: Codec, T: FieldValue>(encoded: &[u8]) -> bool {
+    !C::is_exact::<T>() && C::is_ambiguous(encoded)
+}
+
 /// Appends the encoded value to `buffer`. Fails where it does not read back.
 pub(super) fn encode<C: Codec, T: FieldValue>(
     value: &T,

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::digest::digest;
 use super::{FieldValue, exact};
 use crate::codec::Codec;
 
@@ -34,6 +35,8 @@ const USUAL_SIZE: usize = 256;
 pub(crate) struct Encoded {
     buffer: Vec<u8>,
     slots: Vec<Slot>,
+    /// The digests of values whose bytes can be those of other values too, by index.
+    digests: Vec<(usize, Option<u64>)>,
 }
 
 /// The place of one encoded field.
@@ -71,6 +74,7 @@ impl<'a> FieldWriter<'a> {
         let encoded = Encoded {
             buffer: Vec::new(),
             slots: Vec::new(),
+            digests: Vec::new(),
         };
         Self { encoded, purpose }
     }
@@ -92,7 +96,14 @@ impl<'a> FieldWriter<'a> {
             Purpose::Baseline { shown } if is_comparable::<C>(shown, index) => Slot::Unchanged,
             _ => self.encode::<C, T>(value),
         };
-        if self.is_unchanged::<C, T>(index, &slot) {
+        if let (Some(value), Slot::Present(_)) = (value, &slot)
+            && self.notes_digest::<C, T>(&slot)
+        {
+            self.encoded.digests.push((index, digest(value)));
+        }
+        if self.is_unchanged::<C, T>(index, &slot)
+            && !self.is_hidden_change::<C, T>(value, index, &slot)
+        {
             slot = Slot::Unchanged;
         }
         if self.is_lost::<C, T>(value, &slot) {
@@ -114,6 +125,38 @@ impl<'a> FieldWriter<'a> {
             None => Slot::Absent,
             Some(Ok(())) => Slot::Present(start..buffer.len()),
             Some(Err(_)) => Slot::Failed,
+        }
+    }
+
+    fn notes_digest<C: Codec, T: FieldValue>(&self, slot: &Slot) -> bool {
+        match (&self.purpose, slot) {
+            (Purpose::Changes { .. }, _) => false,
+            (_, Slot::Present(bytes)) => {
+                exact::is_ambiguous::<C, T>(&self.encoded.buffer[bytes.clone()])
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the value changed although its bytes did not.
+    fn is_hidden_change<C: Codec, T: FieldValue>(
+        &self,
+        value: Option<&T>,
+        index: usize,
+        slot: &Slot,
+    ) -> bool {
+        let (Purpose::Changes { baseline, .. }, Some(value), Slot::Present(new)) =
+            (&self.purpose, value, slot)
+        else {
+            return false;
+        };
+        let new = &self.encoded.buffer[new.clone()];
+        if !exact::is_ambiguous::<C, T>(new) {
+            return false;
+        }
+        match baseline.digests.iter().find(|(at, _)| *at == index) {
+            Some((_, before)) => digest(value) != *before,
+            None => !exact::reads_back::<C, T>(value, new),
         }
     }
 
@@ -184,9 +227,12 @@ impl Encoded {
         &self.slots
     }
 
-    /// Replaces one field by these bytes, or by nothing.
-    pub(crate) fn replace(&mut self, index: usize, value: Option<&[u8]>) {
-        let slot = match value {
+    /// Replaces one field by that of another encoding.
+    pub(crate) fn replace(&mut self, index: usize, by: &Self) {
+        self.digests.retain(|(at, _)| *at != index);
+        let digest = by.digests.iter().find(|(at, _)| *at == index);
+        self.digests.extend(digest);
+        let slot = match by.value(index) {
             None => Slot::Absent,
             Some(value) => {
                 let start = self.buffer.len();
