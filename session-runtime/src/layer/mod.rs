@@ -83,6 +83,7 @@ impl SessionLayer {
     /// `SameSite=Lax`; sessions end after 30 minutes without a visit and after 24 hours in all.
     #[must_use]
     pub fn new(store: impl SessionStore) -> Self {
+        // `build` refuses settings, of which there are none here.
         let layer = Self::builder(store).build();
         layer.unwrap_or_else(|error| unreachable!("the defaults are valid: {error}"))
     }
