@@ -67,6 +67,7 @@ impl RequestSession {
         &self,
         loan: &mut Loan<T>,
     ) -> Result<(), SessionError> {
+        self.check_is_present(loan)?;
         let token = self.state().live().map(|live| live.token);
         let found = match &token {
             Some(token) => Some(self.find_again(token, &selection(T::FIELDS)).await?),
