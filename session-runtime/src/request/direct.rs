@@ -255,12 +255,21 @@ impl RequestSession {
         ttl: Duration,
     ) -> Result<(), SessionError> {
         self.check_is_present(loan)?;
-        let is_known = self.take_along(loan, index);
-        let is_stored_or_waits = is_known || self.state().field(T::FIELDS, index).is_written();
-        let expired = match is_stored_or_waits {
-            true => self.expire_now::<T>(index, ttl, is_known).await,
-            false => Ok(()),
+        self.hand_over_field(loan, index);
+        let (is_known, is_written) = {
+            let mut state = self.state();
+            let is_written = state.field(T::FIELDS, index).is_written();
+            (state.live().is_some(), is_written)
         };
+        if !is_known && !is_written {
+            self.refresh_field(loan, index);
+            return Ok(());
+        }
+        if !is_known {
+            // The session is to be created, with everything that waits.
+            self.hand_over(loan);
+        }
+        let expired = self.expire_now::<T>(index, ttl, is_known).await;
         self.show_again(loan, index, is_known);
         expired
     }
