@@ -6,12 +6,16 @@ use std::time::Duration;
 use axum::RequestExt;
 use axum::extract::Request;
 use http::StatusCode;
+use session_runtime::store::{Action, Commit, CommitId};
 use session_runtime::{
-    MemoryStore, ReadSession, Session, SessionError, SessionLayer, SessionRejection, Sessions,
-    Timeouts,
+    MemoryStore, ReadSession, Session, SessionError, SessionLayer, SessionRejection, SessionStore,
+    Sessions, Timeouts,
 };
+use tests::clock::ManualClock;
 use tests::counting::CountingStore;
 use tests::events::Recorder;
+use tests::faulty::{Fault, FaultyStore};
+use tests::gate::Gate;
 use tests::visitor::Visitor;
 
 #[derive(Session, Debug, Default, PartialEq, Clone)]
@@ -323,4 +327,59 @@ async fn no_act_after_an_end_elsewhere_reaches_a_session() {
         }
     }
     println!("{cases} cases");
+}
+
+#[derive(Session, Default)]
+struct Shelf {
+    #[session(ttl = "10m", renew = "read")]
+    book: Option<u32>,
+}
+
+/// The renewal at the load of a second schema finds that another request has ended the session. What
+/// the first guard changed is lost, and the answer does not say that all is well.
+#[tokio::test]
+async fn a_change_is_not_lost_silently_where_the_renewal_at_a_load_finds_the_end() {
+    for changes in [false, true] {
+        let clock = ManualClock::new();
+        let store = FaultyStore::new(MemoryStore::builder().clock(clock.clone()).build());
+        let mut visitor = Visitor::new(&SessionLayer::new(store.clone()));
+        let page = |mut shop: Session<Shop>, mut shelf: Session<Shelf>| async move {
+            shop.plain = 1;
+            shelf.book = Some(1);
+        };
+        visitor.visit(page).await;
+        clock.advance(Duration::from_secs(6 * 60));
+        let page = move |mut request: Request| async move {
+            let mut shop: Session<Shop> = request.extract_parts().await?;
+            let id = shop.id().expect("a session");
+            if changes {
+                shop.plain = 9;
+            }
+            let gate = Gate::new();
+            store.on_commit(Fault::WaitBefore(gate.clone()));
+            let end = async {
+                gate.arrivals(1).await;
+                let commit = CommitId::generate().expect("random bytes");
+                let revocation = Commit::new(id, commit, Action::Revoke);
+                store
+                    .inner()
+                    .commit(&revocation)
+                    .await
+                    .expect("the store works");
+                store.on_commit(Fault::None);
+                gate.open();
+            };
+            let load = request.extract_parts::<Session<Shelf>>();
+            let (shelf, ()) = tokio::join!(load, end);
+            assert_eq!(shelf?.book, None);
+            Ok::<_, SessionRejection>(())
+        };
+        let answer = visitor.visit(page).await;
+        let expected = match changes {
+            true => StatusCode::CONFLICT,
+            false => StatusCode::OK,
+        };
+        assert_eq!(answer.status, expected, "{}", answer.body);
+        assert_eq!(answer.set_cookies(), [""; 0]);
+    }
 }
