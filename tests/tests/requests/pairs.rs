@@ -77,7 +77,7 @@ const ACTS: [Act; 21] = [
     Act::SetLabel,
 ];
 
-/// What a session holds, or would hold.
+/// The contents of a session, or of what it would be.
 #[derive(Debug, Clone, PartialEq)]
 struct Contents {
     shop: Shop,
@@ -102,7 +102,7 @@ impl Default for Contents {
     }
 }
 
-/// What the guard asks for on top of what waits in the request, on top of what is stored.
+/// The requests of the guard, on top of those that wait in the request, on top of what is stored.
 #[derive(Debug, Clone, Default)]
 struct Model {
     seen: Contents,

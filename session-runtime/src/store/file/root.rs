@@ -29,7 +29,7 @@ const TEMPORARY: &str = "tmp";
 const DAMAGED: &str = "damaged";
 const INDEX: &str = "index";
 
-/// What systems put into folders that nobody has used, such as `lost+found` into a new volume.
+/// Names that systems put into unused folders, such as `lost+found` into a new volume.
 const OF_SYSTEMS: &[&str] = &[
     "lost+found",
     ".DS_Store",
@@ -239,7 +239,7 @@ impl Root {
         self.sync_names(folder)
     }
 
-    /// Refuses a folder without a marker that somebody uses.
+    /// Refuses a folder without a marker that is in use.
     fn check_emptiness(&self, folder: &Folder) -> Result<(), StoreError> {
         let mut others = Vec::new();
         for name in folder.all_names()? {

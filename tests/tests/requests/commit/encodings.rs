@@ -564,7 +564,7 @@ struct Prices {
 }
 
 /// A change is not taken for none because both values are `null`, and a default that JSON cannot
-/// write is in nobody's way while it is one.
+/// write does no harm while it is one.
 #[tokio::test]
 async fn a_change_between_values_with_one_encoding_is_not_lost() {
     let mut visitor = Visitor::new(&SessionLayer::new(MemoryStore::new()));

@@ -1,5 +1,5 @@
 //! A guard whose session ends while it is alive: nothing that is done with it reaches another session,
-//! and nobody is signed in after a sign-out.
+//! and no visitor is signed in after a sign-out.
 
 use std::time::Duration;
 
@@ -258,7 +258,7 @@ enum Elsewhere {
     Rotate,
 }
 
-/// What another request ended is an error where this one asked for something.
+/// An end by another request is an error where this one asked for something.
 #[tokio::test]
 async fn no_act_after_an_end_elsewhere_reaches_a_session() {
     let mut cases = 0;
