@@ -8,7 +8,7 @@ use syn::{DeriveInput, Type};
 use crate::ast::{Field, Schema};
 use crate::attr::{Merge, Renew, StructOptions};
 use crate::ctxt::Ctxt;
-use crate::{fallback, generics, valid};
+use crate::{fallback, generics, quiet, valid};
 
 pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     let ctxt = Ctxt::new();
@@ -22,13 +22,14 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     };
     valid::check(&ctxt, &schema);
     match ctxt.finish() {
-        Ok(()) => implementation(&schema, &krate),
+        Ok(()) => implementation(input, &schema, &krate),
         Err(error) => fallback::expand(input, &krate, Some(&schema), &error),
     }
 }
 
-fn implementation(schema: &Schema<'_>, krate: &TokenStream) -> TokenStream {
-    let ident = schema.ident;
+fn implementation(input: &DeriveInput, schema: &Schema<'_>, krate: &TokenStream) -> TokenStream {
+    let ident = quiet::ident(schema.ident);
+    let allowed = quiet::allowed(input);
     let generics = generics::with_bounds(schema, krate);
     let (impl_generics, arguments, where_clause) = generics.split_for_impl();
     let name = schema.name();
@@ -48,7 +49,7 @@ fn implementation(schema: &Schema<'_>, krate: &TokenStream) -> TokenStream {
     let handles = stored.iter().map(Stored::handle);
 
     let reads = stored.iter().map(|stored| {
-        let (member, value) = (stored.field.ident, stored.read());
+        let (member, value) = (quiet::ident(stored.field.ident), stored.read());
         quote!(#member: #value)
     });
     let skipped = schema
@@ -56,15 +57,16 @@ fn implementation(schema: &Schema<'_>, krate: &TokenStream) -> TokenStream {
         .iter()
         .filter(|field| field.options.skip.is_some())
         .map(|field| {
-            let (member, value) = (field.ident, skipped(krate, field));
+            let (member, value) = (quiet::ident(field.ident), skipped(krate, field));
             quote!(#member: #value)
         });
     let members = reads.chain(skipped);
     let (fields, index) = (local("fields"), local("index"));
 
-    // No `allow`: lints do not look into what a derive writes, and an `allow` would not compile where
-    // a program forbids the lint.
+    // No `allow` of its own: lints do not look into what a derive writes, and an `allow` would not
+    // compile where a program forbids the lint.
     quote! {
+        #allowed
         #[automatically_derived]
         impl #impl_generics #krate::schema::SessionSchema for #ident #arguments #where_clause {
             const NAME: &'static ::core::primitive::str = #name;
@@ -91,6 +93,7 @@ fn implementation(schema: &Schema<'_>, krate: &TokenStream) -> TokenStream {
             }
         }
 
+        #allowed
         #[automatically_derived]
         impl #impl_generics #ident #arguments #where_clause {
             #(#handles)*
@@ -195,13 +198,14 @@ impl Stored<'_> {
 
     /// The arm that reads it again.
     fn read_again(&self) -> TokenStream {
-        let (member, index, value) = (self.field.ident, self.index, self.read());
+        let member = quiet::ident(self.field.ident);
+        let (index, value) = (self.index, self.read());
         quote!(#index => self.#member = #value,)
     }
 
     /// Hands its value to the writer.
     fn write(&self) -> TokenStream {
-        let (member, fields) = (self.field.ident, local("fields"));
+        let (member, fields) = (quiet::ident(self.field.ident), local("fields"));
         let (storable, codec) = (self.storable(), self.codec());
         let value = match self.field.optional() {
             Some(_) => quote!(::core::option::Option::as_ref(&self.#member)),

@@ -36,6 +36,7 @@ pub(crate) fn expand(
             const FIELDS: &'static [#krate::schema::FieldSpec] = &[];
 
             fn read(_: &mut #krate::schema::FieldReader<'_>) -> Self {
+                // The errors above keep the program from being built.
                 ::core::unreachable!()
             }
 

@@ -18,6 +18,7 @@ mod fallback;
 #[cfg(test)]
 mod fuzz;
 mod generics;
+mod quiet;
 mod ttl;
 mod valid;
 

@@ -1,6 +1,6 @@
 //! The codecs that turn field values into bytes.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
 use std::io;
 
@@ -59,6 +59,23 @@ pub trait Codec {
     /// `false` is always safe: the value is then encoded once more before a handler can change it.
     fn is_comparable(encoded: &[u8]) -> bool {
         let _ = encoded;
+        false
+    }
+
+    /// Whether these bytes can be the encoding of two values of one type, so that a change from one
+    /// to the other does not show in them.
+    ///
+    /// `true` is always safe: such a value is compared with care.
+    fn is_ambiguous(encoded: &[u8]) -> bool {
+        let _ = encoded;
+        true
+    }
+
+    /// Whether every value of this type decodes from its encoding as it was. A value of another type
+    /// is decoded again before it is written, and refused if it is not the same.
+    ///
+    /// `false` is always safe.
+    fn is_exact<T: 'static>() -> bool {
         false
     }
 }
@@ -130,6 +147,15 @@ impl Codec for Json {
             Some(b'{') => !encoded.contains(&b'['),
             _ => true,
         }
+    }
+
+    /// `null` is `None`, `()`, an infinite number and others.
+    fn is_ambiguous(encoded: &[u8]) -> bool {
+        encoded.windows(4).any(|part| part == b"null")
+    }
+
+    fn is_exact<T: 'static>() -> bool {
+        is_plain::<T>()
     }
 }
 
@@ -232,6 +258,30 @@ impl Codec for Postcard {
             _ => Err(CodecError),
         }
     }
+
+    /// Every part of a value has an encoding of its own, unless a type leaves parts out.
+    fn is_ambiguous(_: &[u8]) -> bool {
+        false
+    }
+
+    fn is_exact<T: 'static>() -> bool {
+        is_plain::<T>()
+    }
+}
+
+/// Whether it is text, a truth value or an integer, or an `Option` or a `Vec` of these. Floats are
+/// not among them: JSON has no infinite ones. The compiler makes a constant of it.
+fn is_plain<T: 'static>() -> bool {
+    macro_rules! is_any_of {
+        ($($type:ty)*) => {
+            false $(
+                || TypeId::of::<T>() == TypeId::of::<$type>()
+                || TypeId::of::<T>() == TypeId::of::<Option<$type>>()
+                || TypeId::of::<T>() == TypeId::of::<Vec<$type>>()
+            )*
+        };
+    }
+    is_any_of!(String bool char u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use http::header::{COOKIE, HOST, HeaderMap, HeaderValue, ORIGIN, REFERER, SET_COOKIE};
+use http::uri::Authority;
 
 use crate::signature::Signer;
 use crate::token::Token;
@@ -30,6 +31,8 @@ pub enum SameSite {
 #[derive(Debug, Clone)]
 pub(crate) struct CookieSettings {
     pub(crate) name: String,
+    /// Whether the name takes the port that a request is for.
+    pub(crate) takes_port: bool,
     pub(crate) domain: Option<String>,
     pub(crate) same_site: SameSite,
     pub(crate) secure: bool,
@@ -74,6 +77,19 @@ impl Presented {
 }
 
 impl CookieSettings {
+    /// Returns the settings for one request; `None` where they are these. Where the name takes the
+    /// port, two programs on one host keep their cookies apart: to a browser all ports of a host are
+    /// one place (RFC 6265, section 8.5).
+    pub(crate) fn for_request<B>(&self, request: &http::Request<B>) -> Option<Box<Self>> {
+        if !self.takes_port {
+            return None;
+        }
+        let port = port_of(request)?;
+        let mut own = self.clone();
+        own.name = format!("{}-{port}", self.name);
+        Some(Box::new(own))
+    }
+
     /// Reads the tokens of the cookies of our name, up to [`MOST_TOKENS`] that differ.
     ///
     /// The headers are parsed by hand because bytes that are not text must not hide the cookies
@@ -208,6 +224,16 @@ impl CookieSettings {
     }
 }
 
+/// Returns the port that a request names: in HTTP/2 with `:authority`, which is part of the URI, else
+/// with `Host`.
+fn port_of<B>(request: &http::Request<B>) -> Option<u16> {
+    if let Some(authority) = request.uri().authority() {
+        return authority.port_u16();
+    }
+    let host = request.headers().get(HOST)?;
+    Authority::try_from(host.as_bytes()).ok()?.port_u16()
+}
+
 /// Strips the double quotes that some clients put round a value (RFC 6265, section 4.1.1).
 fn unquoted(value: &[u8]) -> &[u8] {
     match value {
@@ -232,6 +258,7 @@ mod tests {
     fn settings() -> CookieSettings {
         CookieSettings {
             name: "__Host-id".to_owned(),
+            takes_port: false,
             domain: None,
             same_site: SameSite::Lax,
             secure: true,
@@ -355,6 +382,56 @@ mod tests {
             remove.starts_with("id=;") && remove.contains("Max-Age=0"),
             "{remove}"
         );
+    }
+
+    #[test]
+    fn where_it_is_asked_for_the_name_takes_the_port() {
+        let development = CookieSettings {
+            name: "id".to_owned(),
+            takes_port: true,
+            ..settings()
+        };
+        let name = |settings: &CookieSettings, uri: &str, host: Option<&[u8]>| {
+            let mut request = http::Request::get(uri);
+            if let Some(host) = host {
+                request = request.header(HOST, host);
+            }
+            let own = settings.for_request(&request.body(()).unwrap());
+            own.map_or(settings.name.clone(), |own| own.name)
+        };
+        for (host, expected) in [
+            (&b"localhost:3000"[..], "id-3000"),
+            (b"127.0.0.1:3001", "id-3001"),
+            (b"[::1]:3002", "id-3002"),
+            (b"shop.example:65535", "id-65535"),
+            // A proxy in front, or port 80.
+            (b"localhost", "id"),
+            (b"[::1]", "id"),
+            (b"shop.example", "id"),
+            (b"", "id"),
+            (b"localhost:", "id"),
+            (b"localhost:x", "id"),
+            (b"localhost:99999", "id"),
+            (b"localhost:3000; id=1", "id"),
+            (b":3000", "id-3000"),
+            (b"\xff:3000", "id"),
+        ] {
+            let shown = String::from_utf8_lossy(host);
+            assert_eq!(name(&development, "/", Some(host)), expected, "{shown}");
+            assert_eq!(name(&settings(), "/", Some(host)), "__Host-id", "{shown}");
+        }
+        assert_eq!(name(&development, "/", None), "id");
+        for (uri, host, expected) in [
+            ("http://localhost:3000/", None, "id-3000"),
+            ("http://localhost/", None, "id"),
+            (
+                "http://localhost:3000/",
+                Some(&b"localhost:1"[..]),
+                "id-3000",
+            ),
+        ] {
+            assert_eq!(name(&development, uri, host), expected, "{uri}");
+        }
     }
 
     #[test]

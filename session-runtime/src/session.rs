@@ -59,7 +59,8 @@ const LONGEST_LABEL: usize = 128;
 /// [`commit`](Self::commit) before the second is extracted.
 ///
 /// A guard belongs to the session that it was extracted from. Once that session has ended in the same
-/// request, the guard's changes are dropped, with the event `gone`.
+/// request, the guard's changes are dropped, with the event `gone`, and calls that act at once
+/// answer [`SessionError::Gone`]. To go on as a new visitor, extract another one.
 ///
 /// # The cookie
 ///
@@ -109,10 +110,13 @@ impl<T: SessionSchema> Session<T> {
     /// See [`SessionError`]. A failed save is not tried again, not by the layer either: the guard shows
     /// the values from before the changes, so a handler makes them again for another attempt.
     pub async fn save(&mut self) -> Result<(), SessionError> {
-        self.request.hand_over(&mut self.loan);
+        let is_taken = self.request.hand_over(&mut self.loan);
         let saved = self.request.save().await;
         self.request.refresh(&mut self.loan);
-        saved
+        match is_taken {
+            true => saved,
+            false => saved.and(Err(SessionError::Gone)),
+        }
     }
 
     /// Hands the changes over to the request's commit, as dropping the guard does.
@@ -220,7 +224,8 @@ impl<T: SessionSchema> Session<T> {
     ///
     /// # Errors
     ///
-    /// [`SessionError::Encode`] when the value has no encoding; nothing changes then.
+    /// [`SessionError::Encode`] when the value has no encoding, or one that does not give it back;
+    /// nothing changes then.
     pub fn set<V, F: FieldValue>(
         &mut self,
         field: Field<T, V, F>,

@@ -24,7 +24,22 @@ use crate::token::{SessionId, Token};
 /// in an administrator's job, [`SessionLayer::sessions`](crate::SessionLayer::sessions).
 ///
 /// A principal is named by the handle of the field marked `principal` and its value:
-/// [`of`](Self::of) answers its sessions. The cost depends on the principal's own sessions only:
+/// [`of`](Self::of) answers its sessions.
+///
+/// # When a list is lost
+///
+/// The sessions of a principal are found by its list, which the store keeps beside the sessions. Where
+/// that is lost (a server that evicts keys, a hand that deletes one), `list` is empty,
+/// `revoke_others` and `revoke_all` answer 0, and `max_sessions` counts from nothing, while the
+/// sessions live on until they end by themselves. So a server for sessions does not evict
+/// (`maxmemory-policy noeviction`). `FileStore` lists such sessions again with its next sweep. In
+/// other stores a session is listed again when its principal signs in anew or its timeouts are set.
+/// To end sessions that no list names, the application compares something of its own at each visit,
+/// such as a number that it keeps with the account and in the session.
+///
+/// # In a handler
+///
+/// The cost depends on the principal's own sessions only:
 /// one call to the store, and one for each session.
 ///
 /// ```
@@ -150,7 +165,7 @@ impl<S: Sync> FromRequestParts<S> for Sessions {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SessionRejection> {
         let request = request_session(parts)?;
         let shared = request.shared().clone();
-        let presented = shared.config.cookie.presented(&parts.headers);
+        let presented = request.cookie().presented(&parts.headers);
         let tokens = presented.tokens().copied().collect();
         Ok(Self {
             shared,

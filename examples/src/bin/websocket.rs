@@ -3,7 +3,7 @@
 //! ```text
 //! cargo run -p examples --bin websocket
 //! curl -c jar -b jar -d '' http://127.0.0.1:3000/sign-in
-//! websocat -H "Cookie: id=$(awk '/\tid\t/ { print $7 }' jar)" ws://127.0.0.1:3000/chat
+//! websocat -H "Cookie: id-3000=$(awk '/\tid-3000\t/ { print $7 }' jar)" ws://127.0.0.1:3000/chat
 //! # each line that you type is counted; in another terminal:
 //! curl -c jar -b jar http://127.0.0.1:3000/
 //! curl -c jar -b jar -d '' http://127.0.0.1:3000/sign-out     # closes the socket

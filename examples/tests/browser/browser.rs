@@ -238,9 +238,15 @@ impl Browser {
         value.expect("the script runs to its end")
     }
 
+    /// The name of the session cookie: on plain http it takes the port.
+    pub(crate) fn cookie_name(&self) -> String {
+        let port = self.origin.rsplit(':').next();
+        format!("id-{}", port.expect("an address has a port"))
+    }
+
     /// The value of the session cookie.
     pub(crate) async fn cookie(&self) -> String {
-        let cookie = self.client.get_named_cookie("id").await;
+        let cookie = self.client.get_named_cookie(&self.cookie_name()).await;
         cookie.expect("a cookie").value().to_owned()
     }
 

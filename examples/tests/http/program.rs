@@ -59,6 +59,12 @@ impl Program {
         &self.address
     }
 
+    /// The name of the session cookie: while developing it takes the port.
+    pub(crate) fn cookie_name(&self) -> String {
+        let port = self.address.rsplit(':').next();
+        format!("id-{}", port.expect("an address has a port"))
+    }
+
     /// Asks the program to end, as a system does, and answers how it ended.
     pub(crate) fn terminate(mut self) -> ExitStatus {
         let id = self.process.id().to_string();

@@ -50,7 +50,8 @@ fn counts_visits_and_sends_the_development_cookie_on_loopback() {
     };
     let mut parts: Vec<_> = cookie.split("; ").skip(1).collect();
     parts.sort_unstable();
-    assert!(cookie.starts_with("id="), "{cookie}");
+    let name = format!("{}=", shop.cookie_name());
+    assert!(cookie.starts_with(&name), "{cookie}");
     assert_eq!(parts, ["HttpOnly", "Path=/", "SameSite=Lax"]);
 
     let second = visitor.get("/");

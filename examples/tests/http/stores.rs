@@ -13,11 +13,12 @@ fn open(store: &str) -> Program {
 }
 
 /// The token in the cookie of this answer.
-fn token(answer: &Answer) -> String {
+fn token(shop: &Program, answer: &Answer) -> String {
+    let name = format!("{}=", shop.cookie_name());
     let cookie = answer
         .set_cookie
         .iter()
-        .find_map(|cookie| cookie.strip_prefix("id="));
+        .find_map(|cookie| cookie.strip_prefix(&name));
     let value = cookie.and_then(|cookie| cookie.split(';').next());
     value.expect("the answer sets the cookie").to_owned()
 }
@@ -28,7 +29,7 @@ fn sign_in_with_a_cart(shop: &Program) -> String {
     assert_eq!(visitor.post("/cart/tea/add", &[]).status, 303);
     let answer = visitor.post("/sign-in", &ADA);
     assert_eq!(answer.status, 303);
-    token(&answer)
+    token(shop, &answer)
 }
 
 fn assert_is_still_there(shop: &Program, token: &str) {

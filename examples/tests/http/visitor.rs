@@ -40,12 +40,19 @@ impl<'a> Visitor<'a> {
     pub(crate) fn with_cookie(program: &'a Program, cookie: &str) -> Self {
         let visitor = Self::of(program);
         let uri: Uri = visitor.url("/").parse().expect("a URI");
-        let cookie = Cookie::parse(format!("id={cookie}"), &uri).expect("a cookie");
+        let cookie = format!("{}={cookie}", program.cookie_name());
+        let cookie = Cookie::parse(cookie, &uri).expect("a cookie");
         let mut jar = visitor.agent.cookie_jar_lock();
         jar.insert(cookie, &uri)
             .expect("the cookie fits the origin");
         drop(jar);
         visitor
+    }
+
+    /// The same browser at another program.
+    pub(crate) fn at<'b>(&self, program: &'b Program) -> Visitor<'b> {
+        let agent = self.agent.clone();
+        Visitor { agent, program }
     }
 
     fn url(&self, path: &str) -> String {
@@ -55,7 +62,8 @@ impl<'a> Visitor<'a> {
     /// The value of the session cookie.
     pub(crate) fn cookie(&self) -> Option<String> {
         let jar = self.agent.cookie_jar_lock();
-        let cookie = jar.iter().find(|cookie| cookie.name() == "id");
+        let name = self.program.cookie_name();
+        let cookie = jar.iter().find(|cookie| cookie.name() == name);
         cookie.map(|cookie| cookie.value().to_owned())
     }
 

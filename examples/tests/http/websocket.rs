@@ -18,7 +18,8 @@ fn connect(program: &Program, cookie: Option<&str>) -> Result<WebSocket<TcpStrea
         .into_client_request()
         .expect("a request");
     if let Some(cookie) = cookie {
-        let cookie = format!("id={cookie}").parse().expect("a header's value");
+        let cookie = format!("{}={cookie}", program.cookie_name());
+        let cookie = cookie.parse().expect("a header's value");
         request.headers_mut().insert("cookie", cookie);
     }
     let stream = TcpStream::connect(address).expect("the program listens");

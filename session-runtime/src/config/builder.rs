@@ -49,6 +49,7 @@ const DEFAULT_STORE_DEADLINE: Duration = Duration::from_millis(1250);
 pub struct SessionLayerBuilder {
     store: Arc<dyn SessionStore>,
     cookie_name: String,
+    cookie_is_named: bool,
     domain: Option<String>,
     same_site: SameSite,
     partitioned: bool,
@@ -76,6 +77,7 @@ impl SessionLayerBuilder {
         Self {
             store: store.into_shared(),
             cookie_name: DEFAULT_COOKIE.to_owned(),
+            cookie_is_named: false,
             domain: None,
             same_site: SameSite::Lax,
             partitioned: false,
@@ -103,6 +105,7 @@ impl SessionLayerBuilder {
     /// (RFC 6265bis, section 4.1.3.2).
     pub fn cookie_name(mut self, name: impl Into<String>) -> Self {
         self.cookie_name = name.into();
+        self.cookie_is_named = true;
         self
     }
 
@@ -141,6 +144,11 @@ impl SessionLayerBuilder {
     /// Sends the cookie over plain http too: drops `Secure` and the name's `__Host-` or `__Secure-`
     /// prefix, and emits a warning. Anything that listens on the network can then take over
     /// sessions.
+    ///
+    /// Unless [`cookie_name`](Self::cookie_name) says otherwise, the cookie is `id` and the port that
+    /// the request's `Host` names, such as `id-3000`, or `id` where it names none: browsers keep one
+    /// set of cookies for all ports of a host, and two programs on `localhost` would take each
+    /// other's.
     pub fn insecure_for_development(mut self) -> Self {
         self.insecure = true;
         self
@@ -403,6 +411,7 @@ impl SessionLayerBuilder {
         };
         Ok(CookieSettings {
             name: name.to_owned(),
+            takes_port: self.insecure && !self.cookie_is_named,
             domain: self.domain.clone(),
             same_site: self.same_site,
             secure: !self.insecure,

@@ -3,6 +3,7 @@
 mod store;
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use axum_core::response::{IntoResponse, Response};
@@ -34,9 +35,10 @@ use crate::token::RandomError;
 /// }
 /// ```
 ///
-/// `Display` names fields and settings, never values, addresses or paths. A store's own error is
-/// the [source](std::error::Error::source) and belongs into logs only.
-#[derive(Debug, Clone, thiserror::Error)]
+/// `Display` and `Debug` name fields and settings, never values, addresses or paths: some frameworks
+/// show one of them to visitors. A store's own error is the [source](std::error::Error::source) and
+/// belongs into logs only.
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
     /// The store failed. [`StoreError::kind`] says whether a change can have been applied.
@@ -68,8 +70,9 @@ pub enum SessionError {
         /// The field's stored name.
         field: Cow<'static, str>,
     },
-    /// A value has no encoding. Nothing was changed.
-    #[error("the value of the session field `{field}` has no encoding")]
+    /// A value has no encoding, or one that does not give it back, such as an infinite number in
+    /// JSON. Nothing was changed.
+    #[error("the session field `{field}` has a value that its codec cannot write and read back")]
     Encode {
         /// The field's stored name.
         field: Cow<'static, str>,
@@ -113,6 +116,39 @@ pub enum SessionError {
     /// No new token could be made.
     #[error(transparent)]
     Random(#[from] RandomError),
+}
+
+/// As a derived one, but with the kind of a store's error in place of the error, which has a source.
+impl fmt::Debug for SessionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let in_field = |f: &mut fmt::Formatter<'_>, name, field: &dyn fmt::Debug| {
+            f.debug_struct(name).field("field", field).finish()
+        };
+        match self {
+            Self::Store(error) => f.debug_tuple("Store").field(&error.kind()).finish(),
+            Self::Gone => f.write_str("Gone"),
+            Self::Conflict { field } => in_field(f, "Conflict", field),
+            Self::LimitReached => f.write_str("LimitReached"),
+            Self::TooMany { field } => in_field(f, "TooMany", field),
+            Self::OutOfRange { field } => in_field(f, "OutOfRange", field),
+            Self::Encode { field } => in_field(f, "Encode", field),
+            Self::FieldTooLarge { field, size, limit } => f
+                .debug_struct("FieldTooLarge")
+                .field("field", field)
+                .field("size", size)
+                .field("limit", limit)
+                .finish(),
+            Self::SessionTooLarge { size, limit } => f
+                .debug_struct("SessionTooLarge")
+                .field("size", size)
+                .field("limit", limit)
+                .finish(),
+            Self::ResponseSent => f.write_str("ResponseSent"),
+            Self::NotDecimal { field } => in_field(f, "NotDecimal", field),
+            Self::Config(error) => f.debug_tuple("Config").field(error).finish(),
+            Self::Random(error) => f.debug_tuple("Random").field(error).finish(),
+        }
+    }
 }
 
 fn in_field(field: &Option<Cow<'static, str>>) -> String {
@@ -169,6 +205,38 @@ mod tests {
     use std::io;
 
     use super::*;
+
+    /// The visitor may see any of these texts.
+    #[test]
+    fn an_error_shows_no_address_and_no_path() {
+        let cause = "cannot connect to 10.0.0.7:6379, cannot write in `/var/lib/sessions`";
+        let kinds = [
+            StoreErrorKind::Unavailable,
+            StoreErrorKind::OutcomeUnknown,
+            StoreErrorKind::Full,
+            StoreErrorKind::Misconfigured,
+            StoreErrorKind::Corrupt,
+        ];
+        for kind in kinds {
+            let error: SessionError = StoreError::with_source(kind, io::Error::other(cause)).into();
+            let result: Result<(), _> = Err(&error);
+            for shown in [
+                format!("{error}"),
+                format!("{error:?}"),
+                format!("{error:#?}"),
+                format!("{result:?}"),
+                format!("{:?}", Some(error.clone())),
+            ] {
+                for secret in ["10.0.0.7", "6379", "/var/lib", "cannot"] {
+                    assert!(!shown.contains(secret), "{shown}");
+                }
+            }
+            assert_eq!(
+                error.source().map(ToString::to_string).as_deref(),
+                Some(cause)
+            );
+        }
+    }
 
     #[test]
     fn a_clone_has_the_same_source() {

@@ -62,6 +62,11 @@ use crate::store::SessionStore;
 /// - Clones of one layer count as one, wherever they are: a router that has the layer can be nested
 ///   in a router that has it too.
 ///
+/// # The runtime
+///
+/// Sessions need a Tokio runtime with timers, which `#[tokio::main]` and `enable_all` give: each call of
+/// the store is bounded in time. Without them Tokio panics at the first one and says so.
+///
 /// # Beside other layers
 ///
 /// Layers that are added to a router later are outside of those that were added before.
@@ -83,6 +88,7 @@ impl SessionLayer {
     /// `SameSite=Lax`; sessions end after 30 minutes without a visit and after 24 hours in all.
     #[must_use]
     pub fn new(store: impl SessionStore) -> Self {
+        // `build` refuses settings, of which there are none here.
         let layer = Self::builder(store).build();
         layer.unwrap_or_else(|error| unreachable!("the defaults are valid: {error}"))
     }

@@ -44,7 +44,8 @@ where
         if outside.is_some_and(|session| Arc::ptr_eq(session.shared(), &self.shared)) {
             return SessionFuture::new(self.inner.call(request), None);
         }
-        let session = Arc::new(RequestSession::new(self.shared.clone()));
+        let cookie = self.shared.config.cookie.for_request(&request);
+        let session = Arc::new(RequestSession::new(self.shared.clone(), cookie));
         if let Some(outer) = request.extensions_mut().insert(session.clone()) {
             self.shared.report_nested_in(outer.shared());
         }

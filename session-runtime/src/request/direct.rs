@@ -43,6 +43,7 @@ impl RequestSession {
         loan: &mut Loan<T>,
         change: impl FnMut(&mut T) -> R,
     ) -> Result<R, SessionError> {
+        self.check_is_present(loan)?;
         self.hand_over(loan);
         let answer = self.try_to_update(loan, change).await;
         self.refresh(loan);
@@ -110,6 +111,7 @@ impl RequestSession {
         delta: i64,
         range: IntegerRange,
     ) -> Result<Bytes, SessionError> {
+        self.check_is_present(loan)?;
         let is_known = self.take_along(loan, index);
         let plan = self.plan_addition::<T>(index, delta, range, is_known);
         let applied = match plan {
@@ -171,7 +173,7 @@ impl RequestSession {
         match is_known {
             true => self.hand_over_field(loan, index),
             false => self.hand_over(loan),
-        }
+        };
         is_known
     }
 
@@ -189,6 +191,7 @@ impl RequestSession {
         loan: &mut Loan<T>,
         index: usize,
     ) -> Result<Option<Bytes>, SessionError> {
+        self.check_is_present(loan)?;
         self.hand_over_field(loan, index);
         let is_known = self.state().live().is_some();
         let taken = match is_known {
@@ -251,12 +254,22 @@ impl RequestSession {
         index: usize,
         ttl: Duration,
     ) -> Result<(), SessionError> {
-        let is_known = self.take_along(loan, index);
-        let is_stored_or_waits = is_known || self.state().field(T::FIELDS, index).is_written();
-        let expired = match is_stored_or_waits {
-            true => self.expire_now::<T>(index, ttl, is_known).await,
-            false => Ok(()),
+        self.check_is_present(loan)?;
+        self.hand_over_field(loan, index);
+        let (is_known, is_written) = {
+            let mut state = self.state();
+            let is_written = state.field(T::FIELDS, index).is_written();
+            (state.live().is_some(), is_written)
         };
+        if !is_known && !is_written {
+            self.refresh_field(loan, index);
+            return Ok(());
+        }
+        if !is_known {
+            // The session is to be created, with everything that waits.
+            self.hand_over(loan);
+        }
+        let expired = self.expire_now::<T>(index, ttl, is_known).await;
         self.show_again(loan, index, is_known);
         expired
     }

@@ -72,7 +72,7 @@ pub(super) struct Handed<'a> {
 pub(super) enum HandedField<'a> {
     Asked(Ask),
     Changed(FieldChange<'a>),
-    /// The value has no encoding.
+    /// The value has no encoding, or one that does not give it back.
     Failed,
 }
 
@@ -218,7 +218,7 @@ impl<T: SessionSchema> Loan<T> {
         self.value.read_field(index, &mut fields);
         if let Some(baseline) = &mut self.baseline {
             let encoded = encode(&self.value);
-            baseline.replace(index, encoded.value(index));
+            baseline.replace(index, &encoded);
         }
     }
 }

@@ -36,7 +36,7 @@ impl RequestSession {
                 Visitor::Known(_) if state.knows(T::FIELDS) => Vec::new(),
                 Visitor::Known(live) => vec![live.token],
                 Visitor::Unread => {
-                    let presented = self.shared().config.cookie.presented(headers);
+                    let presented = self.cookie().presented(headers);
                     if presented.forged {
                         events::forged_cookie();
                     }
@@ -67,6 +67,7 @@ impl RequestSession {
         &self,
         loan: &mut Loan<T>,
     ) -> Result<(), SessionError> {
+        self.check_is_present(loan)?;
         let token = self.state().live().map(|live| live.token);
         let found = match &token {
             Some(token) => Some(self.find_again(token, &selection(T::FIELDS)).await?),

@@ -29,6 +29,8 @@ pub use self::direct::Ttl;
 pub(crate) use self::guard::{Loan, encode};
 use self::state::{CookieChange, State};
 use crate::config::Shared;
+use crate::cookie::CookieSettings;
+use crate::error::SessionError;
 use crate::events;
 use crate::schema::SessionSchema;
 use crate::token::{SessionId, Token};
@@ -36,19 +38,27 @@ use crate::token::{SessionId, Token};
 /// One request's session. The layer puts it into the request's extensions.
 pub(crate) struct RequestSession {
     shared: Arc<Shared>,
+    /// The cookie's settings where this request has its own.
+    cookie: Option<Box<CookieSettings>>,
     state: Mutex<State>,
 }
 
 impl RequestSession {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, cookie: Option<Box<CookieSettings>>) -> Self {
         Self {
             shared,
+            cookie,
             state: Mutex::new(State::default()),
         }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// The settings of this request's cookie.
+    pub(crate) fn cookie(&self) -> &CookieSettings {
+        self.cookie.as_deref().unwrap_or(&self.shared.config.cookie)
     }
 
     /// Whether a session was extracted at all.
@@ -83,6 +93,7 @@ impl RequestSession {
         if state.live().is_some_and(|live| live.token.id() == *session) {
             state.begin_anew();
             state.ended = Some(*session);
+            state.ended_elsewhere = false;
             state.cookie = Some(CookieChange::Remove);
         }
     }
@@ -103,10 +114,15 @@ impl RequestSession {
         loan
     }
 
-    /// Brings a loan up to date. Changes that it has not handed over are dropped.
+    /// Brings a loan up to date. Changes that it has not handed over are dropped. A loan whose session
+    /// has ended in this request keeps its values, and does not become one of the next session.
     pub(crate) fn refresh<T: SessionSchema>(&self, loan: &mut Loan<T>) {
         let (shown, generation) = {
             let mut state = self.state();
+            if loan.generation != state.generation {
+                loan.forget();
+                return;
+            }
             (state.shown(T::FIELDS), state.generation)
         };
         let undecodable = loan.show(shown, generation);
@@ -115,35 +131,62 @@ impl RequestSession {
 
     /// Brings one field of a loan up to date. Its changes of other fields stay.
     pub(crate) fn refresh_field<T: SessionSchema>(&self, loan: &mut Loan<T>, index: usize) {
-        let shown = self.state().field(T::FIELDS, index).shown();
+        let shown = {
+            let mut state = self.state();
+            if loan.generation != state.generation {
+                return;
+            }
+            state.field(T::FIELDS, index).shown()
+        };
         loan.show_field(index, shown);
     }
 
-    /// Takes over all changes of a loan.
-    pub(crate) fn hand_over<T: SessionSchema>(&self, loan: &mut Loan<T>) {
-        self.take_over(loan, None);
+    /// Fails where the loan's session has ended in this request: what is asked of it concerns no later
+    /// one.
+    pub(super) fn check_is_present<T: SessionSchema>(
+        &self,
+        loan: &Loan<T>,
+    ) -> Result<(), SessionError> {
+        let state = self.state();
+        if loan.generation == state.generation {
+            return Ok(());
+        }
+        if let Some(ended) = state.ended {
+            events::gone(ended);
+        }
+        Err(SessionError::Gone)
+    }
+
+    /// Takes over all changes of a loan; answers whether it did, or there were none.
+    pub(crate) fn hand_over<T: SessionSchema>(&self, loan: &mut Loan<T>) -> bool {
+        self.take_over(loan, None)
     }
 
     /// Takes over a loan's changes of one field.
-    fn hand_over_field<T: SessionSchema>(&self, loan: &mut Loan<T>, index: usize) {
-        self.take_over(loan, Some(index));
+    fn hand_over_field<T: SessionSchema>(&self, loan: &mut Loan<T>, index: usize) -> bool {
+        self.take_over(loan, Some(index))
     }
 
-    fn take_over<T: SessionSchema>(&self, loan: &mut Loan<T>, only: Option<usize>) {
+    fn take_over<T: SessionSchema>(&self, loan: &mut Loan<T>, only: Option<usize>) -> bool {
         let generation = loan.generation;
         let mut handed = match only {
             None => loan.hand_over(),
             Some(index) => loan.hand_over_field(index),
         };
         if handed.is_empty() {
-            return;
+            return true;
         }
         let mut state = self.state();
         let is_taken = state.take_over(T::FIELDS, generation, &mut handed, only);
         // The session that the loan belongs to has ended in this request.
         if let Some(ended) = state.ended.filter(|_| !is_taken) {
             events::gone(ended);
+            // Not by this request, whose answer must not say that all is well.
+            if state.ended_elsewhere {
+                state.error = Some(SessionError::Gone);
+            }
         }
+        is_taken
     }
 
     /// Takes over the changes of a guard that is dropped. When the response has left, they are

@@ -44,7 +44,7 @@ impl RequestSession {
         let headers = response.headers_mut();
         vary_on_cookie(headers);
         if let Some(cookie) = self.cookie_header() {
-            self.shared().config.cookie.apply(headers, cookie);
+            self.cookie().apply(headers, cookie);
             forbid_storing(headers);
         }
         response
@@ -61,9 +61,9 @@ impl RequestSession {
                     self.shared().plain_http.call_once(report);
                 }
                 let max_age = is_persistent.then(|| live.remaining().unwrap_or(LONGEST_MAX_AGE));
-                config.cookie.set(&live.token, max_age)
+                self.cookie().set(&live.token, max_age)
             }
-            (CookieChange::Remove, _) => config.cookie.remove(),
+            (CookieChange::Remove, _) => self.cookie().remove(),
             (CookieChange::Set, None) => None,
         }
     }

@@ -46,6 +46,8 @@ pub(super) struct State {
     pub(super) generation: u32,
     /// The session that ended last in this request.
     pub(super) ended: Option<SessionId>,
+    /// Whether another request, or time, ended it.
+    pub(super) ended_elsewhere: bool,
 }
 
 /// The positions of one schema's fields.
@@ -398,6 +400,7 @@ impl State {
     pub(super) fn destroy(&mut self) {
         if let Visitor::Known(live) = std::mem::take(&mut self.visitor) {
             self.ended = Some(live.token.id());
+            self.ended_elsewhere = false;
             self.destroyed.push(*live);
         }
         self.begin_anew();

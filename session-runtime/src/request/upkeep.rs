@@ -32,6 +32,7 @@ impl RequestSession {
                 let mut state = self.state();
                 state.begin_anew();
                 state.ended = Some(session);
+                state.ended_elsewhere = true;
             }
             Ok(refused) => self.report_upkeep(session, &into_error(&plan.commit, refused)),
             Err(error) => self.report_upkeep(session, &error),

@@ -3,7 +3,7 @@
 //! Each trait is implemented for every type that fits. The traits exist for the compiler's message
 //! about a type that does not fit; `do_not_recommend` keeps implementation details out of it.
 
-use super::{FieldReader, FieldValue, FieldWriter};
+use super::{FieldReader, FieldValue, FieldWriter, exact};
 use crate::codec::{Codec, CodecError};
 
 /// A field's type: every [`FieldValue`], without its supertraits, which would be reported instead.
@@ -22,7 +22,7 @@ pub trait Storable: Sized {
     /// Calls [`Codec::decode`].
     fn decode<C: Codec>(bytes: &[u8]) -> Result<Self, CodecError>;
 
-    /// Calls [`Codec::encode`].
+    /// Calls [`Codec::encode`], and fails where the value does not read back.
     fn encode<C: Codec>(value: &Self, buffer: &mut Vec<u8>) -> Result<(), CodecError>;
 }
 
@@ -41,7 +41,7 @@ impl<T: FieldValue> Storable for T {
     }
 
     fn encode<C: Codec>(value: &Self, buffer: &mut Vec<u8>) -> Result<(), CodecError> {
-        C::encode(value, buffer)
+        exact::encode::<C, Self>(value, buffer)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::{FieldSpec, FieldValue, SessionSchema};
+use super::{FieldSpec, FieldValue, SessionSchema, exact};
 use crate::codec::{Codec, CodecError};
 
 /// Names one field of a schema, with its type.
@@ -25,7 +25,7 @@ impl<S: SessionSchema, V, T: FieldValue> Field<S, V, T> {
         Self {
             index,
             decode: C::decode::<T>,
-            encode: C::encode::<T>,
+            encode: exact::encode::<C, T>,
             decimal: C::DECIMAL_INTEGERS,
             marker: PhantomData,
         }

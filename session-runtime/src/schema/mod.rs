@@ -4,6 +4,8 @@
 //! [`SessionSchema`] only, which the crate's root has too.
 
 mod derived;
+mod digest;
+mod exact;
 mod field;
 mod reader;
 mod value;

@@ -5,7 +5,12 @@ use serde::de::DeserializeOwned;
 
 use crate::store::IntegerRange;
 
-/// A type that a session can store: anything with serde's `Serialize` and `DeserializeOwned`.
+/// A type that a session can store: anything with serde's `Serialize` and `DeserializeOwned` that
+/// borrows nothing.
+///
+/// A value is written only if its codec gives it back: what is encoded is decoded again and compared,
+/// as serde shows both. So a value whose encoding depends on the moment, such as a time that is left,
+/// cannot be stored; store the end instead.
 #[diagnostic::on_unimplemented(
     message = "a session cannot store `{Self}`",
     label = "not storable in a session",

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::FieldValue;
+use super::digest::digest;
+use super::{FieldValue, exact};
 use crate::codec::Codec;
 
 /// Takes a schema's fields, one after the other. Called by what the derive generates.
@@ -34,6 +35,8 @@ const USUAL_SIZE: usize = 256;
 pub(crate) struct Encoded {
     buffer: Vec<u8>,
     slots: Vec<Slot>,
+    /// The digests of values whose bytes can be those of other values too, by index.
+    digests: Vec<(usize, Option<u64>)>,
 }
 
 /// The place of one encoded field.
@@ -45,7 +48,7 @@ pub(crate) enum Slot {
     Absent,
     /// These bytes of the buffer.
     Present(Range<usize>),
-    /// The value has no encoding.
+    /// The value has no encoding, or one that does not give it back.
     Failed,
 }
 
@@ -74,8 +77,11 @@ impl<'a> FieldWriter<'a> {
                 Vec::with_capacity(shown.len())
             }
         };
-        let buffer = Vec::new();
-        let encoded = Encoded { buffer, slots };
+        let encoded = Encoded {
+            buffer: Vec::new(),
+            slots,
+            digests: Vec::new(),
+        };
         Self { encoded, purpose }
     }
 
@@ -92,29 +98,44 @@ impl<'a> FieldWriter<'a> {
     pub fn optional<C: Codec, T: FieldValue>(&mut self, value: Option<&T>) {
         let index = self.encoded.slots.len();
         let start = self.encoded.buffer.len();
-        let is_known = match &self.purpose {
-            Purpose::All => false,
-            Purpose::Baseline { shown } => is_comparable::<C>(shown, index),
-            Purpose::Changes { shown, baseline } => {
-                let shown = shown.get(index).and_then(Option::as_ref);
-                let shown = shown.filter(|_| baseline.slots.get(index) == Some(&Slot::Unchanged));
-                value
-                    .zip(shown)
-                    .is_some_and(|(value, shown)| C::encodes_to(value, shown))
-            }
-        };
-        if is_known {
+        if self.needs_no_encoding::<C, T>(value, index) {
             self.encoded.slots.push(Slot::Unchanged);
             return;
         }
         let mut slot = self.encode::<C, T>(value);
-        if self.is_unchanged::<C, T>(index, &slot) {
+        if let (Some(value), Slot::Present(_)) = (value, &slot)
+            && self.notes_digest::<C, T>(&slot)
+        {
+            self.encoded.digests.push((index, digest(value)));
+        }
+        if self.is_unchanged::<C, T>(index, &slot)
+            && !self.is_hidden_change::<C, T>(value, index, &slot)
+        {
             slot = Slot::Unchanged;
+        }
+        if self.is_lost::<C, T>(value, &slot) {
+            slot = Slot::Failed;
         }
         if !matches!(slot, Slot::Present(_)) {
             self.encoded.buffer.truncate(start);
         }
         self.encoded.slots.push(slot);
+    }
+
+    /// Whether the field is unchanged, or will be seen to be, without an encoding.
+    fn needs_no_encoding<C: Codec, T: FieldValue>(&self, value: Option<&T>, index: usize) -> bool {
+        match &self.purpose {
+            Purpose::All => false,
+            Purpose::Baseline { shown } => is_comparable::<C>(shown, index),
+            Purpose::Changes { shown, baseline } => {
+                let shown = shown.get(index).and_then(Option::as_ref);
+                let is_compared = baseline.slots.get(index) == Some(&Slot::Unchanged);
+                let compared = value.zip(shown).filter(|_| is_compared);
+                compared.is_some_and(|(value, shown)| {
+                    C::encodes_to(value, shown) && !exact::is_ambiguous::<C, T>(shown)
+                })
+            }
+        }
     }
 
     fn encode<C: Codec, T: FieldValue>(&mut self, value: Option<&T>) -> Slot {
@@ -127,6 +148,48 @@ impl<'a> FieldWriter<'a> {
             None => Slot::Absent,
             Some(Ok(())) => Slot::Present(start..buffer.len()),
             Some(Err(_)) => Slot::Failed,
+        }
+    }
+
+    fn notes_digest<C: Codec, T: FieldValue>(&self, slot: &Slot) -> bool {
+        match (&self.purpose, slot) {
+            (Purpose::Changes { .. }, _) => false,
+            (_, Slot::Present(bytes)) => {
+                exact::is_ambiguous::<C, T>(&self.encoded.buffer[bytes.clone()])
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the value changed although its bytes did not.
+    fn is_hidden_change<C: Codec, T: FieldValue>(
+        &self,
+        value: Option<&T>,
+        index: usize,
+        slot: &Slot,
+    ) -> bool {
+        let (Purpose::Changes { baseline, .. }, Some(value), Slot::Present(new)) =
+            (&self.purpose, value, slot)
+        else {
+            return false;
+        };
+        let new = &self.encoded.buffer[new.clone()];
+        if !exact::is_ambiguous::<C, T>(new) {
+            return false;
+        }
+        match baseline.digests.iter().find(|(at, _)| *at == index) {
+            Some((_, before)) => digest(value) != *before,
+            None => !exact::reads_back::<C, T>(value, new),
+        }
+    }
+
+    /// Whether a changed value would be another one when it is loaded.
+    fn is_lost<C: Codec, T: FieldValue>(&self, value: Option<&T>, slot: &Slot) -> bool {
+        match (&self.purpose, value, slot) {
+            (Purpose::Changes { .. }, Some(value), Slot::Present(new)) => {
+                !exact::reads_back::<C, T>(value, &self.encoded.buffer[new.clone()])
+            }
+            _ => false,
         }
     }
 
@@ -187,9 +250,12 @@ impl Encoded {
         &self.slots
     }
 
-    /// Replaces one field by these bytes, or by nothing.
-    pub(crate) fn replace(&mut self, index: usize, value: Option<&[u8]>) {
-        let slot = match value {
+    /// Replaces one field by that of another encoding.
+    pub(crate) fn replace(&mut self, index: usize, by: &Self) {
+        self.digests.retain(|(at, _)| *at != index);
+        let digest = by.digests.iter().find(|(at, _)| *at == index);
+        self.digests.extend(digest);
+        let slot = match by.value(index) {
             None => Slot::Absent,
             Some(value) => {
                 let start = self.buffer.len();

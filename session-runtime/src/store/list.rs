@@ -88,6 +88,10 @@ pub enum ListChange {
     /// Lists the session under the principal, marked with the commit's id, and says so in the
     /// session's header, where it replaces the field's principal. An entry of the same session is
     /// replaced.
+    ///
+    /// Where the header names another principal under this field, the commit has a
+    /// [`Remove`](Self::Remove) of that one too: a store locks the lists that a commit names, and
+    /// only those lose an entry.
     Add {
         /// The stored name of the principal's field.
         field: FieldName,

@@ -57,6 +57,8 @@ use crate::token::{SessionId, Verifier};
 
 const RECORD: &str = "session-record ";
 const LIST: &str = "session-list ";
+/// The first lines of forms that earlier versions wrote and that had other names, and their version.
+const EARLIER_FORMS: &[(&str, u64)] = &[("session-index ", 1)];
 const CHECK: &str = "@check ";
 /// Of records and of lists.
 const VERSION: u64 = 2;
@@ -243,8 +245,17 @@ fn lines_of<'a>(
     match version.and_then(|version| version.parse().ok()) {
         Some(VERSION) => Ok(lines),
         Some(other) => Err(OtherVersion(other)),
-        None => Err(Damaged("the first line names no known form")),
+        None => match earlier_version(text) {
+            Some(earlier) => Err(OtherVersion(earlier)),
+            None => Err(Damaged("the first line names no known form")),
+        },
     }
+}
+
+fn earlier_version(text: &str) -> Option<u64> {
+    let mut forms = EARLIER_FORMS.iter();
+    let is_this = |(form, _): &&(&str, u64)| text.starts_with(form);
+    forms.find(is_this).map(|(_, version)| *version)
 }
 
 /// The lines before the last one, if the last one is the right check over them.

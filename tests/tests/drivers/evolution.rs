@@ -317,5 +317,6 @@ fn records_and_lists_of_the_first_version_are_refused_in_words() {
     );
     let list = PrincipalList::from_bytes(include_bytes!("../../campaigns/corpus/golden/list-1"))
         .unwrap_err();
-    assert_eq!(list.to_string(), "the first line names no known form");
+    assert_eq!(list, TextError::OtherVersion(1));
+    assert_eq!(list.to_string(), record.to_string());
 }

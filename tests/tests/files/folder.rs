@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use session_runtime::store::{Count, ListChange, PrincipalKey, StoreErrorKind};
+use session_runtime::store::{Count, ListChange, PrincipalKey, StoreError, StoreErrorKind};
 use session_runtime::{FileStore, SessionStore};
 use tests::sessions::{
     apply, create, destroy, id, listed_under, load, set, sign_in, update, value,
@@ -43,6 +43,139 @@ fn a_folder_with_other_files_is_refused_and_stays_as_it_is() {
     assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
     assert_eq!(mode(folder.path()), 0o755);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+/// The text of an error and of its cause.
+fn words(error: &StoreError) -> String {
+    let source = std::error::Error::source(error);
+    source.map(ToString::to_string).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn what_systems_leave_in_a_new_volume_is_no_content() {
+    let folders = [
+        "lost+found",
+        ".snapshot",
+        "System Volume Information",
+        "tmp",
+        "0af",
+        "fff",
+    ];
+    let files = [
+        ".DS_Store",
+        ".gitkeep",
+        ".gitignore",
+        ".keep",
+        "aquota.user",
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    for name in folders {
+        fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    for name in files {
+        fs::write(folder.path().join(name), "").unwrap();
+    }
+    fs::write(folder.path().join("lost+found").join("#12"), "found").unwrap();
+    let mut session = None;
+    // Made, and opened again.
+    for _ in 0..2 {
+        let store = FileStore::open(folder.path()).unwrap();
+        let session = *session.get_or_insert_with(id);
+        let _ = store.commit(&create(session, [])).await.unwrap();
+        assert!(load(&store, &session, &[]).await.unwrap().is_some());
+        store.sweep().await.unwrap();
+        assert_eq!(store.len().await.unwrap(), Count::Exact(1));
+    }
+    for name in files.into_iter().chain(["lost+found/#12"]) {
+        assert!(folder.path().join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn what_is_refused_is_named() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    // The last ones: a home that holds nothing else, and a name that is no text.
+    let names: [&[u8]; 10] = [
+        b"thesis.txt",
+        b"000",
+        b"fffe",
+        b"index",
+        b"damaged",
+        b"lock",
+        b"lost+found2",
+        b".bashrc",
+        b".ssh",
+        b"\xff\xfe",
+    ];
+    for name in names {
+        for is_folder in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join(OsStr::from_bytes(name));
+            if is_folder {
+                fs::create_dir(&path).unwrap();
+                fs::write(path.join("a file"), "").unwrap();
+            } else {
+                fs::write(&path, "").unwrap();
+            }
+            fs::create_dir(folder.path().join("lost+found")).unwrap();
+            let error = FileStore::open(folder.path()).unwrap_err();
+            assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
+            let (words, name) = (words(&error), String::from_utf8_lossy(name));
+            assert!(words.contains(&format!("it holds `{name}`;")), "{words}");
+            assert!(!words.contains("lost+found`"), "{words}");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["b", "a", "c"] {
+        fs::write(folder.path().join(name), "").unwrap();
+    }
+    let words = words(&FileStore::open(folder.path()).unwrap_err());
+    assert!(words.contains("it holds `a` and 2 more;"), "{words}");
+}
+
+/// Lost, emptied by a power cut, and replaced by something else.
+#[tokio::test]
+async fn without_its_marker_a_store_is_not_opened_and_the_error_says_how_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let marker = folder.path().join(".session-store");
+    let session = id();
+    let store = FileStore::open(folder.path()).unwrap();
+    apply(&store, &create(session, [set("shop.cart", "pear")])).await;
+    let spoil: [fn(&Path); 4] = [
+        |marker| fs::remove_file(marker).unwrap(),
+        |marker| fs::write(marker, "").unwrap(),
+        |marker| fs::write(marker, [0; 16]).unwrap(),
+        |marker| {
+            fs::remove_file(marker).unwrap();
+            fs::create_dir(marker).unwrap();
+        },
+    ];
+    for (index, spoil) in spoil.into_iter().enumerate() {
+        spoil(&marker);
+        let error = FileStore::open(folder.path()).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
+        let words = words(&error);
+        if index == 3 {
+            assert!(words.contains("is no regular file; remove it"), "{words}");
+            fs::remove_dir(&marker).unwrap();
+            continue;
+        }
+        assert!(words.contains("`.session-store` is lost"), "{words}");
+        // What it says is what helps.
+        let advice = words.split('`').find(|part| part.starts_with("printf"));
+        let advice = advice.expect("a command");
+        let ran = std::process::Command::new("sh")
+            .args(["-c", advice])
+            .status();
+        assert!(ran.unwrap().success(), "{advice}");
+        let again = FileStore::open(folder.path()).unwrap();
+        assert_eq!(value(&again, &session, "shop.cart").await.unwrap(), "pear");
+        // The store that was open meanwhile goes on too.
+        apply(&store, &create(id(), [])).await;
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `FileStore`: its folder, its records and lists, and several processes on them.
 
+mod cleaners;
 mod folder;
 mod index;
 mod index_processes;

@@ -6,6 +6,7 @@ mod events;
 mod faults;
 mod guards;
 mod handles;
+mod pairs;
 mod rotate_every;
 mod round_trips;
 mod time;

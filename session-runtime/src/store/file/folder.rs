@@ -9,6 +9,7 @@
 //! 3. The locks are `flock` locks, so they hold between threads as well as between processes, and
 //!    end with the process that holds them, however it ends.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -280,13 +281,22 @@ impl Folder {
 
     /// All names in the folder that are text, except `.` and `..`.
     pub(super) fn names(&self) -> Result<Vec<String>, StoreError> {
+        self.list(|name| name.to_str().ok().map(str::to_owned))
+    }
+
+    /// All names in the folder, except `.` and `..`, as far as they are text.
+    pub(super) fn all_names(&self) -> Result<Vec<String>, StoreError> {
+        self.list(|name| Some(name.to_string_lossy().into_owned()))
+    }
+
+    fn list(&self, text: impl Fn(&CStr) -> Option<String>) -> Result<Vec<String>, StoreError> {
         let failed = || failed("list the folder", &self.path);
         let mut names = Vec::new();
         for entry in Dir::read_from(&self.fd).map_err(failed())? {
             let entry = entry.map_err(failed())?;
-            match entry.file_name().to_str() {
-                Ok("." | "..") | Err(_) => {}
-                Ok(name) => names.push(name.to_owned()),
+            let name = entry.file_name();
+            if name != c"." && name != c".." {
+                names.extend(text(name));
             }
         }
         Ok(names)

@@ -72,7 +72,8 @@ const SHARDS_PER_CALL: usize = 16;
 /// # The folder
 ///
 /// It is made where it is missing, with mode 0700, and files in it have mode 0600. An existing
-/// folder must be empty or a session store's, and is closed to other users. Any number of
+/// folder must be a session store's or empty but for what systems leave there, such as `lost+found` in
+/// a new volume; it is closed to other users. Any number of
 /// processes of this machine may use it at the same time. It must be on a file system with `flock`
 /// and hard links, as local ones have; network file systems are not supported.
 ///
@@ -129,8 +130,10 @@ const SHARDS_PER_CALL: usize = 16;
 /// ([`StoreErrorKind::Corrupt`]).
 ///
 /// Programs that remove old files spare the entries, whose modification times a sweep moves to the
-/// present. A record has the time of its session's last visit: such a program must leave it for as
-/// long as the session may live.
+/// present, and the folder's marker `.session-store`. A record has the time of its session's last
+/// visit: such a program must leave it for as long as the session may live. Where the marker is lost
+/// all the same, calls fail as if the folder were gone, and [`open`](Self::open) says how to write it
+/// again.
 ///
 /// # Counting
 ///

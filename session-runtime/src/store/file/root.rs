@@ -9,6 +9,7 @@
 //! sessions/damaged/…                files that had a record's name and are not records
 //! ```
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 
 use super::durability::Durability;
 use super::error::{failed, outcome_unknown};
-use super::folder::{Entry, Folder};
+use super::folder::{Entry, Folder, Subfolder};
 use super::name::{PrincipalName, RecordName, is_shard};
 use super::new_file::NewFile;
 use crate::clock::{Clock, Timestamp};
@@ -27,6 +28,24 @@ const MARKER: &str = ".session-store";
 const TEMPORARY: &str = "tmp";
 const DAMAGED: &str = "damaged";
 const INDEX: &str = "index";
+
+/// Names that systems put into unused folders, such as `lost+found` into a new volume.
+const OF_SYSTEMS: &[&str] = &[
+    "lost+found",
+    ".DS_Store",
+    ".Spotlight-V100",
+    ".Trashes",
+    ".fseventsd",
+    ".snapshot",
+    ".zfs",
+    "System Volume Information",
+    "aquota.user",
+    "aquota.group",
+    // So that a version control system keeps an empty folder.
+    ".gitkeep",
+    ".gitignore",
+    ".keep",
+];
 
 const LAYOUT_NAME: &str = "session-store ";
 const LAYOUT_VERSION: u64 = 2;
@@ -195,20 +214,18 @@ impl Root {
     /// Marks an empty folder as a session store's. Refuses a folder that holds anything else: its
     /// rights are about to change, and files below it to be removed.
     fn claim(&self, folder: &Folder) -> Result<(), StoreError> {
-        if let Entry::File(file) = folder.open_file(MARKER)? {
-            let mut marker = String::new();
-            file.take(LONGEST_MARKER)
-                .read_to_string(&mut marker)
-                .map_err(failed("read `.session-store`", &self.path))?;
-            return self.check_layout(&marker);
-        }
-        // A process that is opening the folder at the same moment may be this far.
-        if folder
-            .names()?
-            .iter()
-            .any(|name| name != TEMPORARY && name != MARKER)
-        {
-            return Err(self.unusable("it holds other files; name an empty folder or a new one"));
+        match folder.open_file(MARKER)? {
+            Entry::File(file) => {
+                let mut marker = Vec::new();
+                file.take(LONGEST_MARKER)
+                    .read_to_end(&mut marker)
+                    .map_err(failed("read `.session-store`", &self.path))?;
+                return self.check_layout(&String::from_utf8_lossy(&marker));
+            }
+            Entry::NotAFile => {
+                return Err(self.unusable("its `.session-store` is no regular file; remove it"));
+            }
+            Entry::Absent => self.check_emptiness(folder)?,
         }
         let temporary = self.path.join(TEMPORARY);
         Folder::create(&temporary)?;
@@ -222,7 +239,54 @@ impl Root {
         self.sync_names(folder)
     }
 
+    /// Refuses a folder without a marker that is in use.
+    fn check_emptiness(&self, folder: &Folder) -> Result<(), StoreError> {
+        let mut others = Vec::new();
+        for name in folder.all_names()? {
+            // A process that is opening the folder at the same moment may be this far.
+            if name == TEMPORARY || name == MARKER || OF_SYSTEMS.contains(&&*name) {
+                continue;
+            }
+            if is_shard(&name) {
+                match folder.subfolder(&name)? {
+                    Subfolder::Folder(shard) if shard.all_names()?.is_empty() => continue,
+                    Subfolder::Folder(shard) if !records_in(&shard)?.is_empty() => {
+                        return Err(self.without_marker("it holds session records, and"));
+                    }
+                    _ => {}
+                }
+            }
+            others.push(name);
+        }
+        others.sort_unstable();
+        match &others[..] {
+            [] => Ok(()),
+            [one] => Err(self.unusable(format!(
+                "it holds `{one}`; name an empty folder or a new one"
+            ))),
+            [one, rest @ ..] => Err(self.unusable(format!(
+                "it holds `{one}` and {} more; name an empty folder or a new one",
+                rest.len()
+            ))),
+        }
+    }
+
+    /// Says how to go on where the marker was lost: to a cleaner of old files, in a power cut, or
+    /// because a copy left out what begins with a dot.
+    fn without_marker(&self, finding: &str) -> StoreError {
+        let marker = self.path.join(MARKER);
+        self.unusable(format!(
+            "{finding} its marker `{MARKER}` is lost; if it is this program's folder, write the \
+             marker again with `printf '{LAYOUT_NAME}{LAYOUT_VERSION}\\n' > '{}'`, and keep what \
+             removes old files away from the folder",
+            marker.display()
+        ))
+    }
+
     fn check_layout(&self, marker: &str) -> Result<(), StoreError> {
+        if marker.trim_end_matches('\0').is_empty() {
+            return Err(self.without_marker("its content is not known:"));
+        }
         let version = marker
             .strip_prefix(LAYOUT_NAME)
             .and_then(|version| version.strip_suffix('\n')?.parse::<u64>().ok());
@@ -248,15 +312,24 @@ impl Root {
         Ok(())
     }
 
-    fn unusable(&self, reason: &'static str) -> StoreError {
+    fn unusable(&self, reason: impl Into<Cow<'static, str>>) -> StoreError {
         StoreError::with_source(
             StoreErrorKind::Misconfigured,
             UnusableFolder {
                 folder: self.path.clone(),
-                reason,
+                reason: reason.into(),
             },
         )
     }
+}
+
+/// The names of the records in one of the store's folders.
+fn records_in(shard: &Folder) -> Result<Vec<RecordName>, StoreError> {
+    let names = shard.names()?;
+    Ok(names
+        .iter()
+        .filter_map(|name| RecordName::parse(name))
+        .collect())
 }
 
 fn only_shards(mut names: Vec<String>) -> Vec<String> {
@@ -269,7 +342,7 @@ fn only_shards(mut names: Vec<String>) -> Vec<String> {
 #[error("cannot keep sessions in `{}`: {reason}", folder.display())]
 struct UnusableFolder {
     folder: PathBuf,
-    reason: &'static str,
+    reason: Cow<'static, str>,
 }
 
 /// Makes the folder for its owner only, and what is missing above it with the usual rights.

@@ -367,3 +367,20 @@ fn lines_of_another_form_are_damage() {
         Err(MISSING_LINE)
     );
 }
+
+/// The first version's lists had another name.
+#[test]
+fn a_list_of_the_first_version_is_another_version_and_no_damage() {
+    let list = "session-index 1\n\
+        01010101010101010101010101010101 00000001 2026-03-14T09:26:53.589Z 2026-03-15T09:26:53.589Z\n\
+        02020202020202020202020202020202 00000002 2026-03-14T09:26:53.589Z -\n\
+        @check 932dc60c01034314\n";
+    let read = PrincipalList::from_bytes(list.as_bytes());
+    let error = read.unwrap_err();
+    assert_eq!(error, OtherVersion(1));
+    assert!(error.to_string().contains("format 1"), "{error}");
+    for damaged in [&list[..40], &list.replace("2026", "2027")] {
+        let read = PrincipalList::from_bytes(damaged.as_bytes());
+        assert!(matches!(read, Err(Damaged(_))), "{damaged}");
+    }
+}

@@ -27,6 +27,18 @@ pub struct Shop<T> {
     list: Vec<T>,
 }
 
+/// A schema that is on its way out, in a program that forbids the use of such.
+#[derive(Session)]
+#[deprecated(note = "use `Shop`")]
+pub struct OldShop {
+    /// A public field.
+    #[session(skip)]
+    pub scratch: u32,
+    /// Another.
+    #[deprecated]
+    pub tries: u32,
+}
+
 pub(super) fn check() {
     let shop: Option<Shop<u8>> = None;
     assert!(shop.is_none_or(|shop| shop.otp.is_none() && shop.list.is_empty()));

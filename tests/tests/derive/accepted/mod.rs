@@ -3,6 +3,7 @@
 //! They are public, so that lints take them for an interface.
 
 pub mod all_options;
+pub mod every_lint;
 pub mod forbidden_lints;
 pub mod generics;
 pub mod identifiers;
@@ -22,6 +23,7 @@ macro_rules! accepted {
 
 accepted! {
     all_options
+    every_lint
     forbidden_lints
     generics
     identifiers

@@ -3,6 +3,7 @@
 mod answers;
 mod attributes;
 mod believed;
+mod port;
 
 use session_runtime::{MemoryStore, ReadSession, Session, SessionLayer};
 use tests::counting::CountingStore;

@@ -157,3 +157,41 @@ async fn p6_what_guards_change_and_change_back_is_no_change() {
     visitor.visit(page).await;
     assert_eq!(store.take_counts(), (1, 0));
 }
+
+/// A default that is another value each time is not stored by a visit that leaves it alone, and the
+/// remedies of the documentation keep the first one.
+#[tokio::test]
+async fn a_default_that_moves_is_not_stored_and_can_be_kept() {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    fn next() -> u32 {
+        COUNTER.fetch_add(1, Ordering::Relaxed)
+    }
+
+    #[derive(Session)]
+    struct Form {
+        #[session(default = next())]
+        moves: u32,
+        #[session(merge = "first")]
+        kept: Option<u32>,
+        visits: u32,
+    }
+
+    let (layer, _) = site();
+    let mut visitor = Visitor::new(&layer);
+    let mut seen = std::collections::BTreeSet::new();
+    let mut kept = std::collections::BTreeSet::new();
+    for _ in 0..4 {
+        let page = |mut form: Session<Form>| async move {
+            form.visits += 1;
+            let kept = *form.kept.get_or_insert_with(next);
+            format!("{} {kept}", form.moves)
+        };
+        let body = visitor.visit(page).await.body;
+        let (moves, first) = body.split_once(' ').expect("two numbers");
+        seen.insert(moves.to_owned());
+        kept.insert(first.to_owned());
+    }
+    assert_eq!((seen.len(), kept.len()), (4, 1));
+}

@@ -1,6 +1,7 @@
 //! A request saves its changes only, merged as the fields declare, or nothing at all.
 
 mod changes;
+mod encodings;
 mod merges;
 mod saves;
 mod sizes;

@@ -2,6 +2,7 @@
 
 mod ending;
 mod errors;
+mod outlived;
 mod routers;
 mod saving;
 
