@@ -226,11 +226,7 @@ impl RequestSession {
         for index in undecodable {
             state.field(T::FIELDS, index).mark_undecodable();
         }
-        for (index, spec) in T::FIELDS.iter().enumerate() {
-            if state.field(T::FIELDS, index).is_news() {
-                events::decode_failed(spec.name);
-            }
-        }
+        state.report_bad_fields(T::FIELDS);
     }
 }
 

@@ -8,6 +8,7 @@ use super::field::FieldState;
 use super::guard::{Ask, Handed, HandedField, SessionWants};
 use crate::config::{Config, Shared};
 use crate::error::SessionError;
+use crate::events;
 use crate::schema::FieldSpec;
 use crate::store::{Loaded, Principal};
 use crate::token::{CommitId, SessionId, Token, Verifier};
@@ -268,6 +269,17 @@ impl State {
         let view = self.view_or_new(specs);
         let place = self.views[view].place(index);
         &mut self.fields[place]
+    }
+
+    /// Reports the fields of a schema that hold something bad, each once.
+    pub(super) fn report_bad_fields(&mut self, specs: &'static [FieldSpec]) {
+        let view = self.view_or_new(specs);
+        for (index, spec) in specs.iter().enumerate() {
+            let place = self.views[view].place(index);
+            if self.fields[place].is_news() {
+                events::decode_failed(spec.name);
+            }
+        }
     }
 
     /// Adds the fields of a schema that was loaded. Fields that are known already stay.

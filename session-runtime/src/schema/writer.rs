@@ -230,11 +230,20 @@ fn is_same_value<C: Codec, T: FieldValue>(old: &[u8], new: &[u8]) -> bool {
     if old == new || C::same_meaning(old, new) {
         return true;
     }
+    // An integer has one spelling.
+    if C::DECIMAL_INTEGERS && C::is_exact::<T>() && is_integer(old) {
+        return false;
+    }
     let Ok(value) = C::decode::<T>(old) else {
         return false;
     };
     let mut again = Vec::with_capacity(new.len());
     C::encode(&value, &mut again).is_ok() && (again == new || C::same_meaning(&again, new))
+}
+
+fn is_integer(encoded: &[u8]) -> bool {
+    let digits = encoded.strip_prefix(b"-").unwrap_or(encoded);
+    digits.iter().all(u8::is_ascii_digit)
 }
 
 impl Encoded {

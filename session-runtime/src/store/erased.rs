@@ -1,6 +1,7 @@
 //! [`SessionStore`] as a trait object.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 
@@ -117,6 +118,10 @@ impl<S: SessionStore + ?Sized> SessionStore for Arc<S> {
         entry: &ListEntry,
     ) -> Result<(), StoreError> {
         (**self).remove_stale_boxed(principal, entry).await
+    }
+
+    fn answers_within(&self) -> Option<Duration> {
+        (**self).answers_within()
     }
 
     async fn len(&self) -> Result<Count, StoreError> {

@@ -25,6 +25,7 @@ mod text;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use self::apply::Touched;
 pub use self::commit::{
@@ -159,6 +160,14 @@ pub trait SessionStore: ErasedStore + Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), StoreError>> + Send
     where
         Self: Sized;
+
+    /// The longest that a load or a commit takes, where the store bounds them itself: the layer then
+    /// sets no timer of its own around them, if its
+    /// [`store_deadline`](crate::SessionLayerBuilder::store_deadline) is not shorter. `None`, the
+    /// default, where the store does not.
+    fn answers_within(&self) -> Option<Duration> {
+        None
+    }
 
     /// How many sessions the store holds, perhaps including ended ones that are not reclaimed yet.
     /// [`Count::Unknown`] unless a store counts.

@@ -1,6 +1,7 @@
 //! Requests over a connection that may fail at any moment.
 //!
-//! 1. Every request ends within the connect deadline and the command deadline together.
+//! 1. Every call of the store, which may take several requests, ends within the connect deadline and
+//!    the command deadline together.
 //! 2. A connection is opened by the first request that needs it, by one task however many wait.
 //! 3. It is replaced when it is lost, when the server says that it is the wrong one (a replica after
 //!    a failover) or that the user has to say again who it is, after several requests in a row
@@ -64,6 +65,13 @@ impl Deadlines {
     }
 }
 
+/// The time that one call of the store has for all its requests.
+pub(super) struct CallTime {
+    connected_by: Instant,
+    /// Begins with the first connection: waiting for one does not count.
+    answered_by: Option<Instant>,
+}
+
 /// One command, or several in one trip.
 enum Request<'a> {
     One(&'a Cmd),
@@ -123,9 +131,26 @@ impl Connections {
         }
     }
 
+    /// Begins a call of the store.
+    pub(super) fn begin(&self) -> CallTime {
+        CallTime {
+            connected_by: Instant::now() + self.deadlines.connect,
+            answered_by: None,
+        }
+    }
+
+    /// The longest that a call takes.
+    pub(super) fn longest_call(&self) -> Duration {
+        self.deadlines.connect + self.deadlines.command
+    }
+
     /// Sends a single command and answers what the server did.
-    pub(super) async fn command(&self, command: &Cmd) -> Result<Answer<Value>, Failure> {
-        let mut sent = self.request(&Request::One(command)).await?;
+    pub(super) async fn command(
+        &self,
+        command: &Cmd,
+        time: &mut CallTime,
+    ) -> Result<Answer<Value>, Failure> {
+        let mut sent = self.request(&Request::One(command), time).await?;
         let value = sent.values.pop().ok_or(Failure::MALFORMED)?;
         let clock = sent.clock;
         Ok(Answer { value, clock })
@@ -133,19 +158,25 @@ impl Connections {
 
     /// Sends several commands in one trip; a refusal of one of them comes as its value.
     pub(super) async fn pipeline(&self, pipeline: &Pipeline) -> Result<Vec<Value>, Failure> {
-        let sent = self.request(&Request::Several(pipeline)).await?;
+        let request = Request::Several(pipeline);
+        let sent = self.request(&request, &mut self.begin()).await?;
         Ok(sent.values)
     }
 
     /// Sends a command that only reads, and says when it was read: a moment that may be earlier than
     /// the answer, never later. An estimate is given only if it may be, and if the connection leads
     /// to one server whose time it has heard.
-    pub(super) async fn read(&self, command: &Cmd, may_estimate: bool) -> Result<Read, Failure> {
+    pub(super) async fn read(
+        &self,
+        command: &Cmd,
+        may_estimate: bool,
+        time: &mut CallTime,
+    ) -> Result<Read, Failure> {
         let request = Request::Read {
             command,
             may_estimate,
         };
-        let mut sent = self.request(&request).await?;
+        let mut sent = self.request(&request, time).await?;
         if let Some(Value::ServerError(error)) = sent
             .values
             .iter()
@@ -198,17 +229,14 @@ impl Connections {
         self.slots[0].connection(deadline).await.map(drop)
     }
 
-    async fn request(&self, request: &Request<'_>) -> Result<Sent, Failure> {
-        let start = Instant::now();
-        let connected_by = start + self.deadlines.connect;
-        let mut answered_by = None;
+    async fn request(&self, request: &Request<'_>, time: &mut CallTime) -> Result<Sent, Failure> {
         let mut unanswered = None;
         let mut pause = Duration::ZERO;
         let mut attempt = 1;
         loop {
             let turn = self.next.fetch_add(1, Ordering::Relaxed);
             let slot = &self.slots[turn % self.slots.len()];
-            let connection_by = answered_by.unwrap_or(connected_by);
+            let connection_by = time.answered_by.unwrap_or(time.connected_by);
             let opened = match slot.open() {
                 Some(opened) => Ok(opened),
                 // Boxed, as it is rare and larger than the rest.
@@ -219,9 +247,8 @@ impl Connections {
                 // An earlier attempt may have reached the server all the same.
                 Err(failure) => return Err(unanswered.unwrap_or(failure)),
             };
-            // Waiting for a connection does not count, sending again does.
-            let deadline =
-                *answered_by.get_or_insert_with(|| Instant::now() + self.deadlines.command);
+            let begin = || Instant::now() + self.deadlines.command;
+            let deadline = *time.answered_by.get_or_insert_with(begin);
             let failure = match slot.send(opened, request, deadline).await {
                 Ok(sent) => return Ok(sent),
                 Err(failure) => failure,

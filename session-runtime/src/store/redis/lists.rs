@@ -37,7 +37,8 @@ impl Lists {
         let append = |command: &mut redis::Cmd| {
             command.arg(arguments);
         };
-        let answer = self.0.run(connections, &[key], append).await?;
+        let time = &mut connections.begin();
+        let answer = self.0.run(connections, time, &[key], append).await?;
         Ok(answer.value)
     }
 

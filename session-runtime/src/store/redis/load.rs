@@ -9,14 +9,15 @@
 //!    with it: after a rotation, until the new token was seen. Sessions with labels or links make all
 //!    later loads of this store ask for these.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use redis::{Cmd, Value};
 
-use super::answer::{array, bytes, is, time};
-use super::connection::Connections;
+use super::answer::{self, array, bytes, is};
+use super::connection::{CallTime, Connections};
 use super::error::{Failure, Refusal};
 use super::layout::{self, Beside};
 use super::script::Script;
@@ -78,8 +79,10 @@ impl Loads {
             link: self.links.load(Ordering::Relaxed),
             label: self.labels.load(Ordering::Relaxed),
         };
+        let time = &mut connections.begin();
         loop {
-            let Some(read) = self.read(connections, key, asked, selection).await? else {
+            let read = self.read(connections, time, key, asked, selection);
+            let Some(read) = read.await? else {
                 return Ok(Err(Absent::Other));
             };
             let Some(kept) = &read.values[0] else {
@@ -106,6 +109,7 @@ impl Loads {
     async fn read(
         &self,
         connections: &Connections,
+        time: &mut CallTime,
         key: &str,
         beside: Beside,
         selection: &Selection<'_>,
@@ -115,9 +119,9 @@ impl Loads {
         let read =
             if !selection.prefixes.is_empty() || (with_deadlines && self.tier == Tier::Native) {
                 // Boxed, as it is rare and larger than the other.
-                Box::pin(self.read_by_script(connections, key, &header, selection)).await
+                Box::pin(self.read_by_script(connections, time, key, &header, selection)).await
             } else {
-                self.read_by_name(connections, key, &header, selection)
+                self.read_by_name(connections, time, key, &header, selection)
                     .await
             };
         let read = match read {
@@ -136,6 +140,7 @@ impl Loads {
     async fn read_by_name(
         &self,
         connections: &Connections,
+        time: &mut CallTime,
         key: &str,
         header: &[&str],
         selection: &Selection<'_>,
@@ -147,7 +152,7 @@ impl Loads {
             command.arg(field.name);
         }
         let may_estimate = self.tier == Tier::Native;
-        let read = connections.read(&command, may_estimate).await?;
+        let read = connections.read(&command, may_estimate, time).await?;
         Ok(Some(Read {
             values: values(read.value)?,
             deadlines: Vec::new(),
@@ -161,6 +166,7 @@ impl Loads {
     async fn read_by_script(
         &self,
         connections: &Connections,
+        time: &mut CallTime,
         key: &str,
         header: &[&str],
         selection: &Selection<'_>,
@@ -182,7 +188,7 @@ impl Loads {
             command.arg(selection.prefixes);
         };
         let keys = [key.to_owned()];
-        let answer = self.script.run(connections, &keys, arguments).await?;
+        let answer = self.script.run(connections, time, &keys, arguments).await?;
         if is(&answer.value, "other") {
             return Ok(None);
         }
@@ -190,7 +196,7 @@ impl Loads {
             .try_into()
             .map_err(|_| Failure::MALFORMED)?;
         let [now, kept, deadlines, prefixed] = parts;
-        let now = time(now)?;
+        let now = answer::time(now)?;
         answer.clock.set(now);
         let mut prefixed = values(prefixed)?.into_iter();
         let mut pairs = Vec::new();
@@ -278,10 +284,15 @@ impl Loads {
     }
 }
 
+/// The header fields that a load always reads.
+const USUAL_HEADER: [&str; 2] = ["@", "@principals"];
+
 /// The header fields of a load, in the order in which they are read.
-fn header_names(beside: Beside) -> Vec<&'static str> {
-    let mut names = Vec::with_capacity(5);
-    names.extend(["@", "@principals"]);
+fn header_names(beside: Beside) -> Cow<'static, [&'static str]> {
+    if beside == Beside::default() {
+        return Cow::Borrowed(&USUAL_HEADER);
+    }
+    let mut names = USUAL_HEADER.to_vec();
     for (is_asked, name) in [
         (beside.previous, "@previous"),
         (beside.link, "@link"),
@@ -291,7 +302,7 @@ fn header_names(beside: Beside) -> Vec<&'static str> {
             names.push(name);
         }
     }
-    names
+    Cow::Owned(names)
 }
 
 /// The values of an answer, as parts of one buffer: a clone of a part costs no allocation.

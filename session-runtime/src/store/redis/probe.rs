@@ -60,7 +60,7 @@ pub(super) async fn tier(
     record.arg("EVAL").arg(RECORD).arg(1);
     record.arg(format!("{prefix}:@layout"));
     record.arg(record_of(required.unwrap_or(offered)));
-    let answer = connections.command(&record).await;
+    let answer = connections.command(&record, &mut connections.begin()).await;
     let recorded = match answer.map(|answer| answer.value) {
         Ok(Value::BulkString(recorded)) => {
             let is = |word: String| word.as_bytes() == recorded;
@@ -169,7 +169,10 @@ async fn check_kind(connections: &Connections, prefix: &str) -> Result<(), Redis
         return Ok(());
     }
     // Proxies that do not know the command are what they are.
-    let Ok(answer) = connections.command(&server::hello_command()).await else {
+    let Ok(answer) = connections
+        .command(&server::hello_command(), &mut connections.begin())
+        .await
+    else {
         return Ok(());
     };
     match Hello::new(answer.value).map(|hello| hello.mode).as_deref() {
@@ -208,7 +211,7 @@ async fn offered_by_all_nodes(
         let mut probe = Cmd::new();
         probe.arg("HSETEX").arg(format!("{prefix}:@probe{number}"));
         probe.arg(&HSETEX_PROBE);
-        match connections.command(&probe).await {
+        match connections.command(&probe, &mut connections.begin()).await {
             Ok(_) => {}
             Err(Failure::Refused(Refusal::UnknownCommand)) => return Ok(Tier::Compatible),
             Err(Failure::Refused(Refusal::Forbidden)) => {

@@ -2,7 +2,7 @@
 
 use redis::{Cmd, Value};
 
-use super::connection::{Answer, Connections};
+use super::connection::{Answer, CallTime, Connections};
 use super::error::{Failure, Refusal};
 use super::tier::Tier;
 
@@ -89,6 +89,7 @@ impl Script {
     pub(super) async fn run(
         &self,
         connections: &Connections,
+        time: &mut CallTime,
         keys: &[String],
         arguments: impl Fn(&mut Cmd),
     ) -> Result<Answer<Value>, Failure> {
@@ -99,10 +100,11 @@ impl Script {
             command
         };
         let by_hash = command("EVALSHA", &self.hash);
-        match connections.command(&by_hash).await {
+        match connections.command(&by_hash, time).await {
             // `EVAL` keeps the script too, and needs no right of its own beyond it.
             Err(Failure::Refused(Refusal::NoScript)) => {
-                connections.command(&command("EVAL", self.source)).await
+                let whole = command("EVAL", self.source);
+                connections.command(&whole, time).await
             }
             answer => answer,
         }

@@ -1,6 +1,7 @@
 //! The store: loads, commits and lists over the connections of one server or Cluster.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::commit::{self, Committed};
 use super::connection::Connections;
@@ -125,7 +126,9 @@ impl RedisStore {
         let mut keys = vec![self.key(&commit.session)];
         keys.extend(lists);
         let append = |command: &mut redis::Cmd| commit::append(command, commit);
-        let answer = self.commit.run(&self.connections, &keys, append).await?;
+        let time = &mut self.connections.begin();
+        let answer = self.commit.run(&self.connections, time, &keys, append);
+        let answer = answer.await?;
         match commit::answer(commit, answer.value)? {
             Committed::Step(step, now) => {
                 if let Some(now) = now {
@@ -164,7 +167,11 @@ impl RedisStore {
     }
 
     async fn count(&self) -> Result<Count, Failure> {
-        let answer = self.connections.command(&redis::cmd("DBSIZE")).await?;
+        let time = &mut self.connections.begin();
+        let answer = self
+            .connections
+            .command(&redis::cmd("DBSIZE"), time)
+            .await?;
         let count = redis::from_redis_value(answer.value).map_err(|_| Failure::MALFORMED)?;
         Ok(Count::Estimated(count))
     }
@@ -229,6 +236,12 @@ impl SessionStore for RedisStore {
         let key = self.list_key(principal);
         let removed = self.lists.remove_stale(&self.connections, key, entry);
         removed.await.map_err(|failure| self.load_failed(failure))
+    }
+
+    /// The connect deadline and the command deadline together. A commit on a Cluster can take several
+    /// calls and has no such bound.
+    fn answers_within(&self) -> Option<Duration> {
+        (!self.connections.is_cluster()).then(|| self.connections.longest_call())
     }
 
     /// The number of keys in the database, those of other applications and prefixes included.
