@@ -82,20 +82,22 @@ impl Shared {
         }
     }
 
-    /// Bounds a store call in time. A call that takes longer fails with the kind `late`.
+    /// Bounds a store call in time. A call that takes longer fails with the kind `on_timeout`. A store that
+    /// bounds its calls itself, and not later, needs no timer here.
     pub(crate) async fn within_deadline<T>(
         &self,
-        late: StoreErrorKind,
+        on_timeout: StoreErrorKind,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, SessionError> {
-        self.within(self.config.store_deadline, late, call).await
+        self.within(self.config.store_deadline, on_timeout, call)
+            .await
     }
 
     /// The same with a deadline of its own.
     pub(crate) async fn within<T>(
         &self,
         deadline: Duration,
-        late: StoreErrorKind,
+        on_timeout: StoreErrorKind,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, SessionError> {
         let bound = self.store.answers_within();
@@ -103,7 +105,7 @@ impl Shared {
             true => call.await,
             false => match tokio::time::timeout(deadline, call).await {
                 Ok(answer) => answer,
-                Err(_) => Err(StoreError::new(late)),
+                Err(_) => Err(StoreError::new(on_timeout)),
             },
         };
         answer.map_err(|error| {

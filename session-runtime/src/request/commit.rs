@@ -126,8 +126,8 @@ impl RequestSession {
         commit: &Commit,
     ) -> Result<Outcome, SessionError> {
         let call = self.shared().store.commit_boxed(commit);
-        let late = StoreErrorKind::OutcomeUnknown;
-        self.shared().within(deadline, late, call).await
+        let on_timeout = StoreErrorKind::OutcomeUnknown;
+        self.shared().within(deadline, on_timeout, call).await
     }
 
     /// Removes a session that a handler destroyed. A session that has ended already is no failure.

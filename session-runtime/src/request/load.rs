@@ -202,8 +202,8 @@ impl RequestSession {
     ) -> Result<Option<Loaded>, SessionError> {
         let selection = Selection::fields(selected);
         let load = self.shared().store.load_boxed(session, &selection);
-        let late = StoreErrorKind::Unavailable;
-        self.shared().within_deadline(late, load).await
+        let on_timeout = StoreErrorKind::Unavailable;
+        self.shared().within_deadline(on_timeout, load).await
     }
 
     /// The fields of a load that asked for [`selection`], with sealed values opened.

@@ -113,11 +113,11 @@ impl State {
     }
 
     /// Whether there may be something to commit when the response is about to leave.
-    pub(super) fn owes_commit(&self, shared: &Shared) -> bool {
-        let owes_upkeep = |live: &Live| {
+    pub(super) fn needs_commit(&self, shared: &Shared) -> bool {
+        let needs_upkeep = |live: &Live| {
             self.needs_upkeep(live, shared) || self.due_renewals(live, false).next().is_some()
         };
-        self.is_pending() || self.live().is_some_and(owes_upkeep)
+        self.is_pending() || self.live().is_some_and(needs_upkeep)
     }
 
     fn needs_upkeep(&self, live: &Live, shared: &Shared) -> bool {

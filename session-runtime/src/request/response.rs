@@ -23,7 +23,7 @@ impl RequestSession {
     pub(crate) fn is_settled(&self) -> bool {
         let mut state = self.state();
         state.is_closed = true;
-        state.was_abandoned || !state.owes_commit(self.shared())
+        state.was_abandoned || !state.needs_commit(self.shared())
     }
 
     /// Puts the session's cookie and its headers on the response, or replaces it by an error.
