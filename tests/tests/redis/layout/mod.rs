@@ -6,10 +6,11 @@ mod connecting;
 mod contents;
 mod costs;
 mod damage;
+mod deadlines;
 mod ends;
 mod repeats;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use session_runtime::RedisStore;
 use tests::servers::Server;
@@ -21,4 +22,13 @@ async fn connect(server: &Server) -> RedisStore {
     let store = RedisStore::builder().url(server.url());
     let store = store.command_deadline(Duration::from_secs(5)).connect();
     store.await.unwrap()
+}
+
+/// Polls until it is so.
+async fn wait_for(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "timed out before {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
