@@ -56,7 +56,7 @@ impl Cluster {
     }
 
     /// Moves slots, with the keys in them, from one node to another, one slot after the other.
-    pub fn move_slots(&self, from: usize, to: usize, slots: std::ops::Range<u16>) {
+    pub fn move_slots(&self, from: usize, to: usize, slots: impl IntoIterator<Item = u16>) {
         let (from_id, to_id) = (self.id(from), self.id(to));
         let port = self.nodes[to].port().to_string();
         for slot in slots {

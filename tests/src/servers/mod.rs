@@ -107,6 +107,26 @@ pub fn available() -> Vec<Generation> {
     Generation::ALL.into_iter().filter(is_there).collect()
 }
 
+/// Runs a test on each generation that this machine has, all at the same time: one that waits for
+/// servers costs no more for three generations than for one. Each has a thread and a runtime of its
+/// own, so that what blocks in one does not show as slowness in another.
+///
+/// # Panics
+///
+/// If the test does on one of them. In CI a missing server is a failure.
+pub fn on_all_at_once(test: impl AsyncFn(Generation) + Sync) {
+    let test = &test;
+    std::thread::scope(|scope| {
+        for generation in available() {
+            scope.spawn(move || {
+                let mut runtime = tokio::runtime::Builder::new_multi_thread();
+                let runtime = runtime.enable_all().build().expect("a runtime");
+                runtime.block_on(test(generation));
+            });
+        }
+    });
+}
+
 /// Says on standard error that something is not tested, also where the test passes.
 ///
 /// # Panics

@@ -8,7 +8,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use session_runtime::store::{Action, Change, ListChange, Outcome, PrincipalKey, StoreErrorKind};
+use session_runtime::store::{
+    Action, Change, ListChange, Outcome, PrincipalKey, Restore, StoreErrorKind,
+};
 use session_runtime::{RedisStore, SessionStore};
 use tests::proxy::{Behavior, Cut, Proxy};
 use tests::servers::{Options, Server, available};
@@ -264,8 +266,19 @@ async fn a_full_server_refuses_growth_and_still_lets_visitors_out() {
             keep: Some(HOUR),
             limit: None,
         });
+        let named = visitor.update([set("a.b", "1")]);
+        store.commit(&named).await.unwrap();
+        let mut labelled = visitor.update([]);
+        labelled.label = Some("Firefox on Linux".into());
+        let restored = visitor.update([Change::Renew {
+            name: "a.x".into(),
+            ttl: HOUR,
+            restore: Some(Restore::new("1".into(), Some(named.id))),
+        }]);
         let _: String = server.command(&["CONFIG", "SET", "maxmemory", "1"]);
         for commit in [
+            labelled,
+            restored,
             visitor.update([set("a.b", "2")]),
             visitor.update([set_for("a.b", "2", HOUR), take("a.b")]),
             visitor.update([add("a.n", 1), take("a.b")]),

@@ -85,7 +85,8 @@ fn number(digits: &str) -> u64 {
     u64::from_str_radix(digits, 36).expect("digits of the base 36")
 }
 
-fn digits(mut number: u64, length: usize) -> String {
+/// Digits of the base 36, so many of them.
+pub(super) fn digits(mut number: u64, length: usize) -> String {
     let mut digits = Vec::new();
     for _ in 0..length {
         digits.push(b"0123456789abcdefghijklmnopqrstuvwxyz"[(number % 36) as usize]);

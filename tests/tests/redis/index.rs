@@ -209,3 +209,29 @@ async fn only_what_is_listed_can_be_confirmed() {
         }
     }
 }
+
+/// By its mark an entry is told from a later one of the same session.
+#[tokio::test]
+async fn an_entry_has_the_mark_of_its_commit() {
+    for generation in available() {
+        let server = Server::start(generation, &Options::default());
+        let store = RedisStore::connect(server.url()).await.unwrap();
+        let principal = PrincipalKey::new("shop.customer", b"7");
+        let visitor = Visitor::create(&store, []).await;
+        for _ in 0..2 {
+            let mut commit = visitor.update([]);
+            commit.lists = sign_in(&visitor, principal, None).lists;
+            store.commit(&commit).await.unwrap();
+            let entries = store.list(&principal).await.unwrap().entries;
+            assert_eq!(entries.len(), 1);
+            assert_eq!(entries[0].mark, commit.id);
+        }
+        let mut sign_out = visitor.update([]);
+        sign_out.lists = vec![sign_off(principal)];
+        store.commit(&sign_out).await.unwrap();
+        let loaded = visitor.load(&store, &[]).await.unwrap().unwrap();
+        assert!(loaded.header.principals.is_empty());
+        let key = visitor.key("session");
+        assert!(!server.command::<bool>(&["HEXISTS", &key, "@principals"]));
+    }
+}

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use session_runtime::store::{CommitId, StoreError};
 use session_runtime::{
     ReadSession, RedisStore, Session, SessionId, SessionLayer, SessionStore, Timeouts,
 };
-use tests::servers::{Cluster, Options, Server, available};
+use tests::servers::{Cluster, Generation, Options, Server, available, on_all_at_once};
 use tests::visitor::Visitor;
 
 #[derive(Session, Debug, Default)]
@@ -29,30 +30,26 @@ async fn sign_in(visitor: &mut Visitor, customer: u32) -> StatusCode {
     visitor.visit(page).await.status
 }
 
-/// An empty store of its own on each Cluster.
+/// An empty store of its own on a Cluster.
 struct Place {
     name: &'static str,
     store: Arc<RedisStore>,
     _cluster: Arc<Cluster>,
 }
 
-async fn clusters() -> Vec<Place> {
-    let mut places = Vec::new();
-    for generation in available() {
-        let cluster = Cluster::shared(generation);
-        let store = RedisStore::builder()
-            .cluster(cluster.urls())
-            .prefix("cut")
-            .connect_deadline(Duration::from_secs(10))
-            .command_deadline(Duration::from_secs(30))
-            .connect();
-        places.push(Place {
-            name: generation.name(),
-            store: Arc::new(store.await.unwrap()),
-            _cluster: cluster,
-        });
+async fn cluster(generation: Generation) -> Place {
+    let cluster = Cluster::shared(generation);
+    let store = RedisStore::builder()
+        .cluster(cluster.urls())
+        .prefix("cut")
+        .connect_deadline(Duration::from_secs(10))
+        .command_deadline(Duration::from_secs(30))
+        .connect();
+    Place {
+        name: generation.name(),
+        store: Arc::new(store.await.unwrap()),
+        _cluster: cluster,
     }
-    places
 }
 
 /// With no program running, the entries go one by one, and with the last one the list.
@@ -214,10 +211,11 @@ impl SessionStore for CutCluster {
 
 /// Wherever the connection is cut, every visitor who is signed in is listed, and a list later shows
 /// no other.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cut_at_any_step_on_a_cluster_leaves_a_superset() {
-    let mut cuts = 0;
-    for place in clusters().await {
+#[test]
+fn a_cut_at_any_step_on_a_cluster_leaves_a_superset() {
+    let cuts = AtomicUsize::new(0);
+    on_all_at_once(async |generation| {
+        let place = cluster(generation).await;
         let store = CutCluster {
             store: Arc::clone(&place.store),
             cut: Arc::default(),
@@ -292,7 +290,7 @@ async fn a_cut_at_any_step_on_a_cluster_leaves_a_superset() {
                     if !was_cut {
                         break;
                     }
-                    cuts += 1;
+                    cuts.fetch_add(1, Ordering::Relaxed);
                 }
             }
         }
@@ -318,8 +316,9 @@ async fn a_cut_at_any_step_on_a_cluster_leaves_a_superset() {
                 }
             }
         }
-    }
+    });
     if !available().is_empty() {
+        let cuts = cuts.into_inner();
         assert!(cuts > 30, "only {cuts} cuts");
     }
 }

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use session_runtime::store::{Outcome, StoreErrorKind};
 use session_runtime::{RedisStore, SessionStore};
-use tests::servers::{Sentinel, available};
+use tests::servers::{Sentinel, on_all_at_once};
 use tests::store_visitor::{Visitor, add, set};
 
-#[tokio::test]
-async fn sessions_go_on_at_the_new_master() {
-    for generation in available() {
+#[test]
+fn sessions_go_on_at_the_new_master() {
+    on_all_at_once(async |generation| {
         let mut servers = Sentinel::start(generation);
         // The first Sentinel that is named is dead, as one may be.
         let mut urls = vec!["redis://127.0.0.1:1".to_owned()];
@@ -53,7 +53,7 @@ async fn sessions_go_on_at_the_new_master() {
         for _ in 0..100 {
             assert!(tally.add_one(&store, &visitor).await);
         }
-    }
+    });
 }
 
 /// The store's answers to commits that each add one.
@@ -82,9 +82,9 @@ impl Tally {
     }
 }
 
-#[tokio::test]
-async fn a_planned_failover_is_a_short_pause() {
-    for generation in available() {
+#[test]
+fn a_planned_failover_is_a_short_pause() {
+    on_all_at_once(async |generation| {
         let servers = Sentinel::start(generation);
         let store = RedisStore::builder()
             .sentinel(Sentinel::MASTER, servers.urls())
@@ -116,5 +116,5 @@ async fn a_planned_failover_is_a_short_pause() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         println!("{}: last failure after {last_failure:?}", generation.name());
-    }
+    });
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
 use tests::proxy::{Behavior, Cut, Proxy};
-use tests::servers::{Cluster, Options, Sentinel, Server, available};
+use tests::servers::{Cluster, Generation, Options, Sentinel, Server, available};
 
 #[test]
 fn a_server_keeps_its_data_over_a_crash() {
@@ -79,5 +79,20 @@ fn a_proxy_cuts_where_it_is_told() {
             assert!(proxy.has_cut());
             assert_eq!(server.command::<u64>(&["GET", "count"]), count, "{at:?}");
         }
+    }
+}
+
+#[test]
+fn every_generation_is_what_it_says() {
+    for generation in available() {
+        let server = Server::start(generation, &Options::default());
+        let name = if generation == Generation::Valkey9 {
+            "valkey_version"
+        } else {
+            "redis_version"
+        };
+        let version = server.info("server", name).unwrap();
+        println!("{}: {version}", generation.name());
+        assert!(version.starts_with(&generation.name()[generation.name().len() - 1..]));
     }
 }
