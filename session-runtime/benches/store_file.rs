@@ -1,16 +1,17 @@
-//! The cost of a call of `FileStore`: a load, a touch, a commit and a sign-in, in both durabilities.
+//! The cost of a call of `FileStore`: a load, each kind of commit and a sign-in, in both durabilities.
 //!
 //! A touch moves the modification time of a file; a commit writes the record again.
 //!
 //! The folder is made in the system's temporary folder; `TMPDIR` puts it on another disk.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use session_runtime::store::{
-    Action, Change, Commit, Durability, FileStore, ListChange, Outcome, PrincipalKey, Selected,
-    Selection, Timeouts,
+    Action, Change, Commit, Durability, FileStore, ListChange, Outcome, PrincipalKey, Rotation,
+    Selected, Selection, Timeouts,
 };
 use session_runtime::store::{CommitId, Verifier};
 use session_runtime::{SessionId, SessionStore};
@@ -51,6 +52,27 @@ fn file_store(criterion: &mut Criterion) {
                 let mut commit = update(session);
                 commit.changes.push(set());
                 apply(&store, &commit).await;
+            });
+        });
+        group.bench_function("renew", |bencher| {
+            bencher.to_async(&runtime).iter(|| async {
+                let mut commit = update(session);
+                let (ttl, restore) = (Duration::from_secs(60), None);
+                let name = FIELD.into();
+                commit.changes.push(Change::Renew { name, ttl, restore });
+                apply(&store, &commit).await;
+            });
+        });
+        group.bench_function("rotate", |bencher| {
+            bencher.to_async(&runtime).iter(|| async {
+                // To another token of the same verifier, so that the next one can rotate it again.
+                let verifier = verifier();
+                let rotation = Some(Rotation::new(verifier, None));
+                apply(
+                    &store,
+                    &commit(session, Action::Update { verifier, rotation }),
+                )
+                .await;
             });
         });
         group.bench_function("create and destroy", |bencher| {

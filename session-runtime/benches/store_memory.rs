@@ -4,11 +4,11 @@
 use std::hint::black_box;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use session_runtime::store::{Action, Change, Commit, CommitId, Outcome, Timeouts};
+use session_runtime::store::{Action, Change, Commit, CommitId, Outcome, Rotation, Timeouts};
 use session_runtime::store::{Selected, Selection, Verifier};
 use session_runtime::{MemoryStore, SessionId, SessionStore};
 
@@ -75,6 +75,28 @@ fn update(session: SessionId, changes: Vec<Change>) -> Commit {
     commit
 }
 
+/// A deadline that starts anew.
+fn renew(name: &'static str) -> Change {
+    Change::Renew {
+        name: name.into(),
+        ttl: Duration::from_secs(60),
+        restore: None,
+    }
+}
+
+/// To another token of the same verifier, so that the session can be rotated again.
+fn rotation(session: SessionId) -> Commit {
+    let verifier = verifier();
+    let rotation = Some(Rotation::new(verifier, None));
+    commit(session, Action::Update { verifier, rotation })
+}
+
+fn time(call: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    call();
+    start.elapsed()
+}
+
 fn apply(store: &MemoryStore, commit: &Commit) {
     let outcome = ready(store.commit(commit));
     assert!(matches!(outcome, Ok(Outcome::Applied(_))), "{outcome:?}");
@@ -113,23 +135,38 @@ fn store_memory(criterion: &mut Criterion) {
                 BatchSize::SmallInput,
             );
         });
-        // The store would grow from one iteration to the next: what was created is removed again,
-        // outside of the time that is measured.
-        group.bench_function("create with 5 fields", |bencher| {
-            bencher.iter_custom(|iterations| {
-                let mut taken = Duration::ZERO;
-                for _ in 0..iterations {
-                    let creation = creation();
-                    let start = std::time::Instant::now();
-                    apply(&store, &creation);
-                    taken += start.elapsed();
-                    let verifier = verifier();
-                    let destruction = commit(creation.session, Action::Destroy { verifier });
-                    apply(&store, &destruction);
-                }
-                taken
-            });
+        group.bench_function("renew 1 field", |bencher| {
+            bencher.iter_batched_ref(
+                || update(next(), vec![renew("shop.otp")]),
+                |commit| apply(&store, commit),
+                BatchSize::SmallInput,
+            );
         });
+        group.bench_function("rotate", |bencher| {
+            bencher.iter_batched_ref(
+                || rotation(next()),
+                |commit| apply(&store, commit),
+                BatchSize::SmallInput,
+            );
+        });
+        // The store would grow from one iteration to the next: what was created is removed again, and
+        // the time of one of the two counts.
+        for (name, creations) in [("create with 5 fields", true), ("destroy", false)] {
+            group.bench_function(name, |bencher| {
+                bencher.iter_custom(|iterations| {
+                    let mut taken = Duration::ZERO;
+                    for _ in 0..iterations {
+                        let creation = creation();
+                        let created = time(|| apply(&store, &creation));
+                        let verifier = verifier();
+                        let destruction = commit(creation.session, Action::Destroy { verifier });
+                        let destroyed = time(|| apply(&store, &destruction));
+                        taken += if creations { created } else { destroyed };
+                    }
+                    taken
+                });
+            });
+        }
         group.finish();
     }
 }

@@ -20,8 +20,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use redis::aio::MultiplexedConnection;
-use session_runtime::store::{Action, Change, Commit, CommitId, FieldTtl, Timeouts};
-use session_runtime::store::{Selected, Selection, Tier, Verifier};
+use session_runtime::store::{
+    Action, Change, Commit, CommitId, FieldName, FieldTtl, ListChange, Outcome, PrincipalKey,
+    Rotation, Selected, Selection, Tier, Timeouts, Verifier,
+};
 use session_runtime::{RedisStore, SessionId, SessionStore};
 use tokio::runtime::Runtime;
 
@@ -51,14 +53,7 @@ impl Bench {
             verifier: Verifier::from_bytes([7; 16]),
             value: Bytes::from(vec![b'x'; 50]),
         };
-        let verifier = bench.verifier;
-        let mut creation = bench.commit(Action::Create {
-            verifier,
-            link: None,
-        });
-        creation.timeouts = Some(Timeouts::new(TTL, 2 * TTL).unwrap());
-        creation.changes = FIELDS.map(|name| bench.set(name, None)).into();
-        bench.store.commit(&creation).await.unwrap();
+        bench.apply(&bench.creation()).await;
         let mut pairs = redis::cmd("HSET");
         pairs.arg("bench-by-hand");
         for name in FIELDS {
@@ -71,6 +66,14 @@ impl Bench {
 
     fn commit(&self, action: Action) -> Commit {
         Commit::new(self.session, CommitId::generate().unwrap(), action)
+    }
+
+    fn creation(&self) -> Commit {
+        let (verifier, link) = (self.verifier, None);
+        let mut creation = self.commit(Action::Create { verifier, link });
+        creation.timeouts = Some(Timeouts::new(TTL, 2 * TTL).unwrap());
+        creation.changes = FIELDS.map(|name| self.set(name, None)).into();
+        creation
     }
 
     fn update(&self) -> Commit {
@@ -105,7 +108,7 @@ impl Bench {
     }
 
     async fn touch(self) {
-        self.store.commit(&self.update()).await.unwrap();
+        self.apply(&self.update()).await;
     }
 
     async fn touch_by_hand(mut self) {
@@ -117,6 +120,51 @@ impl Bench {
             .unwrap();
     }
 
+    async fn renew(self) {
+        let mut commit = self.update();
+        let (name, ttl, restore) = ("shop.b".into(), TTL, None);
+        commit.changes = vec![Change::Renew { name, ttl, restore }];
+        self.apply(&commit).await;
+    }
+
+    /// To another token of the same verifier, so that the next one can rotate it again.
+    async fn rotate(self) {
+        let verifier = self.verifier;
+        let rotation = Some(Rotation::new(verifier, None));
+        let commit = self.commit(Action::Update { verifier, rotation });
+        self.apply(&commit).await;
+    }
+
+    async fn create_and_destroy(mut self) {
+        self.session = SessionId::generate().unwrap();
+        self.apply(&self.creation()).await;
+        let verifier = self.verifier;
+        self.apply(&self.commit(Action::Destroy { verifier })).await;
+    }
+
+    async fn sign_in_and_out(mut self) {
+        self.session = SessionId::generate().unwrap();
+        let principal = PrincipalKey::new("shop.customer", self.session.as_bytes());
+        let field: FieldName = "shop.customer".into();
+        let mut sign_in = self.creation();
+        sign_in.lists.push(ListChange::Add {
+            field: field.clone(),
+            principal,
+            keep: Some(2 * TTL),
+            limit: None,
+        });
+        self.apply(&sign_in).await;
+        let verifier = self.verifier;
+        let mut sign_out = self.commit(Action::Destroy { verifier });
+        sign_out.lists.push(ListChange::Remove { field, principal });
+        self.apply(&sign_out).await;
+    }
+
+    async fn apply(&self, commit: &Commit) {
+        let outcome = self.store.commit(commit).await.unwrap();
+        assert!(matches!(outcome, Outcome::Applied(_)), "{outcome:?}");
+    }
+
     async fn write(self) {
         let mut commit = self.update();
         commit.changes = vec![
@@ -124,7 +172,7 @@ impl Bench {
             self.set("shop.b", Some(TTL)),
             self.set("shop.c", Some(2 * TTL)),
         ];
-        self.store.commit(&commit).await.unwrap();
+        self.apply(&commit).await;
     }
 
     /// Neither guarded nor one step, and on a server without field deadlines without them.
@@ -200,6 +248,22 @@ fn run(criterion: &mut Criterion) {
         &bench,
         "write 3 fields by hand",
         Bench::write_by_hand,
+    );
+    measure(criterion, &runtime, &bench, "renew 1 field", Bench::renew);
+    measure(criterion, &runtime, &bench, "rotate", Bench::rotate);
+    measure(
+        criterion,
+        &runtime,
+        &bench,
+        "create and destroy",
+        Bench::create_and_destroy,
+    );
+    measure(
+        criterion,
+        &runtime,
+        &bench,
+        "sign in and out",
+        Bench::sign_in_and_out,
     );
 }
 
