@@ -56,7 +56,7 @@ fn app() -> Router {
             ),
         )
         .route(
-            "/rotate",
+            "/rotate/{turn}",
             get(|mut session: Session<Shop>| async move { session.rotate() }),
         )
         .route(
@@ -130,17 +130,14 @@ fn layer(criterion: &mut Criterion) {
             async move { visit(layered, &path, cookie).await }
         });
     });
-    let paths: [(&str, fn(u64) -> String); 2] = [
-        ("login", |turn| format!("/login/{turn}")),
-        ("rotation", |_| "/rotate".to_owned()),
-    ];
-    for (name, path) in paths {
+    for (name, path) in [("login", "/login/"), ("rotation", "/rotate/")] {
         let mut current = cookie.clone();
         group.bench_function(name, |bencher| {
             // Each request has the cookie that the last one was given.
             bencher.iter(|| {
                 turn += 1;
-                let response = runtime.block_on(visit(&layered, &path(turn), &current));
+                let path = format!("{path}{turn}");
+                let response = runtime.block_on(visit(&layered, &path, &current));
                 current = cookie_of(&response);
             });
         });

@@ -347,7 +347,7 @@ mod tests {
             "nul\0",
             "a'b/",
         ];
-        let mut encodings: Vec<Vec<u8>> = texts.iter().map(|text| encoded::<Json>(text)).collect();
+        let mut encodings: Vec<Vec<u8>> = texts.iter().map(encoded::<Json>).collect();
         for text in texts {
             encodings.push(format!("\"{text}\"").into_bytes());
             encodings.push(text.into());

@@ -65,14 +65,6 @@ impl SessionId {
         random_bytes().map(Self)
     }
 
-    /// Characters of the text form.
-    pub(crate) const CHARACTERS: usize = 22;
-
-    /// Appends the text form.
-    pub(crate) fn append_to(&self, text: &mut String) {
-        URL_SAFE_NO_PAD.encode_string(self.0, text);
-    }
-
     /// Returns the 16 bytes, for a store that does not name its records by the text form.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; ID_BYTES] {

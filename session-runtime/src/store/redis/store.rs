@@ -1,6 +1,6 @@
 //! The store: loads, commits and lists over the connections of one server or Cluster.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use super::commit::{self, Committed};
@@ -16,6 +16,9 @@ use crate::store::{
     Selection, SessionStep, SessionStore, SteppedStore, StoreError, commit_in_steps,
 };
 use crate::token::{CommitId, SessionId};
+
+/// Characters of a session's key after the prefix: a colon and the id.
+const SUFFIX: usize = 23;
 
 /// Keeps sessions in Redis or Valkey: one server, behind Sentinel, or a Cluster.
 ///
@@ -106,10 +109,11 @@ impl RedisStore {
     }
 
     fn key(&self, session: &SessionId) -> String {
-        let mut key = String::with_capacity(self.prefix.len() + 1 + SessionId::CHARACTERS);
+        let mut key = String::with_capacity(self.prefix.len() + SUFFIX);
         key.push_str(&self.prefix);
         key.push(':');
-        session.append_to(&mut key);
+        // Writing to a string cannot fail.
+        let _ = write!(key, "{session}");
         key
     }
 
