@@ -50,27 +50,35 @@ impl Driver {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let profile = format!("profile-{}-{number}", std::process::id());
-        let mut process = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver starts");
-        let stdout = process.stdout.take().expect("the output is piped");
-        let mut driver = Self {
+        let mut driver = None;
+        // It ends without a word where another program took the port that it chose for both versions
+        // of IP.
+        for _ in 0..10 {
+            let mut process = Command::new("chromedriver")
+                .arg("--port=0")
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("chromedriver starts");
+            let stdout = process.stdout.take().expect("the output is piped");
+            let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+            let port = lines.find_map(|line| {
+                let (_, port) = line.split_once("started successfully on port ")?;
+                Some(port.trim_end_matches('.').to_owned())
+            });
+            if let Some(port) = port {
+                driver = Some((process, port));
+                break;
+            }
+            process.wait().expect("chromedriver ended");
+        }
+        let (process, port) = driver.expect("chromedriver says where it listens");
+        Self {
             process,
-            url: String::new(),
+            url: format!("http://127.0.0.1:{port}"),
             session: None,
             profile: Path::new(env!("CARGO_TARGET_TMPDIR")).join(profile),
-        };
-        let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
-        let port = lines.find_map(|line| {
-            let (_, port) = line.split_once("started successfully on port ")?;
-            Some(port.trim_end_matches('.').to_owned())
-        });
-        let port = port.expect("chromedriver says where it listens");
-        driver.url = format!("http://127.0.0.1:{port}");
-        driver
+        }
     }
 
     fn capabilities(&self) -> Map<String, Value> {
