@@ -35,6 +35,7 @@ mod sentinel;
 mod server;
 mod server_clock;
 mod shared;
+mod slot;
 mod store;
 mod tier;
 
