@@ -70,19 +70,15 @@ impl Cluster {
 
     /// Finds out why no connection could be opened: the library makes one error of all reasons.
     async fn diagnose(&self, settings: &RedisConnectionInfo) -> Failure {
-        let mut worst = None;
+        let mut told = None;
         for node in self.nodes_as(settings) {
             let failure = match server::open(&node, self.connect_deadline, Arc::default()).await {
                 Ok(connection) => describe(connection).await,
                 Err(failure) => failure,
             };
-            match (&worst, &failure) {
-                // What a node says tells more than that another one is away.
-                (Some(Failure::Refused(_)), Failure::NotSent(_) | Failure::NoAnswer(_)) => {}
-                _ => worst = Some(failure),
-            }
+            told = Some(failure.or_after(told));
         }
-        worst.unwrap_or(Failure::NotSent(NO_NODES))
+        told.unwrap_or(Failure::NotSent(NO_NODES))
     }
 
     fn nodes_as(&self, settings: &RedisConnectionInfo) -> impl Iterator<Item = ConnectionInfo> {

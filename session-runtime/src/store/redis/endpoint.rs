@@ -106,7 +106,7 @@ impl Endpoint {
             #[cfg(feature = "redis-sentinel")]
             Self::Sentinel(sentinel) => {
                 let connection = sentinel.open(deadline, lost).await?;
-                Ok(SharedConnection::new(connection))
+                Ok(SharedConnection::Server(connection))
             }
             #[cfg(feature = "redis-cluster")]
             Self::Cluster(cluster) => cluster.open().await,

@@ -88,6 +88,16 @@ impl Error for Reason {}
 impl Failure {
     pub(super) const MALFORMED: Self = Self::Refused(Refusal::Malformed);
 
+    /// Of the failures at several servers, the one that tells more: what a server says, rather than
+    /// that another one is away; else the last.
+    #[cfg(any(feature = "redis-cluster", feature = "redis-sentinel"))]
+    pub(super) fn or_after(self, earlier: Option<Self>) -> Self {
+        match (earlier, &self) {
+            (Some(said @ Self::Refused(_)), Self::NotSent(_) | Self::NoAnswer(_)) => said,
+            _ => self,
+        }
+    }
+
     /// As the error of a load, which changes nothing.
     pub(super) fn of_load(self) -> StoreError {
         match self {

@@ -55,21 +55,17 @@ impl Sentinel {
         let count = self.sentinels.len();
         let first = self.first.fetch_add(1, Ordering::Relaxed);
         let each = deadline / u32::try_from(count).unwrap_or(u32::MAX);
-        let mut worst = None;
+        let mut told = None;
         for turn in 0..count {
             let sentinel = &self.sentinels[first.wrapping_add(turn) % count];
             let asked = tokio::time::timeout(each, self.ask(sentinel, each)).await;
             match asked.unwrap_or_else(|_| Err(Failure::NotSent(errors::in_time(sentinel.addr()))))
             {
                 Ok(master) => return Ok(master),
-                // What a Sentinel says tells more than that another one is away.
-                Err(failure) => match (&worst, &failure) {
-                    (Some(Failure::Refused(_)), Failure::NotSent(_) | Failure::NoAnswer(_)) => {}
-                    _ => worst = Some(failure),
-                },
+                Err(failure) => told = Some(failure.or_after(told)),
             }
         }
-        Err(worst.unwrap_or(Failure::Refused(Refusal::NoMaster)))
+        Err(told.unwrap_or(Failure::Refused(Refusal::NoMaster)))
     }
 
     async fn ask(
