@@ -91,13 +91,3 @@ impl Fields {
         self.0.binary_search_by(|(other, _)| (**other).cmp(name))
     }
 }
-
-impl FromIterator<(FieldName, StoredField)> for Fields {
-    fn from_iter<I: IntoIterator<Item = (FieldName, StoredField)>>(fields: I) -> Self {
-        let mut all = Self::default();
-        for (name, field) in fields {
-            all.insert(name, field);
-        }
-        all
-    }
-}
