@@ -47,10 +47,10 @@ fn change_everything(kit: &Kit, visitor: &Visitor) -> Commit {
 
 /// Sends a commit that must be refused and compares all that a load shows.
 async fn refuse_all(kit: &Kit, visitor: &Visitor, commit: &Commit, expected: Outcome) {
-    let before = visitor.expect(&NAMES).await;
+    let before = visitor.load_live(&NAMES).await;
     kit.pass(1).await;
     kit.equal("the outcome", visitor.send(commit).await, expected);
-    let after = visitor.expect(&NAMES).await;
+    let after = visitor.load_live(&NAMES).await;
     kit.equal("the header after a refusal", &after.header, &before.header);
     kit.equal(
         "the values after a refusal",
@@ -130,7 +130,7 @@ pub(super) async fn everything_changes_together(kit: Kit) {
     let expected = vec![None, None, None, text("4"), text("6"), text("1")];
     kit.equal("the values that a commit answers", answered, expected);
 
-    let loaded = visitor.expect(&NAMES).await;
+    let loaded = visitor.load_live(&NAMES).await;
     let expected = vec![text("changed"), None, text("3"), None, text("6"), text("1")];
     kit.equal("the values", values(&loaded), expected);
     let header = loaded.header;
@@ -173,7 +173,7 @@ pub(super) async fn changes_of_one_field_follow_each_other(kit: Kit) {
     expected[4] = text("11");
     expected[11] = text("4");
     kit.equal("the values that a commit answers", answered, expected);
-    let loaded = visitor.expect(&["a", "b", "c", "d", "e"]).await;
+    let loaded = visitor.load_live(&["a", "b", "c", "d", "e"]).await;
     let expected = vec![text("written"), None, text("2"), text("4"), text("2")];
     kit.equal("the values", values(&loaded), expected);
 }
@@ -185,19 +185,19 @@ pub(super) async fn a_commit_of_hundreds_of_changes_is_whole(kit: Kit) {
     let sets = names.iter().map(|name| set(name, name));
     visitor.apply(&visitor.update(sets)).await;
     let expected: Vec<_> = names.iter().map(text).collect();
-    let found = values(&visitor.expect(&names).await);
+    let found = values(&visitor.load_live(&names).await);
     kit.holds("700 fields are written at once", found == expected);
 
     let above = merge("over", MergeOperation::Add, 11, 0, range(0..=10), None);
     let removals = names.iter().map(|name| remove(name)).chain([above]);
     let outcome = visitor.send(&visitor.update(removals)).await;
     kit.equal("the outcome", outcome, out_of_range("over"));
-    let found = values(&visitor.expect(&names).await);
+    let found = values(&visitor.load_live(&names).await);
     kit.holds("700 removals are undone together", found == expected);
 
     let removals = names.iter().map(|name| remove(name));
     visitor.apply(&visitor.update(removals)).await;
-    let found = values(&visitor.expect(&names).await);
+    let found = values(&visitor.load_live(&names).await);
     kit.holds(
         "700 fields are removed at once",
         found.iter().all(Option::is_none),

@@ -15,7 +15,7 @@ pub(super) const CONTRACT: Contract = Contract("guarantee 5 (field deadlines)");
 /// Applies the changes and returns the moment at which that happened.
 async fn apply_at<const N: usize>(visitor: &Visitor, changes: [Change; N]) -> Timestamp {
     visitor.apply(&visitor.update(changes)).await;
-    visitor.expect(&[]).await.header.seen
+    visitor.load_live(&[]).await.header.seen
 }
 
 /// The field has a deadline, and it is this one.
@@ -31,7 +31,7 @@ pub(super) async fn an_ended_field_is_absent(kit: Kit) {
     let visitor = kit.session([set_for("a", "1", ttl), set("b", "2")]).await;
     visitor.expect_value("a", "1").await;
     kit.pass(3).await;
-    let loaded = visitor.expect(&["a", "b"]).await;
+    let loaded = visitor.load_live(&["a", "b"]).await;
     kit.equal("the fields", values(&loaded), vec![None, text("2")]);
 }
 
@@ -97,7 +97,7 @@ pub(super) async fn an_ended_field_is_absent_for_changes(kit: Kit) {
         .await;
     let expected = vec![None, text("1"), None, None, None];
     kit.equal("what the changes answer", answered, expected);
-    let found = values(&visitor.expect(&names).await);
+    let found = values(&visitor.load_live(&names).await);
     let expected = vec![text("new"), text("1"), None, None, None];
     kit.equal("the values afterwards", found, expected);
 }
@@ -119,7 +119,7 @@ pub(super) async fn renewing_never_revives(kit: Kit) {
     };
     for _ in 0..2 {
         visitor.apply(&renew_all()).await;
-        let found = values(&visitor.expect(&names).await);
+        let found = values(&visitor.load_live(&names).await);
         let revived = found.iter().flatten().count();
         kit.equal("how many of 50 ended fields were revived", revived, 0);
     }
@@ -154,7 +154,7 @@ pub(super) async fn a_write_to_an_ended_field_is_kept(kit: Kit) {
         ],
     )
     .await;
-    let found = values(&visitor.expect(&names).await);
+    let found = values(&visitor.load_live(&names).await);
     let what = "the values written where fields had ended";
     kit.equal(what, found, vec![text("1"); 4]);
     kit.equal(
@@ -202,7 +202,7 @@ pub(super) async fn a_ttl_starts_with_a_write_by_either_token_of_a_grace(kit: Ki
     old.apply(&rotation).await;
     kit.pass(3).await;
     old.apply(&old.update(changes("2"))).await;
-    let loaded = new.expect(&["a", "b"]).await;
+    let loaded = new.load_live(&["a", "b"]).await;
     kit.equal("the fields", values(&loaded), vec![text("2"), text("2")]);
     let written = loaded.header.seen;
     expect_deadline(&kit, &new, "a", written + ttl).await;
@@ -313,7 +313,7 @@ pub(super) async fn renewing_restarts_from_now(kit: Kit) {
     let names = ["longer", "shorter", "unbounded"];
     let ttl = kit.units(200);
     let renewed = apply_at(&visitor, names.map(|name| renew(name, ttl))).await;
-    let found = values(&visitor.expect(&names).await);
+    let found = values(&visitor.load_live(&names).await);
     let expected = vec![text("1"), text("2"), text("3")];
     kit.equal("the values of renewed fields", found, expected);
     for name in names {
@@ -360,7 +360,7 @@ pub(super) async fn a_time_to_live_of_zero_is_over_at_once(kit: Kit) {
             set_for("c", "2", FieldTtl::fixed(zero)),
         ]))
         .await;
-    let found = values(&visitor.expect(&["a", "b", "c"]).await);
+    let found = values(&visitor.load_live(&["a", "b", "c"]).await);
     kit.equal("the fields", found, vec![None; 3]);
 }
 
@@ -388,7 +388,7 @@ pub(super) async fn the_longest_time_to_live_is_no_error(kit: Kit) {
         visitor
             .apply(&visitor.update([set_for("a", "1", ttl), renew("b", longest)]))
             .await;
-        let found: Vec<Option<Bytes>> = values(&visitor.expect(&["a", "b"]).await);
+        let found: Vec<Option<Bytes>> = values(&visitor.load_live(&["a", "b"]).await);
         kit.equal("the fields", found, vec![text("1"), text("2")]);
     }
 }

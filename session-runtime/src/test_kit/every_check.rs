@@ -216,16 +216,22 @@ macro_rules! __every_check {
                 an_entry_needs_no_other_change
                 a_refused_commit_lists_nothing
                 a_refused_commit_takes_nothing_off
+                a_commit_that_arrives_twice_lists_once
+                a_commit_that_arrives_twice_meets_no_limit
+                a_late_repetition_leaves_the_lists
+                a_sign_in_that_arrives_far_too_late_leaves_the_list
+                a_sign_in_removed_as_stale_is_gone_or_listed
+                random_changes_leave_a_superset
+            }
+            list_entries {
                 an_entry_is_replaced_with_a_new_mark
                 only_the_same_mark_is_removed_as_stale
                 what_has_arrived_since_is_not_removed_as_stale
                 an_entry_goes_when_its_time_is_over
                 an_entry_is_kept_anew_when_it_is_replaced
                 the_longest_time_to_keep_is_no_error
-                a_commit_that_arrives_twice_lists_once
-                a_commit_that_arrives_twice_meets_no_limit
-                a_late_repetition_leaves_the_lists
-                a_sign_in_that_arrives_far_too_late_leaves_the_list
+            }
+            list_limits {
                 a_limit_counts_other_sessions
                 a_reached_limit_changes_nothing
                 a_dead_token_and_a_conflict_come_before_the_limit
@@ -233,8 +239,6 @@ macro_rules! __every_check {
                 entries_that_went_make_room
                 simultaneous_commits_keep_the_limit
                 simultaneous_moves_keep_the_limit
-                a_sign_in_removed_as_stale_is_gone_or_listed
-                random_changes_leave_a_superset
             }
             principals {
                 a_load_tells_the_principals

@@ -28,7 +28,7 @@ pub(super) async fn a_created_session_is_found_as_it_was_created(kit: Kit) {
     creation.label = Some("Firefox on Linux".into());
     visitor.apply(&creation).await;
 
-    let loaded = visitor.expect(&["a", "b"]).await;
+    let loaded = visitor.load_live(&["a", "b"]).await;
     kit.equal("the fields", values(&loaded), vec![text("1"), text("2")]);
     let header = loaded.header;
     let long = kit.long();
@@ -53,7 +53,7 @@ pub(super) async fn a_session_without_fields_or_limits_exists(kit: Kit) {
     let unlimited = timeouts(None, None);
     let visitor = kit.session_ending(unlimited, []).await;
     kit.pass(2).await;
-    let header = visitor.expect(&[]).await.header;
+    let header = visitor.load_live(&[]).await.header;
     kit.equal("`idle`", header.idle, None);
     kit.equal("`end`", header.end, None);
     kit.equal("`persistent` where none was given", header.persistent, None);
@@ -69,7 +69,7 @@ pub(super) async fn an_id_in_use_is_not_created_again(kit: Kit) {
     visitor.refuse(&again, Outcome::IdTaken).await;
     kit.holds(
         "a creation of an id in use leaves the verifier",
-        visitor.expect(&[]).await.header.verifier == visitor.verifier,
+        visitor.load_live(&[]).await.header.verifier == visitor.verifier,
     );
 }
 
@@ -97,7 +97,7 @@ pub(super) async fn an_id_is_free_after_a_destruction(kit: Kit) {
     let mut creation = visitor.creation([set("a", "new")]);
     creation.label = Some("new".into());
     visitor.apply(&creation).await;
-    let loaded = visitor.expect(&["a", "b", "c"]).await;
+    let loaded = visitor.load_live(&["a", "b", "c"]).await;
     let what = "the fields of a session whose id was used before";
     kit.equal(what, values(&loaded), vec![text("new"), None, None]);
 
@@ -112,7 +112,7 @@ pub(super) async fn an_id_is_free_after_the_session_ended_by_itself(kit: Kit) {
     kit.pass(2).await;
     let visitor = kit.visitor_of(old.id);
     visitor.apply(&visitor.creation([set("a", "new")])).await;
-    let loaded = visitor.expect(&["a", "b"]).await;
+    let loaded = visitor.load_live(&["a", "b"]).await;
     let what = "the fields of a session whose id was used before";
     kit.equal(what, values(&loaded), vec![text("new"), None]);
     kit.equal(
@@ -155,7 +155,7 @@ pub(super) async fn a_touch_moves_the_idle_end(kit: Kit) {
     kit.pass(4).await;
     visitor.apply(&visitor.touch()).await;
     kit.pass(4).await;
-    visitor.expect(&[]).await;
+    visitor.load_live(&[]).await;
     kit.pass(3).await;
     visitor.expect_gone().await;
 }
@@ -165,7 +165,7 @@ pub(super) async fn a_write_moves_the_idle_end(kit: Kit) {
     kit.pass(4).await;
     visitor.apply(&visitor.update([set("a", "1")])).await;
     kit.pass(4).await;
-    visitor.expect(&[]).await;
+    visitor.load_live(&[]).await;
     kit.pass(3).await;
     visitor.expect_gone().await;
 }
@@ -175,7 +175,7 @@ pub(super) async fn a_load_does_not_move_the_idle_end(kit: Kit) {
         .session_ending(idle(kit.units(6)), [set("a", "1")])
         .await;
     kit.pass(3).await;
-    visitor.expect(&["a"]).await;
+    visitor.load_live(&["a"]).await;
     kit.pass(4).await;
     visitor.expect_gone().await;
 }
@@ -194,7 +194,7 @@ pub(super) async fn a_refused_commit_does_not_move_the_idle_end(kit: Kit) {
 pub(super) async fn nothing_moves_the_absolute_end(kit: Kit) {
     let timeouts = timeouts(Some(kit.units(5)), Some(kit.units(8)));
     let visitor = kit.session_ending(timeouts, [set("a", "1")]).await;
-    let end = visitor.expect(&[]).await.header.end;
+    let end = visitor.load_live(&[]).await.header.end;
 
     kit.pass(2).await;
     visitor.apply(&visitor.touch()).await;
@@ -206,7 +206,7 @@ pub(super) async fn nothing_moves_the_absolute_end(kit: Kit) {
     let (rotation, visitor) = visitor.rotation(None);
     visitor.apply(&rotation).await;
     let what = "`end` after a touch, a write and a rotation";
-    kit.equal(what, visitor.expect(&[]).await.header.end, end);
+    kit.equal(what, visitor.load_live(&[]).await.header.end, end);
 
     kit.pass(5).await;
     visitor.expect_gone().await;
@@ -215,7 +215,7 @@ pub(super) async fn nothing_moves_the_absolute_end(kit: Kit) {
 pub(super) async fn timeouts_can_be_lengthened(kit: Kit) {
     let short = timeouts(Some(kit.units(3)), Some(kit.units(3)));
     let visitor = kit.session_ending(short, []).await;
-    let created = visitor.expect(&[]).await.header.created;
+    let created = visitor.load_live(&[]).await.header.created;
     kit.pass(1).await;
     let mut commit = visitor.touch();
     commit.timeouts = Some(lifetime(kit.long()));
@@ -223,7 +223,7 @@ pub(super) async fn timeouts_can_be_lengthened(kit: Kit) {
 
     kit.pass(4).await;
     visitor.apply(&visitor.touch()).await;
-    let header = visitor.expect(&[]).await.header;
+    let header = visitor.load_live(&[]).await.header;
     kit.equal("`created`", header.created, created);
     kit.equal("`idle` after it was lifted", header.idle, None);
     let what = "`end`, counted from the creation";
@@ -259,7 +259,7 @@ pub(super) async fn the_settings_of_a_session_stay_until_they_are_changed(kit: K
     visitor.apply(&visitor.touch()).await;
     let (rotation, visitor) = visitor.rotation(None);
     visitor.apply(&rotation).await;
-    let header = visitor.expect(&[]).await.header;
+    let header = visitor.load_live(&[]).await.header;
     kit.equal(
         "`persistent` after commits without",
         header.persistent,
@@ -280,7 +280,7 @@ pub(super) async fn the_settings_of_a_session_stay_until_they_are_changed(kit: K
     commit.persistent = Some(false);
     commit.label = Some("".into());
     visitor.apply(&commit).await;
-    let header = visitor.expect(&[]).await.header;
+    let header = visitor.load_live(&[]).await.header;
     kit.equal("a new `persistent`", header.persistent, Some(false));
     kit.equal("a new, empty `label`", header.label.as_deref(), Some(""));
     kit.equal("`last_commit`", header.last_commit, Some(commit.id));
@@ -295,7 +295,7 @@ pub(super) async fn a_session_outlives_its_fields(kit: Kit) {
         .session([set_for("a", "1", ttl), set_for("b", "2", ttl)])
         .await;
     kit.pass(2).await;
-    let loaded = visitor.expect(&["a", "b"]).await;
+    let loaded = visitor.load_live(&["a", "b"]).await;
     kit.equal("fields that ended", values(&loaded), vec![None, None]);
     visitor.apply(&visitor.update([set("a", "3")])).await;
     visitor.expect_value("a", "3").await;
@@ -317,7 +317,7 @@ pub(super) async fn a_session_ends_at_the_millisecond(kit: Kit) {
     for timeouts in [idle(kit.units(1)), lifetime(kit.units(1))] {
         let visitor = kit.session_ending(timeouts, []).await;
         kit.pass_exactly(kit.units(1) - one).await;
-        visitor.expect(&[]).await;
+        visitor.load_live(&[]).await;
         kit.pass_exactly(one).await;
         visitor.expect_gone().await;
     }

@@ -33,7 +33,7 @@ const ODD_NAMES: [&str; 20] = [
 
 pub(super) async fn any_name_names_a_field_of_its_own(kit: Kit) {
     let visitor = kit.session(ODD_NAMES.map(|name| set(name, name))).await;
-    let found = values(&visitor.expect(&ODD_NAMES).await);
+    let found = values(&visitor.load_live(&ODD_NAMES).await);
     kit.equal("the values", found, ODD_NAMES.map(text).to_vec());
     for name in ODD_NAMES {
         let commit = visitor.update_if(field_is(name, None), []);
@@ -82,7 +82,7 @@ pub(super) async fn any_bytes_are_a_value(kit: Kit) {
         };
         let sets = names.iter().zip(&odd).map(write);
         visitor.apply(&visitor.update(sets)).await;
-        let found = values(&visitor.expect(&names).await);
+        let found = values(&visitor.load_live(&names).await);
         for ((name, value), found) in names.iter().zip(&odd).zip(&found) {
             let what = format_args!("the value of `{name}` with ttl {ttl:?}");
             kit.equal(what, found.clone(), text(value));
@@ -126,7 +126,7 @@ pub(super) async fn a_value_may_have_64_kib(kit: Kit) {
     let names = ["a", "b", "c", "d"];
     let sets = names.map(|name| set(name, &large));
     visitor.apply(&visitor.update(sets)).await;
-    let found = values(&visitor.expect(&names).await);
+    let found = values(&visitor.load_live(&names).await);
     let is_large = |value: &Option<bytes::Bytes>| value.as_deref() == Some(&large[..]);
     kit.holds("four values of 64 KiB are kept", found.iter().all(is_large));
     let taken = visitor.apply(&visitor.update([take("a")])).await;
@@ -137,21 +137,21 @@ pub(super) async fn a_load_answers_in_the_order_of_its_request(kit: Kit) {
     let visitor = kit
         .session([set("a", "1"), set("b", "2"), set("c", "3")])
         .await;
-    let found = values(&visitor.expect(&["c", "x", "a", "y", "b"]).await);
+    let found = values(&visitor.load_live(&["c", "x", "a", "y", "b"]).await);
     let expected = vec![text("3"), None, text("1"), None, text("2")];
     kit.equal("the fields in the order c, x, a, y, b", found, expected);
 }
 
 pub(super) async fn a_load_may_name_a_field_twice(kit: Kit) {
     let visitor = kit.session([set("a", "1")]).await;
-    let found = values(&visitor.expect(&["a", "x", "a", "x", "a"]).await);
+    let found = values(&visitor.load_live(&["a", "x", "a", "x", "a"]).await);
     let expected = vec![text("1"), None, text("1"), None, text("1")];
     kit.equal("the fields a, x, a, x, a", found, expected);
 }
 
 pub(super) async fn a_load_may_name_no_field(kit: Kit) {
     let visitor = kit.session([set("a", "1")]).await;
-    let loaded = visitor.expect(&[]).await;
+    let loaded = visitor.load_live(&[]).await;
     kit.equal("the number of fields", loaded.fields.len(), 0);
 }
 

@@ -20,7 +20,7 @@ pub(super) async fn fields_that_are_not_named_stay(kit: Kit) {
     let visitor = kit
         .session(foreign.map(|name| set_for(name, name, long)))
         .await;
-    let before = visitor.expect(&foreign).await;
+    let before = visitor.load_live(&foreign).await;
     kit.pass(1).await;
     let any = range(i64::MIN..=i64::MAX);
     for change in [
@@ -39,7 +39,7 @@ pub(super) async fn fields_that_are_not_named_stay(kit: Kit) {
     let (rotation, visitor) = visitor.rotation(Some(kit.long()));
     visitor.apply(&rotation).await;
 
-    let after = visitor.expect(&foreign).await;
+    let after = visitor.load_live(&foreign).await;
     kit.equal(
         "the foreign fields",
         values(&after),

@@ -62,11 +62,11 @@ pub(super) async fn the_conditions_come_before_the_changes(kit: Kit) {
 
 pub(super) async fn a_rotation_replaces_the_token(kit: Kit) {
     let old = kit.session([set("a", "1")]).await;
-    let before = old.expect(&[]).await.header;
+    let before = old.load_live(&[]).await.header;
     let (rotation, new) = old.rotation(None);
     old.apply(&rotation).await;
 
-    let loaded = new.expect(&["a"]).await;
+    let loaded = new.load_live(&["a"]).await;
     kit.equal(
         "the fields after a rotation",
         values(&loaded),
@@ -98,14 +98,14 @@ pub(super) async fn the_previous_token_works_within_its_grace(kit: Kit) {
     let old = kit.session([]).await;
     let (rotation, new) = old.rotation(Some(kit.long()));
     old.apply(&rotation).await;
-    let previous = previous_token(&new.expect(&[]).await.header);
+    let previous = previous_token(&new.load_live(&[]).await.header);
     kit.holds("`previous` is told", previous == Some(old.verifier));
 
     old.apply(&old.touch()).await;
     old.apply(&old.update([set("a", "old")])).await;
     new.expect_value("a", "old").await;
     new.apply(&new.update([set("a", "new")])).await;
-    let previous = previous_token(&new.expect(&[]).await.header);
+    let previous = previous_token(&new.load_live(&[]).await.header);
     kit.holds(
         "commits within the grace leave `previous`",
         previous == Some(old.verifier),
@@ -130,7 +130,7 @@ pub(super) async fn a_rotation_may_admit_the_previous_token(kit: Kit) {
     first.apply(&rotation).await;
     let (rotation, third) = first.rotation_from_previous(Some(kit.long()));
     first.apply(&rotation).await;
-    let header = third.expect(&[]).await.header;
+    let header = third.load_live(&[]).await.header;
     kit.holds(
         "the token is the new one",
         header.verifier == third.verifier,
@@ -161,7 +161,7 @@ pub(super) async fn the_previous_token_dies_with_its_grace(kit: Kit) {
     let (rotation, new) = old.rotation(Some(kit.units(2)));
     old.apply(&rotation).await;
     kit.pass(3).await;
-    let previous = previous_token(&new.expect(&[]).await.header);
+    let previous = previous_token(&new.load_live(&[]).await.header);
     kit.equal("`previous` after its grace", previous, None);
     new.refuse(&old.touch(), Outcome::Gone).await;
     new.refuse(&old.update([set("a", "1")]), Outcome::Gone)
@@ -192,7 +192,7 @@ pub(super) async fn only_the_last_token_before_has_a_grace(kit: Kit) {
 
     let (rotation, fourth) = third.rotation(None);
     third.apply(&rotation).await;
-    let previous = fourth.expect(&[]).await.header.previous;
+    let previous = fourth.load_live(&[]).await.header.previous;
     let what = "`previous` after a rotation without grace";
     kit.equal(what, previous, None);
     for dead in [first, second, third] {
@@ -207,7 +207,7 @@ pub(super) async fn a_rotation_may_change_fields_too(kit: Kit) {
     rotation.changes = vec![set("a", "2"), add("b", 3)];
     rotation.conditions = vec![field_is("a", Some("1"))];
     old.apply(&rotation).await;
-    let loaded = new.expect(&["a", "b"]).await;
+    let loaded = new.load_live(&["a", "b"]).await;
     kit.equal("the fields", values(&loaded), vec![text("2"), text("3")]);
 
     let (mut rotation, _) = new.rotation(None);
@@ -283,7 +283,7 @@ pub(super) async fn a_condition_compares_the_last_commit(kit: Kit) {
     visitor
         .apply(&visitor.update([super::changes::renew("a", kit.long())]))
         .await;
-    let told = visitor.expect(&[]).await.header.last_commit;
+    let told = visitor.load_live(&[]).await.header.last_commit;
     kit.equal("`last_commit` after touches", told, Some(write.id));
 
     for other in [None, Some(random_commit_id())] {
@@ -349,7 +349,7 @@ pub(super) async fn a_grace_can_be_ended(kit: Kit) {
     let mut end = new.touch();
     end.end_grace = true;
     new.apply(&end).await;
-    let previous = previous_token(&new.expect(&[]).await.header);
+    let previous = previous_token(&new.load_live(&[]).await.header);
     kit.equal("`previous` after its grace was ended", previous, None);
     new.refuse(&old.touch(), Outcome::Gone).await;
     new.refuse(&old.destruction(), Outcome::Gone).await;
@@ -368,7 +368,7 @@ pub(super) async fn the_end_of_a_grace_leaves_the_next_one(kit: Kit) {
     let (mut rotation, third) = second.rotation(Some(kit.long()));
     rotation.end_grace = true;
     second.apply(&rotation).await;
-    let previous = previous_token(&third.expect(&[]).await.header);
+    let previous = previous_token(&third.load_live(&[]).await.header);
     kit.holds(
         "a rotation begins a grace though it ends another",
         previous == Some(second.verifier),
@@ -379,16 +379,20 @@ pub(super) async fn the_end_of_a_grace_leaves_the_next_one(kit: Kit) {
 
 pub(super) async fn the_time_of_the_last_rotation_is_told(kit: Kit) {
     let old = kit.session([]).await;
-    let header = old.expect(&[]).await.header;
+    let header = old.load_live(&[]).await.header;
     kit.equal("`rotated` of a new session", header.rotated, header.created);
     kit.pass(2).await;
     old.apply(&old.update([set("a", "1")])).await;
     let what = "`rotated` after a write";
-    kit.equal(what, old.expect(&[]).await.header.rotated, header.rotated);
+    kit.equal(
+        what,
+        old.load_live(&[]).await.header.rotated,
+        header.rotated,
+    );
 
     let (rotation, new) = old.rotation(None);
     old.apply(&rotation).await;
-    let rotated = new.expect(&[]).await.header;
+    let rotated = new.load_live(&[]).await.header;
     kit.same_moment("`rotated`", rotated.rotated, rotated.seen);
     kit.holds(
         "a rotation moves `rotated` and leaves `created`",

@@ -33,7 +33,7 @@ pub(super) async fn living_sessions_are_counted(kit: Kit) {
     kit.session([set("a", "1"), set("b", "1")]).await;
     kit.equal("the sessions", exact_len(&kit).await, Some(3));
     one.apply(&one.update([set("b", "1")])).await;
-    one.expect(&["a"]).await;
+    one.load_live(&["a"]).await;
     one.send(&kit.visitor().update([set("a", "1")])).await;
     let what = "the sessions after writes";
     kit.equal(what, exact_len(&kit).await, Some(3));

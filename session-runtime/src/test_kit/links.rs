@@ -48,11 +48,11 @@ pub(super) async fn a_link_opens_the_session(kit: Kit) {
 
 pub(super) async fn a_load_tells_an_open_link(kit: Kit) {
     let plain = kit.session([]).await;
-    let header = plain.expect(&[]).await.header;
+    let header = plain.load_live(&[]).await.header;
     kit.holds("no link without one", header.link.is_none());
 
     let (visitor, linked) = linked(&kit, kit.long()).await;
-    let created = visitor.expect(&[]).await.header;
+    let created = visitor.load_live(&[]).await.header;
     let Some(link) = created.link else {
         kit.broken("expected a link, found none");
     };
@@ -64,7 +64,7 @@ pub(super) async fn a_load_tells_an_open_link(kit: Kit) {
     kit.same_moment("the end of the link", link.until, until);
     visitor.apply(&visitor.update([set("a", "1")])).await;
     linked.apply(&linked.touch()).await;
-    let told = visitor.expect(&[]).await.header.link;
+    let told = visitor.load_live(&[]).await.header.link;
     kit.equal("the link after other commits", told, created.link);
 }
 
@@ -75,7 +75,7 @@ pub(super) async fn a_link_closes_when_its_time_is_over(kit: Kit) {
     linked.apply(&linked.touch()).await;
     visitor.apply(&visitor.update([set("a", "1")])).await;
     kit.pass(3).await;
-    let header = visitor.expect(&[]).await.header;
+    let header = visitor.load_live(&[]).await.header;
     kit.holds(
         "a link whose time is over is not told",
         header.link.is_none(),
@@ -103,7 +103,7 @@ pub(super) async fn the_longest_link_is_no_error(kit: Kit) {
     linked.apply(&linked.touch()).await;
     kit.holds(
         "the link is told",
-        visitor.expect(&[]).await.header.link.is_some(),
+        visitor.load_live(&[]).await.header.link.is_some(),
     );
 }
 
@@ -112,7 +112,7 @@ pub(super) async fn a_link_can_be_closed(kit: Kit) {
     let mut close = visitor.touch();
     close.close_link = true;
     visitor.apply(&close).await;
-    let header = visitor.expect(&[]).await.header;
+    let header = visitor.load_live(&[]).await.header;
     kit.holds("a link that was closed is not told", header.link.is_none());
     kit.equal("`last_commit`", header.last_commit, Some(close.id));
     expect_closed(&visitor, &linked).await;
@@ -143,7 +143,7 @@ pub(super) async fn a_refused_commit_does_not_close_a_link(kit: Kit) {
 /// It is neither the previous token nor one that a grace could end.
 pub(super) async fn a_link_is_no_previous_token(kit: Kit) {
     let (visitor, linked) = linked(&kit, kit.long()).await;
-    let header = visitor.expect(&[]).await.header;
+    let header = visitor.load_live(&[]).await.header;
     kit.equal("`previous` of a linked session", header.previous, None);
     let mut end = visitor.touch();
     end.end_grace = true;
@@ -153,7 +153,7 @@ pub(super) async fn a_link_is_no_previous_token(kit: Kit) {
     // It rotates, and the token that is replaced gets the grace.
     let (rotation, new) = linked.rotation(Some(kit.long()));
     linked.apply(&rotation).await;
-    let header = new.expect(&[]).await.header;
+    let header = new.load_live(&[]).await.header;
     kit.holds("the token is the new one", header.verifier == new.verifier);
     kit.holds(
         "the token that was replaced has the grace",
@@ -165,7 +165,7 @@ pub(super) async fn a_link_is_no_previous_token(kit: Kit) {
 
     let (rotation, newest) = linked.rotation(None);
     linked.apply(&rotation).await;
-    let header = newest.expect(&[]).await.header;
+    let header = newest.load_live(&[]).await.header;
     kit.equal("`previous` without grace", header.previous, None);
     newest.refuse(&new.touch(), Outcome::Gone).await;
     newest.refuse(&visitor.touch(), Outcome::Gone).await;
@@ -175,7 +175,7 @@ pub(super) async fn a_link_is_no_previous_token(kit: Kit) {
 pub(super) async fn one_of_many_rotations_by_link_wins(kit: Kit) {
     for _ in 0..10 {
         let (visitor, linked) = linked(&kit, kit.long()).await;
-        let last = visitor.expect(&[]).await.header.last_commit;
+        let last = visitor.load_live(&[]).await.header.last_commit;
         let rotations: Vec<_> = (0..12)
             .map(|_| {
                 let (mut rotation, successor) = linked.rotation(None);
@@ -195,7 +195,7 @@ pub(super) async fn one_of_many_rotations_by_link_wins(kit: Kit) {
         kit.equal("how many rotations win", winners, 1);
         for (outcome, (_, successor)) in outcomes.iter().zip(&rotations) {
             if is_applied(outcome) {
-                let header = successor.expect(&[]).await.header;
+                let header = successor.load_live(&[]).await.header;
                 let is_new = header.verifier == successor.verifier;
                 kit.holds("the token is the winner's", is_new);
             } else {
@@ -233,7 +233,7 @@ pub(super) async fn a_link_ends_with_its_session(kit: Kit) {
     visitor.apply(&again).await;
     kit.holds(
         "no link without one",
-        visitor.expect(&[]).await.header.link.is_none(),
+        visitor.load_live(&[]).await.header.link.is_none(),
     );
     expect_closed(&visitor, &linked).await;
     kit.equal("the value", visitor.value("a").await, text("again"));

@@ -1,4 +1,4 @@
-//! Principals' lists: supersets of the truth, with exact limits.
+//! Principals' lists: supersets of the truth.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(super) fn principal(name: &str) -> PrincipalKey {
     PrincipalKey::new("owner", name.as_bytes())
 }
 
-fn add_kept(name: &str, keep: Option<Duration>, limit: Option<u32>) -> ListChange {
+pub(super) fn add_kept(name: &str, keep: Option<Duration>, limit: Option<u32>) -> ListChange {
     ListChange::Add {
         field: "owner".into(),
         principal: principal(name),
@@ -32,7 +32,7 @@ pub(super) fn add(kit: &Kit, name: &str) -> ListChange {
     add_kept(name, Some(kit.long()), None)
 }
 
-fn add_within(kit: &Kit, name: &str, limit: u32) -> ListChange {
+pub(super) fn add_within(kit: &Kit, name: &str, limit: u32) -> ListChange {
     add_kept(name, Some(kit.long()), Some(limit))
 }
 
@@ -57,7 +57,7 @@ pub(super) fn take_off_as(field: &str, name: &str) -> ListChange {
     }
 }
 
-fn reached(name: &str) -> Outcome {
+pub(super) fn reached(name: &str) -> Outcome {
     Outcome::LimitReached {
         principal: principal(name),
     }
@@ -70,7 +70,7 @@ pub(super) async fn entries(kit: &Kit, principal: &PrincipalKey) -> Vec<ListEntr
     }
 }
 
-async fn remove_stale(kit: &Kit, name: &str, entry: &ListEntry) {
+pub(super) async fn remove_stale(kit: &Kit, name: &str, entry: &ListEntry) {
     if let Err(error) = kit.store.remove_stale(&principal(name), entry).await {
         kit.broken(format_args!(
             "the store failed to remove an entry: {error:?}"
@@ -89,7 +89,7 @@ pub(super) async fn expect_listed(kit: &Kit, name: &str, expected: &[&Visitor]) 
 }
 
 /// A session of this principal.
-async fn signed_in(kit: &Kit, name: &str) -> Visitor {
+pub(super) async fn signed_in(kit: &Kit, name: &str) -> Visitor {
     let visitor = kit.visitor();
     visitor.apply(&sign_in(kit, &visitor, name)).await;
     visitor
@@ -116,7 +116,7 @@ pub(super) async fn a_session_is_listed_and_taken_off(kit: Kit) {
     let entry = entries(&kit, &principal("7")).await[0];
     kit.equal("the mark of an entry", entry.mark, creation.id);
     kit.holds("the session has arrived", !entry.arriving);
-    let loaded = visitor.expect(&[]).await;
+    let loaded = visitor.load_live(&[]).await;
     kit.same_moment("when it was added", entry.added, loaded.header.created);
     match kit.store.list(&principal("7")).await {
         Ok(listing) => kit.same_moment("the store's time", listing.now, loaded.now),
@@ -257,7 +257,7 @@ pub(super) async fn an_entry_needs_no_other_change(kit: Kit) {
     let commit = with(visitor.touch(), [add(&kit, "7")]);
     visitor.apply(&commit).await;
     expect_listed(&kit, "7", &[&visitor]).await;
-    let told = visitor.expect(&[]).await.header.last_commit;
+    let told = visitor.load_live(&[]).await.header.last_commit;
     kit.equal("`last_commit`", told, Some(commit.id));
 }
 
@@ -309,102 +309,6 @@ pub(super) async fn a_refused_commit_takes_nothing_off(kit: Kit) {
             !entries(&kit, &principal("7")).await[0].arriving,
         );
     }
-}
-
-pub(super) async fn an_entry_is_replaced_with_a_new_mark(kit: Kit) {
-    let visitor = signed_in(&kit, "7").await;
-    let first = entries(&kit, &principal("7")).await[0];
-    kit.pass(2).await;
-    let again = with(visitor.touch(), [add(&kit, "7")]);
-    visitor.apply(&again).await;
-    expect_listed(&kit, "7", &[&visitor]).await;
-    let second = entries(&kit, &principal("7")).await[0];
-    kit.equal("the mark", second.mark, again.id);
-    kit.holds("another mark", second.mark != first.mark);
-}
-
-pub(super) async fn only_the_same_mark_is_removed_as_stale(kit: Kit) {
-    let visitor = signed_in(&kit, "7").await;
-    let other = signed_in(&kit, "7").await;
-    let all = entries(&kit, &principal("7")).await;
-    let of = |visitor: &Visitor| {
-        let mut all = all.iter();
-        match all.find(|entry| entry.session == visitor.id) {
-            Some(entry) => *entry,
-            None => kit.broken("expected an entry, found none"),
-        }
-    };
-    let stale = of(&visitor);
-    visitor
-        .apply(&with(visitor.touch(), [add(&kit, "7")]))
-        .await;
-    remove_stale(&kit, "7", &stale).await;
-    expect_listed(&kit, "7", &[&visitor, &other]).await;
-
-    // Another principal's entry of the same session and mark is another entry.
-    remove_stale(&kit, "8", &of(&other)).await;
-    expect_listed(&kit, "7", &[&visitor, &other]).await;
-    remove_stale(&kit, "7", &of(&other)).await;
-    expect_listed(&kit, "7", &[&visitor]).await;
-    remove_stale(&kit, "7", &of(&other)).await;
-    expect_listed(&kit, "7", &[&visitor]).await;
-    other.expect_value("owner", "7").await;
-}
-
-/// An entry seen before its session arrived says nothing about the session that has arrived.
-pub(super) async fn what_has_arrived_since_is_not_removed_as_stale(kit: Kit) {
-    let visitor = signed_in(&kit, "7").await;
-    let entry = entries(&kit, &principal("7")).await[0];
-    remove_stale(&kit, "7", &entry.arriving()).await;
-    expect_listed(&kit, "7", &[&visitor]).await;
-    remove_stale(&kit, "7", &entry).await;
-    expect_listed(&kit, "7", &[]).await;
-}
-
-pub(super) async fn an_entry_goes_when_its_time_is_over(kit: Kit) {
-    let visitor = kit.session([]).await;
-    let lasting = kit.session([]).await;
-    let short = add_kept("7", Some(kit.units(3)), None);
-    visitor.apply(&with(visitor.touch(), [short])).await;
-    let for_ever = add_kept("7", None, None);
-    lasting.apply(&with(lasting.touch(), [for_ever])).await;
-    kit.pass(1).await;
-    expect_listed(&kit, "7", &[&visitor, &lasting]).await;
-    kit.pass(3).await;
-    expect_listed(&kit, "7", &[&lasting]).await;
-    if kit.is_exact() {
-        let exact = add_kept("8", Some(kit.units(1)), None);
-        visitor.apply(&with(visitor.touch(), [exact])).await;
-        let one = Duration::from_millis(1);
-        kit.pass_exactly(kit.units(1) - one).await;
-        expect_listed(&kit, "8", &[&visitor]).await;
-        kit.pass_exactly(one).await;
-        expect_listed(&kit, "8", &[]).await;
-    }
-}
-
-pub(super) async fn an_entry_is_kept_anew_when_it_is_replaced(kit: Kit) {
-    let visitor = kit.session([]).await;
-    for (keep, is_listed) in [
-        (Some(kit.units(3)), true),
-        (Some(kit.long()), true),
-        (None, true),
-        (Some(kit.units(2)), false),
-    ] {
-        let change = add_kept("7", keep, None);
-        visitor.apply(&with(visitor.touch(), [change])).await;
-        kit.pass(if keep == Some(kit.units(3)) { 1 } else { 4 })
-            .await;
-        let expected: &[&Visitor] = if is_listed { &[&visitor] } else { &[] };
-        expect_listed(&kit, "7", expected).await;
-    }
-}
-
-pub(super) async fn the_longest_time_to_keep_is_no_error(kit: Kit) {
-    let visitor = kit.session([]).await;
-    let longest = add_kept("7", Some(Duration::MAX), Some(u32::MAX));
-    visitor.apply(&with(visitor.touch(), [longest])).await;
-    expect_listed(&kit, "7", &[&visitor]).await;
 }
 
 pub(super) async fn a_commit_that_arrives_twice_lists_once(kit: Kit) {
@@ -476,164 +380,6 @@ pub(super) async fn a_sign_in_that_arrives_far_too_late_leaves_the_list(kit: Kit
     }
     stranger.refuse(&sign_in, Outcome::Gone).await;
     expect_listed(&kit, "a", &[&visitor]).await;
-}
-
-pub(super) async fn a_limit_counts_other_sessions(kit: Kit) {
-    let first = kit.session([]).await;
-    let second = kit.session([]).await;
-    let third = kit.session([]).await;
-    let within = |visitor: &Visitor, limit| with(visitor.touch(), [add_within(&kit, "7", limit)]);
-    first.apply(&within(&first, 1)).await;
-    // Its own entry does not count, however often it is written.
-    first.apply(&within(&first, 1)).await;
-    second.refuse(&within(&second, 1), reached("7")).await;
-    second.apply(&within(&second, 2)).await;
-    third.refuse(&within(&third, 2), reached("7")).await;
-    third.refuse(&within(&third, 1), reached("7")).await;
-    expect_listed(&kit, "7", &[&first, &second]).await;
-    // Without a limit nothing is counted, and a lower limit ends no session.
-    third.apply(&with(third.touch(), [add(&kit, "7")])).await;
-    expect_listed(&kit, "7", &[&first, &second, &third]).await;
-    first.refuse(&within(&first, 2), reached("7")).await;
-    first.apply(&within(&first, 3)).await;
-    expect_listed(&kit, "7", &[&first, &second, &third]).await;
-    // Another principal's sessions do not count.
-    let other = with(first.touch(), [add_within(&kit, "8", 1)]);
-    first.apply(&other).await;
-}
-
-pub(super) async fn a_reached_limit_changes_nothing(kit: Kit) {
-    let holder = signed_in(&kit, "7").await;
-    let visitor = signed_in(&kit, "8").await;
-    let (rotation, successor) = visitor.rotation(None);
-    for mut commit in [rotation, visitor.update([]), visitor.update([])] {
-        commit.changes = vec![set("owner", "7"), set("new", "1")];
-        commit.label = Some("label".into());
-        commit.persistent = Some(true);
-        commit.lists = vec![take_off("8"), add_within(&kit, "7", 1)];
-        visitor.refuse(&commit, reached("7")).await;
-        expect_listed(&kit, "7", &[&holder]).await;
-        expect_listed(&kit, "8", &[&visitor]).await;
-    }
-    visitor.refuse(&successor.touch(), Outcome::Gone).await;
-    visitor.expect_value("owner", "8").await;
-
-    let newcomer = kit.visitor();
-    let mut creation = newcomer.creation([set("owner", "7")]);
-    creation.lists = vec![add_within(&kit, "7", 1)];
-    newcomer.refuse(&creation, reached("7")).await;
-    newcomer.expect_gone().await;
-    // A commit that was refused was not applied: it can be, once there is room.
-    holder
-        .apply(&with(holder.destruction(), [take_off("7")]))
-        .await;
-    newcomer.apply(&creation).await;
-    expect_listed(&kit, "7", &[&newcomer]).await;
-}
-
-pub(super) async fn a_dead_token_and_a_conflict_come_before_the_limit(kit: Kit) {
-    let holder = signed_in(&kit, "7").await;
-    let visitor = kit.session([]).await;
-    let full = || add_within(&kit, "7", 1);
-    let stranger = kit.visitor_of(visitor.id);
-    for (commit, outcome) in [
-        (stranger.touch(), Outcome::Gone),
-        (stranger.rotation(None).0, Outcome::Gone),
-        (stranger.creation([]), Outcome::IdTaken),
-        (kit.visitor().touch(), Outcome::Gone),
-    ] {
-        visitor.refuse(&with(commit, [full()]), outcome).await;
-    }
-    let commit = visitor.update_if(field_is("a", Some("1")), []);
-    visitor
-        .refuse(&with(commit, [full()]), conflict_at("a"))
-        .await;
-    expect_listed(&kit, "7", &[&holder]).await;
-}
-
-pub(super) async fn the_limits_of_all_principals_must_hold(kit: Kit) {
-    let holder = signed_in(&kit, "full").await;
-    let visitor = kit.session([]).await;
-    for order in [["free", "full"], ["full", "free"]] {
-        let both = order.map(|name| add_within(&kit, name, 1));
-        visitor
-            .refuse(&with(visitor.touch(), both), reached("full"))
-            .await;
-        expect_listed(&kit, "free", &[]).await;
-        expect_listed(&kit, "full", &[&holder]).await;
-    }
-}
-
-pub(super) async fn entries_that_went_make_room(kit: Kit) {
-    let visitors = [kit.session([]).await, kit.session([]).await];
-    let [first, second] = &visitors;
-    let short = add_kept("7", Some(kit.units(1)), Some(1));
-    first.apply(&with(first.touch(), [short])).await;
-    kit.pass(2).await;
-    let within = |visitor: &Visitor| with(visitor.touch(), [add_within(&kit, "7", 1)]);
-    second.apply(&within(second)).await;
-    first.refuse(&within(first), reached("7")).await;
-
-    let entry = entries(&kit, &principal("7")).await[0];
-    remove_stale(&kit, "7", &entry).await;
-    first.apply(&within(first)).await;
-    expect_listed(&kit, "7", &[first]).await;
-}
-
-/// How many of the racers were applied, all others having been refused by the limit.
-fn count_applied(kit: &Kit, outcomes: &[Outcome], name: &str) -> usize {
-    for outcome in outcomes.iter().filter(|outcome| !is_applied(outcome)) {
-        kit.equal("the outcome of the others", outcome, &reached(name));
-    }
-    outcomes
-        .iter()
-        .filter(|outcome| is_applied(outcome))
-        .count()
-}
-
-pub(super) async fn simultaneous_commits_keep_the_limit(kit: Kit) {
-    for limit in [1, 3] {
-        let name = format!("limit {limit}");
-        let outcomes = race(100, |_| {
-            let visitor = kit.visitor();
-            let mut creation = visitor.creation([set("owner", &name)]);
-            creation.lists = vec![add_within(&kit, &name, limit)];
-            async move { visitor.send(&creation).await }
-        })
-        .await;
-        let applied = count_applied(&kit, &outcomes, &name);
-        kit.equal("how many were applied", applied, limit as usize);
-        let listed = entries(&kit, &principal(&name)).await.len();
-        kit.equal("how many are listed", listed, limit as usize);
-    }
-}
-
-pub(super) async fn simultaneous_moves_keep_the_limit(kit: Kit) {
-    let mut visitors = Vec::new();
-    for _ in 0..40 {
-        visitors.push(signed_in(&kit, "before").await);
-    }
-    let outcomes = race(visitors.len(), |racer| {
-        let visitor = visitors[racer].clone();
-        let (mut rotation, _) = visitor.rotation(None);
-        rotation.changes = vec![set("owner", "after")];
-        rotation.lists = vec![take_off("before"), add_within(&kit, "after", 3)];
-        async move { visitor.send(&rotation).await }
-    })
-    .await;
-    let applied = count_applied(&kit, &outcomes, "after");
-    kit.equal("how many were applied", applied, 3);
-    let (moved, stayed): (Vec<_>, Vec<_>) = visitors
-        .iter()
-        .zip(&outcomes)
-        .partition(|(_, outcome)| is_applied(outcome));
-    let visitors = |all: Vec<(_, _)>| {
-        all.into_iter()
-            .map(|(visitor, _)| visitor)
-            .collect::<Vec<_>>()
-    };
-    expect_listed(&kit, "after", &visitors(moved)).await;
-    expect_listed(&kit, "before", &visitors(stayed)).await;
 }
 
 /// While visitors sign in, every listed session is removed as stale and ended: a sign-in that was

@@ -61,6 +61,8 @@ mod guards;
 mod histories;
 mod housekeeping;
 mod links;
+mod list_entries;
+mod list_limits;
 mod lists;
 mod merges;
 mod once;

@@ -129,13 +129,13 @@ pub(super) async fn a_rotation_that_arrives_twice_rotates_once(kit: Kit) {
     let (rotation, second) = first.rotation(None);
     first.apply(&rotation).await;
     first.apply(&rotation).await;
-    let verifier = second.expect(&[]).await.header.verifier;
+    let verifier = second.load_live(&[]).await.header.verifier;
     kit.holds("the token is the new one", verifier == second.verifier);
 
     let (later, third) = second.rotation(Some(kit.long()));
     second.apply(&later).await;
     first.apply(&rotation).await;
-    let header = third.expect(&[]).await.header;
+    let header = third.load_live(&[]).await.header;
     kit.holds(
         "a rotation that arrives late does not undo a later one",
         header.verifier == third.verifier && previous_token(&header) == Some(second.verifier),
@@ -171,14 +171,14 @@ pub(super) async fn a_creation_that_arrives_far_too_late_changes_nothing(kit: Ki
         let change = set("a", later.to_string());
         visitor.apply(&visitor.update([change])).await;
     }
-    let before = visitor.expect(&["a"]).await;
+    let before = visitor.load_live(&["a"]).await;
     match visitor.send(&creation).await {
         Outcome::Applied(_) | Outcome::IdTaken => {}
         other => kit.broken(format_args!(
             "expected `Applied` or `IdTaken`, found {other:?}"
         )),
     }
-    let after = visitor.expect(&["a"]).await;
+    let after = visitor.load_live(&["a"]).await;
     kit.equal("the header", after.header, before.header);
     visitor.expect_value("a", "7").await;
 }
@@ -192,16 +192,16 @@ pub(super) async fn a_repeated_commit_changes_nothing_at_all(kit: Kit) {
     later.label = Some("second".into());
     visitor.apply(&later).await;
 
-    let before = visitor.expect(&[]).await.header;
+    let before = visitor.load_live(&[]).await.header;
     kit.pass(1).await;
     visitor.apply(&commit).await;
-    let after = visitor.expect(&[]).await.header;
+    let after = visitor.load_live(&[]).await.header;
     kit.equal("the header, `seen` included", after, before);
 }
 
 pub(super) async fn a_repeated_commit_is_applied_whatever_its_guards_say_now(kit: Kit) {
     let visitor = kit.session([set("a", "1")]).await;
-    let last = visitor.expect(&[]).await.header.last_commit;
+    let last = visitor.load_live(&[]).await.header.last_commit;
     let mut commit = visitor.update_if(field_is("a", Some("1")), [set("a", "2")]);
     commit.conditions.push(Condition::LastCommit(last));
     visitor.apply(&commit).await;

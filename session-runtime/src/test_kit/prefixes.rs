@@ -69,7 +69,7 @@ pub(super) async fn a_load_asks_for_names_and_prefixes(kit: Kit) {
 
 pub(super) async fn a_load_without_prefixes_finds_none(kit: Kit) {
     let visitor = kit.session([set("e/x", "1")]).await;
-    let loaded = visitor.expect(&["e/x"]).await;
+    let loaded = visitor.load_live(&["e/x"]).await;
     kit.equal("the fields by prefix", loaded.prefixed, Vec::new());
 
     let stranger = kit.visitor();

@@ -10,7 +10,7 @@ pub(super) const CONTRACT: Contract = Contract("the contract of `Header::princip
 
 /// The header lists exactly these, in any order.
 async fn expect_principals(kit: &Kit, visitor: &Visitor, expected: &[(&str, PrincipalKey)]) {
-    let header = visitor.expect(&[]).await.header;
+    let header = visitor.load_live(&[]).await.header;
     let found = header.principals.iter();
     let mut found: Vec<_> = found.map(|one| (&*one.field, one.key)).collect();
     found.sort_unstable();

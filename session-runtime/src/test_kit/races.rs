@@ -119,7 +119,7 @@ pub(super) async fn one_of_two_rotations_wins(kit: Kit) {
         let new = &rotations[winner].1;
         kit.holds(
             "the token is that of the rotation that was applied",
-            new.expect(&[]).await.header.verifier == new.verifier,
+            new.load_live(&[]).await.header.verifier == new.verifier,
         );
     }
 }
@@ -136,7 +136,7 @@ pub(super) async fn one_of_many_creations_wins(kit: Kit) {
         })
         .await;
         let winner = only_winner(&kit, &outcomes, Outcome::IdTaken);
-        let loaded = visitors[winner].expect(&["a", "b"]).await;
+        let loaded = visitors[winner].load_live(&["a", "b"]).await;
         let expected = vec![text(winner.to_string()); 2];
         kit.equal("the fields", values(&loaded), expected);
         kit.holds(
@@ -227,7 +227,7 @@ pub(super) async fn compare_and_write_loses_no_turn(kit: Kit) {
         async move {
             let mut written = 0;
             while written < 5 {
-                let loaded = visitor.expect(&["a"]).await;
+                let loaded = visitor.load_live(&["a"]).await;
                 let value = values(&loaded).remove(0);
                 let number: u32 = decimal(value.as_deref());
                 let condition = if racer % 2 == 0 {
@@ -271,7 +271,7 @@ pub(super) async fn no_load_sees_half_a_commit(kit: Kit) {
                     commit.label = Some(value.into());
                     visitor.apply(&commit).await;
                 } else {
-                    let loaded = visitor.expect(&names).await;
+                    let loaded = visitor.load_live(&names).await;
                     let found = values(&loaded);
                     kit.holds(
                         format_args!("fields written together are read together, found {found:?}"),

@@ -14,7 +14,7 @@ async fn run_out<const N: usize>(kit: &Kit) -> [(Visitor, Option<CommitId>); N] 
     let mut sessions = Vec::new();
     for _ in 0..N {
         let visitor = kit.session([set_for("a", "1", short), set("b", "2")]).await;
-        let last_commit = visitor.expect(&["a"]).await.header.last_commit;
+        let last_commit = visitor.load_live(&["a"]).await.header.last_commit;
         sessions.push((visitor, last_commit));
     }
     kit.pass(2).await;
@@ -32,7 +32,7 @@ pub(super) async fn what_has_run_out_is_restored(kit: Kit) {
     let commit = visitor.update([restore("a", kit.units(3), "restored", last)]);
     let answered = visitor.apply(&commit).await;
     kit.equal("what a renewal answers", answered, vec![None]);
-    let loaded = visitor.expect(&["a"]).await;
+    let loaded = visitor.load_live(&["a"]).await;
     let deadline = visitor.deadline("a").await;
     kit.equal("the value", visitor.value("a").await, text("restored"));
     let expected = loaded.header.seen + kit.units(3);
@@ -51,7 +51,7 @@ pub(super) async fn several_fields_are_restored_together(kit: Kit) {
     let visitor = kit
         .session([set_for("a", "1", short), set_for("b", "2", short)])
         .await;
-    let last = visitor.expect(&[]).await.header.last_commit;
+    let last = visitor.load_live(&[]).await.header.last_commit;
     kit.pass(2).await;
     visitor.apply(&visitor.touch()).await;
     let commit = visitor.update([
@@ -67,7 +67,7 @@ pub(super) async fn several_fields_are_restored_together(kit: Kit) {
 
 pub(super) async fn a_present_value_is_never_replaced(kit: Kit) {
     let visitor = kit.session([set("a", "present"), set("b", "1")]).await;
-    let last = visitor.expect(&[]).await.header.last_commit;
+    let last = visitor.load_live(&[]).await.header.last_commit;
     for last in [last, None, Some(random_commit_id())] {
         let commit = visitor.update([restore("a", kit.units(5_000), "restored", last)]);
         visitor.apply(&commit).await;
@@ -95,7 +95,7 @@ pub(super) async fn nothing_is_restored_after_another_commit(kit: Kit) {
 pub(super) async fn what_was_removed_is_not_restored(kit: Kit) {
     for removal in [remove("a"), take("a")] {
         let visitor = kit.session([set("a", "1")]).await;
-        let last = visitor.expect(&["a"]).await.header.last_commit;
+        let last = visitor.load_live(&["a"]).await.header.last_commit;
         visitor.apply(&visitor.update([removal])).await;
         let commit = visitor.update([restore("a", kit.long(), "1", last)]);
         visitor.refuse(&commit, conflict_at("a")).await;

@@ -90,7 +90,7 @@ impl<'a> Sequence<'a> {
 
     async fn compare(&mut self, commit: &Commit, is_repeated: bool) {
         let visitor = &self.tokens[0];
-        let before = self.clock.expect(&[]).await.now;
+        let before = self.clock.load_live(&[]).await.now;
         let mut found = visitor.send(commit).await;
         let selected = NAMES.map(super::visitor::select);
         let selection = Selection::fields(&selected).with_prefixes(&[PREFIX]);

@@ -9,9 +9,9 @@ pub(super) const CONTRACT: Contract = Contract("guarantee 6 (one clock)");
 
 pub(super) async fn the_store_tells_its_time(kit: Kit) {
     let visitor = kit.session([]).await;
-    let before = visitor.expect(&[]).await.now;
+    let before = visitor.load_live(&[]).await.now;
     kit.pass(2).await;
-    let after = visitor.expect(&[]).await.now;
+    let after = visitor.load_live(&[]).await.now;
     let passed = after.saturating_since(before);
     kit.holds(
         format_args!("`now` moves by at least the time that passed, found {passed:?}"),
@@ -55,21 +55,21 @@ pub(super) async fn seen_is_the_time_of_the_last_applied_commit(kit: Kit) {
         ("a touch with the previous token", created.touch()),
     ] {
         kit.pass(1).await;
-        let before = visitor.expect(&[]).await.now;
+        let before = visitor.load_live(&[]).await.now;
         visitor.apply(&commit).await;
         if what == "a rotation" {
             visitor = rotated.clone();
         }
-        let loaded = visitor.expect(&[]).await;
+        let loaded = visitor.load_live(&[]).await;
         expect_seen_between(&kit, what, before, loaded.header.seen, loaded.now);
     }
 }
 
 pub(super) async fn created_is_the_time_of_the_creation(kit: Kit) {
     let clock = kit.session([]).await;
-    let before = clock.expect(&[]).await.now;
+    let before = clock.load_live(&[]).await.now;
     let visitor = kit.session([]).await;
-    let loaded = visitor.expect(&[]).await;
+    let loaded = visitor.load_live(&[]).await;
     expect_seen_between(
         &kit,
         "a creation",
@@ -80,17 +80,17 @@ pub(super) async fn created_is_the_time_of_the_creation(kit: Kit) {
     kit.pass(2).await;
     visitor.apply(&visitor.update([set("a", "1")])).await;
     let what = "`created` after a write";
-    let created = visitor.expect(&[]).await.header.created;
+    let created = visitor.load_live(&[]).await.header.created;
     kit.equal(what, created, loaded.header.created);
 }
 
 pub(super) async fn loads_and_refusals_leave_seen(kit: Kit) {
     let visitor = kit.session([set("a", "1")]).await;
-    let seen = visitor.expect(&[]).await.header.seen;
+    let seen = visitor.load_live(&[]).await.header.seen;
     kit.pass(2).await;
-    visitor.expect(&["a"]).await;
+    visitor.load_live(&["a"]).await;
     let conflicting = visitor.update_if(field_is("a", None), [set("a", "2")]);
     visitor.refuse(&conflicting, conflict_at("a")).await;
     let what = "`seen` after a load and a refusal";
-    kit.equal(what, visitor.expect(&[]).await.header.seen, seen);
+    kit.equal(what, visitor.load_live(&[]).await.header.seen, seen);
 }

@@ -370,7 +370,7 @@ impl Visitor {
     }
 
     /// Loads a session that must exist.
-    pub(super) async fn expect(&self, names: &[&str]) -> Loaded {
+    pub(super) async fn load_live(&self, names: &[&str]) -> Loaded {
         match self.load(names).await {
             Some(loaded) => loaded,
             None => self.kit.broken("expected a session, found none"),
@@ -379,7 +379,7 @@ impl Visitor {
 
     /// One field of a session that must exist.
     pub(super) async fn field(&self, name: &str) -> Option<StoredField> {
-        self.expect(&[name]).await.fields.remove(0)
+        self.load_live(&[name]).await.fields.remove(0)
     }
 
     /// The value of one field of a session that must exist.
