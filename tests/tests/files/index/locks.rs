@@ -1,13 +1,13 @@
 //! Changes of lists wait for each other no longer than they must, and are whole where a request is abandoned.
 
 use std::fs::File;
-use std::task::Poll;
 
 use session_runtime::store::ListChange;
 use session_runtime::{FileStore, SessionStore};
 use tests::sessions::{apply, id, load, set, sign_in, update};
 
 use super::{Fixture, NAMES, key, off};
+use crate::fixture::abandon;
 
 /// While another process holds a list's lock, the others go on, and what waits is not lost.
 #[tokio::test]
@@ -84,17 +84,7 @@ async fn an_abandoned_sign_in_is_listed_exactly_if_it_was_applied() {
     for _ in 0..300 {
         let session = id();
         let commit = sign_in(session, "7", None);
-        let mut future = Box::pin(fixture.store.commit(&commit));
-        for _ in 0..random.usize(1..4) {
-            let once = std::future::poll_fn(|context| {
-                Poll::Ready(future.as_mut().poll(context).is_ready())
-            });
-            if once.await {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
-        drop(future);
+        abandon(fixture.store.commit(&commit), &mut random).await;
         // This waits for whatever is still under way.
         let listed = fixture.listed("7").await.contains(&session);
         let lives = load(&fixture.store, &session, &[]).await.unwrap().is_some();

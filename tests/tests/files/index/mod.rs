@@ -14,37 +14,15 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use session_runtime::SessionId;
 use session_runtime::store::{Commit, ListChange, PrincipalKey};
-use session_runtime::test_kit::ManualClock;
-use session_runtime::{FileStore, SessionId};
-use tempfile::TempDir;
 use tests::sessions::{apply, id, listed_under, sign_in};
+
+use super::fixture::{Fixture, hex};
 
 const NAMES: [&str; 2] = ["7", "8"];
 
-/// A store whose time stands still, and where it is.
-struct Fixture {
-    store: FileStore,
-    clock: ManualClock,
-    folder: TempDir,
-}
-
 impl Fixture {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let clock = ManualClock::new();
-        let store = FileStore::builder()
-            .clock(clock.clone())
-            .without_background_sweep()
-            .open(folder.path())
-            .unwrap();
-        Self {
-            store,
-            clock,
-            folder,
-        }
-    }
-
     async fn signed_in(&self, name: &'static str) -> SessionId {
         let session = id();
         apply(&self.store, &sign_in(session, name, None)).await;
@@ -65,17 +43,6 @@ impl Fixture {
     fn entry_of(&self, name: &str, session: SessionId) -> PathBuf {
         self.list_of(name).join(hex(session.as_bytes()))
     }
-
-    fn damaged(&self) -> Vec<PathBuf> {
-        match fs::read_dir(self.folder.path().join("damaged")) {
-            Ok(entries) => entries.map(|entry| entry.unwrap().path()).collect(),
-            Err(_) => Vec::new(),
-        }
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn key(name: &str) -> PrincipalKey {

@@ -13,34 +13,12 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use session_runtime::test_kit::ManualClock;
-use session_runtime::{FileStore, SessionId};
-use tempfile::TempDir;
+use session_runtime::SessionId;
 use tests::sessions::{apply, create, id, load, set};
 
-/// A store whose time stands still, and where it is.
-struct Fixture {
-    store: FileStore,
-    clock: ManualClock,
-    folder: TempDir,
-}
+use super::fixture::{Fixture, hex};
 
 impl Fixture {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let clock = ManualClock::new();
-        let store = FileStore::builder()
-            .clock(clock.clone())
-            .without_background_sweep()
-            .open(folder.path())
-            .unwrap();
-        Self {
-            store,
-            clock,
-            folder,
-        }
-    }
-
     /// With one session, in which `shop.cart` is `pear`.
     async fn with_session() -> (Self, SessionId, PathBuf) {
         let fixture = Self::new();
@@ -52,19 +30,8 @@ impl Fixture {
     }
 
     fn file_of(&self, session: SessionId) -> PathBuf {
-        let hex: String = session
-            .as_bytes()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hex = hex(session.as_bytes());
         self.folder.path().join(&hex[..3]).join(hex)
-    }
-
-    fn damaged(&self) -> Vec<PathBuf> {
-        match fs::read_dir(self.folder.path().join("damaged")) {
-            Ok(entries) => entries.map(|entry| entry.unwrap().path()).collect(),
-            Err(_) => Vec::new(),
-        }
     }
 
     async fn is_absent(&self, session: SessionId) -> bool {

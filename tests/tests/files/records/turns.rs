@@ -7,6 +7,7 @@ use session_runtime::SessionStore;
 use tests::sessions::{apply, create, id, set, update, value};
 
 use super::Fixture;
+use crate::fixture::abandon;
 
 /// While another process holds a session's lock, all others go on, and what waits is not lost.
 #[tokio::test]
@@ -42,8 +43,6 @@ async fn a_locked_session_keeps_no_other_waiting() {
 
 #[tokio::test]
 async fn an_abandoned_commit_is_applied_as_a_whole_or_not_at_all() {
-    use std::task::Poll;
-
     let mut random = tests::sessions::random();
     let (fixture, session, _) = Fixture::with_session().await;
     let mut before = 0;
@@ -53,17 +52,7 @@ async fn an_abandoned_commit_is_applied_as_a_whole_or_not_at_all() {
             tests::sessions::count("shop.echo"),
         ];
         let commit = update(session, changes);
-        let mut future = Box::pin(fixture.store.commit(&commit));
-        for _ in 0..random.usize(1..4) {
-            let once = std::future::poll_fn(|context| {
-                Poll::Ready(future.as_mut().poll(context).is_ready())
-            });
-            if once.await {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
-        drop(future);
+        abandon(fixture.store.commit(&commit), &mut random).await;
         // A commit of the same session waits for whatever is still under way.
         apply(&fixture.store, &update(session, [])).await;
         let count = tests::sessions::integer(&fixture.store, &session, "shop.count").await;
