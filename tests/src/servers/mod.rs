@@ -18,6 +18,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use session_runtime::store::Tier;
+
 pub use self::certificates::{Certificates, Flaw};
 pub use self::cluster::Cluster;
 pub use self::monitor::Monitor;
@@ -42,6 +44,14 @@ impl Generation {
     /// Whether the server removes fields by itself.
     pub fn has_field_ttl(self) -> bool {
         self != Self::Redis7
+    }
+
+    /// The tiers that sessions can be kept in.
+    pub fn tiers(self) -> &'static [Tier] {
+        match self.has_field_ttl() {
+            true => &[Tier::Compatible, Tier::Native],
+            false => &[Tier::Compatible],
+        }
     }
 
     /// The name that `.ci/servers` knows it by.

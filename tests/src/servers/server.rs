@@ -54,6 +54,15 @@ pub struct Server {
 }
 
 impl Server {
+    /// Starts a server that keeps its data over a crash.
+    pub fn durable(generation: Generation) -> Self {
+        let options = Options {
+            append_only: true,
+            ..Options::default()
+        };
+        Self::start(generation, &options)
+    }
+
     /// Starts a server and waits until it answers.
     pub fn start(generation: Generation, options: &Options) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");

@@ -16,7 +16,7 @@ use session_runtime::store::{
     MergeOperation, Outcome, PrincipalKey, PrincipalList, Record, Restore, Rotation, Selected,
     Selection, Touched,
 };
-use session_runtime::store::{CommitId, Tier, Timestamp, Verifier};
+use session_runtime::store::{CommitId, Timestamp, Verifier};
 use session_runtime::{RedisStore, SessionId, SessionStore, Timeouts};
 use tests::fuzz;
 use tests::servers::{Options, Server, available};
@@ -40,10 +40,7 @@ const FIELDS: [&str; 2] = ["a.owner", "b.the owner%"];
 async fn commits_do_what_apply_does() {
     let mut random = fuzz::random();
     for generation in available() {
-        for tier in [Tier::Native, Tier::Compatible] {
-            if tier == Tier::Native && !generation.has_field_ttl() {
-                continue;
-            }
+        for &tier in generation.tiers() {
             let server = Server::start(generation, &Options::default());
             let builder = RedisStore::builder().url(server.url()).tier(tier);
             let builder = builder.command_deadline(Duration::from_secs(10));

@@ -50,13 +50,7 @@ async fn recovery(store: &RedisStore, visitor: &Visitor) -> Duration {
 async fn a_server_that_restarts_between_two_calls_is_not_noticed() {
     for generation in available() {
         for protocol in ["resp3", "resp2"] {
-            let mut server = Server::start(
-                generation,
-                &Options {
-                    append_only: true,
-                    ..Options::default()
-                },
-            );
+            let mut server = Server::durable(generation);
             let url = format!("{}?protocol={protocol}", server.url());
             let store = RedisStore::connect(url).await.unwrap();
             let visitor = Visitor::create(&store, [set("a.b", "1")]).await;
@@ -72,13 +66,7 @@ async fn a_server_that_restarts_between_two_calls_is_not_noticed() {
 #[tokio::test]
 async fn a_dead_server_is_unavailable_at_once_and_used_again_when_it_is_back() {
     for generation in available() {
-        let mut server = Server::start(
-            generation,
-            &Options {
-                append_only: true,
-                ..Options::default()
-            },
-        );
+        let mut server = Server::durable(generation);
         let store = connect(server.port()).await;
         let visitor = Visitor::create(&store, [set("a.b", "1")]).await;
         server.kill();
@@ -102,13 +90,7 @@ async fn a_dead_server_is_unavailable_at_once_and_used_again_when_it_is_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_under_load_lose_no_acknowledged_commit_and_apply_none_twice() {
     for generation in available() {
-        let mut server = Server::start(
-            generation,
-            &Options {
-                append_only: true,
-                ..Options::default()
-            },
-        );
+        let mut server = Server::durable(generation);
         let store = Arc::new(connect(server.port()).await);
         let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let tasks: Vec<_> = (0..8)

@@ -134,13 +134,7 @@ fn assert_unavailable(answer: &Answer, what: &str) {
 #[tokio::test]
 async fn s57_a_dead_server_costs_visitors_nothing_but_the_time() {
     for generation in available() {
-        let mut server = Server::start(
-            generation,
-            &Options {
-                append_only: true,
-                ..Options::default()
-            },
-        );
+        let mut server = Server::durable(generation);
         let layer = layer(server.port()).await;
         let mut known = Visitor::new(&layer);
         write(&mut known).await;

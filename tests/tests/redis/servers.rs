@@ -8,13 +8,7 @@ use tests::servers::{Cluster, Generation, Options, Sentinel, Server, available};
 #[test]
 fn a_server_keeps_its_data_over_a_crash() {
     for generation in available() {
-        let mut server = Server::start(
-            generation,
-            &Options {
-                append_only: true,
-                ..Options::default()
-            },
-        );
+        let mut server = Server::durable(generation);
         let _: () = server.command(&["SET", "key", "value"]);
         let port = server.port();
         server.kill();

@@ -421,13 +421,7 @@ async fn certificates_that_cannot_be_used_are_refused() {
 #[tokio::test]
 async fn the_longest_deadlines_are_no_limit() {
     for generation in available() {
-        let mut server = Server::start(
-            generation,
-            &Options {
-                append_only: true,
-                ..Options::default()
-            },
-        );
+        let mut server = Server::durable(generation);
         let cluster = Cluster::shared(generation);
         for long in [
             Duration::MAX,

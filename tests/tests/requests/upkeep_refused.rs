@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use session_runtime::store::{StoreErrorKind, Tier};
+use session_runtime::store::StoreErrorKind;
 use session_runtime::{
     MemoryStore, ReadSession, RedisStore, Session, SessionLayer, SessionLayerBuilder, SessionStore,
 };
@@ -167,12 +167,8 @@ async fn a_visit_that_reads_is_served_by_a_server_that_refuses_writes() {
     // Long enough that a busy machine reads before the session ends.
     const IDLE: Duration = Duration::from_secs(9);
     for generation in available() {
-        let tiers = match generation.has_field_ttl() {
-            true => &[Tier::Native, Tier::Compatible][..],
-            false => &[Tier::Compatible],
-        };
         let mut sites = Vec::new();
-        for &tier in tiers {
+        for &tier in generation.tiers() {
             for refusal in REFUSALS {
                 let server = Server::start(generation, &Options::default());
                 let store = RedisStore::builder().url(server.url()).tier(tier);

@@ -39,13 +39,7 @@ async fn the_server_removes_fields_while_no_program_runs() {
 #[tokio::test]
 async fn deadlines_survive_other_writes_rotation_and_a_crash() {
     for generation in available() {
-        let mut server = Server::start(
-            generation,
-            &Options {
-                append_only: true,
-                ..Options::default()
-            },
-        );
+        let mut server = Server::durable(generation);
         let store = connect(&server).await;
         let visitor = Visitor::create(&store, [set_for("a.b", "1", HOUR), set("a.c", "2")]).await;
         let selected = [Selected::with_deadline("a.b")];
@@ -206,10 +200,7 @@ async fn a_ruined_moment_of_the_sweep_is_mended() {
 #[tokio::test]
 async fn the_longest_times_are_no_error() {
     for generation in available() {
-        for tier in [Tier::Compatible, Tier::Native] {
-            if tier == Tier::Native && !generation.has_field_ttl() {
-                continue;
-            }
+        for &tier in generation.tiers() {
             let server = Server::start(generation, &Options::default());
             let builder = RedisStore::builder().url(server.url()).tier(tier);
             let store = builder.connect().await.unwrap();
