@@ -4,6 +4,7 @@ use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
 use std::io;
 
+use memchr::{memchr, memmem};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -144,14 +145,14 @@ impl Codec for Json {
     fn is_comparable(encoded: &[u8]) -> bool {
         match encoded.first() {
             Some(b'[') => false,
-            Some(b'{') => !encoded.contains(&b'['),
+            Some(b'{') => memchr(b'[', encoded).is_none(),
             _ => true,
         }
     }
 
     /// `null` is `None`, `()`, an infinite number and others.
     fn is_ambiguous(encoded: &[u8]) -> bool {
-        encoded.windows(4).any(|part| part == b"null")
+        memmem::find(encoded, b"null").is_some()
     }
 
     fn is_exact<T: 'static>() -> bool {

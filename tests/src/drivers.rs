@@ -19,10 +19,7 @@ use session_runtime::{
 use tempfile::TempDir;
 
 use crate::clock::ManualClock;
-use crate::servers::{Options, Server, available};
-
-/// No answer is late because the machine is busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::servers::{Options, PATIENCE, Server, available};
 
 /// A driver with an empty store, and what must outlive it.
 pub struct Driver {

@@ -12,6 +12,7 @@ pub mod fuzz;
 pub mod gate;
 pub mod lying;
 pub mod on_servers;
+pub mod orders;
 pub mod proxy;
 pub mod remote;
 pub mod secrets;

@@ -12,7 +12,7 @@ use axum::body::Body;
 use axum::http::header::{COOKIE, SET_COOKIE};
 use axum::http::{Request, StatusCode};
 use axum::routing::{Route, get};
-use session_runtime::{MemoryStore, ReadSession, RedisStore, Session, SessionLayer, SessionStore};
+use session_runtime::{MemoryStore, ReadSession, Session, SessionLayer, SessionStore};
 use tests::servers::{Generation, Server, available};
 use tokio::runtime::{Builder, Runtime};
 use tower::Service;
@@ -145,7 +145,7 @@ fn on_redis() {
     for generation in available() {
         let server = Server::shared(generation);
         let runtime = runtime();
-        let store = runtime.block_on(RedisStore::connect(server.url())).unwrap();
+        let store = runtime.block_on(server.store());
         let mut measured = Measured::new(runtime, store);
         assert_eq!(measured.allocations("/untouched"), 2);
         // Those of the client library too, whose task is on the same thread.

@@ -24,6 +24,7 @@ pub use self::certificates::{Certificates, Flaw};
 pub use self::cluster::Cluster;
 pub use self::monitor::Monitor;
 pub use self::sentinel::Sentinel;
+pub(crate) use self::server::PATIENCE;
 pub use self::server::{Options, Server, application_rights};
 
 /// A server with its own abilities.

@@ -11,12 +11,15 @@ use std::time::{Duration, Instant};
 
 use redis::{FromRedisValue, RedisResult};
 use rustix::process::{Pid, Signal, kill_process};
+use session_runtime::RedisStore;
 use tempfile::TempDir;
 
 use super::{Certificates, Flaw, Generation};
 
 /// How long a server may take to answer its first `PING`, or to end.
 const DEADLINE: Duration = Duration::from_secs(20);
+/// No answer is late because the machine is busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The options that a server is started with.
 #[derive(Debug, Clone, Default)]
@@ -137,6 +140,15 @@ impl Server {
         count
             .and_then(|count| count.parse().ok())
             .expect("a number")
+    }
+
+    /// A store on this server whose calls may take as long as a busy machine needs.
+    pub async fn store(&self) -> RedisStore {
+        let builder = RedisStore::builder()
+            .url(self.url())
+            .connect_deadline(PATIENCE)
+            .command_deadline(PATIENCE);
+        builder.connect().await.expect("a connection")
     }
 
     /// Where the server keeps its files.

@@ -10,6 +10,7 @@ use session_runtime::{
     SessionStore, Timeouts, WhenFull,
 };
 use tests::clock::ManualClock;
+use tests::orders::orders;
 use tests::visitor::Visitor;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -404,6 +405,33 @@ fn what_means_nothing_is_refused_by_name() {
         }
     }
     println!("{count} builders are refused");
+}
+
+#[tokio::test]
+async fn settings_are_applied_in_every_order() {
+    let steps: [fn(SessionLayerBuilder) -> SessionLayerBuilder; 6] = [
+        SessionLayerBuilder::insecure_for_development,
+        |builder| builder.cookie_name("shop"),
+        |builder| builder.domain("shop.example"),
+        SessionLayerBuilder::persistent,
+        |builder| builder.idle_timeout(2 * DAY),
+        |builder| builder.lifetime(3 * DAY),
+    ];
+    let orders = orders(&steps);
+    assert_eq!(orders.len(), 720);
+    for order in orders {
+        let builder = order
+            .into_iter()
+            .fold(builder(), |builder, step| step(builder));
+        let answer = Visitor::new(&builder.build().unwrap()).visit(write).await;
+        let cookie = answer.set_cookies()[0].to_owned();
+        let (token, attributes) = cookie.split_once("; ").unwrap();
+        assert!(token.starts_with("shop="), "{token}");
+        assert_eq!(
+            attributes,
+            "HttpOnly; SameSite=Lax; Path=/; Domain=shop.example; Max-Age=172800"
+        );
+    }
 }
 
 /// Another call of the same setting replaces the one before.

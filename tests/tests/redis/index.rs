@@ -170,7 +170,7 @@ async fn each_change_tidies_a_list_without_deadlines_of_its_own() {
 async fn only_what_is_listed_can_be_confirmed() {
     for generation in available() {
         let server = Server::start(generation, &Options::default());
-        let store = RedisStore::connect(server.url()).await.unwrap();
+        let store = server.store().await;
         let principal = PrincipalKey::new("shop.customer", b"7");
         let visitor = Visitor::new();
         let mark = CommitId::generate().unwrap();
@@ -215,7 +215,7 @@ async fn only_what_is_listed_can_be_confirmed() {
 async fn an_entry_has_the_mark_of_its_commit() {
     for generation in available() {
         let server = Server::start(generation, &Options::default());
-        let store = RedisStore::connect(server.url()).await.unwrap();
+        let store = server.store().await;
         let principal = PrincipalKey::new("shop.customer", b"7");
         let visitor = Visitor::create(&store, []).await;
         for _ in 0..2 {

@@ -57,7 +57,7 @@ async fn cluster(generation: Generation) -> Place {
 async fn the_lists_of_ended_sessions_go_by_themselves() {
     for generation in available() {
         let server = Server::start(generation, &Options::default());
-        let store = Arc::new(RedisStore::connect(server.url()).await.unwrap());
+        let store = Arc::new(server.store().await);
         let lasting = |lifetime| {
             SessionLayer::builder(Arc::clone(&store))
                 .idle_timeout(lifetime)

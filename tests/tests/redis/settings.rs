@@ -8,6 +8,7 @@ use session_runtime::store::{
     Outcome, RedisConnectError, RedisCredentials, RedisStoreBuilder, Tier,
 };
 use session_runtime::{RedisStore, SessionStore};
+use tests::orders::orders;
 use tests::servers::{Cluster, Options, Server, available};
 use tests::store_visitor::{Visitor, add, set, set_for};
 
@@ -29,23 +30,6 @@ async fn refusal(builder: RedisStoreBuilder) -> String {
 }
 
 type Step = fn(RedisStoreBuilder, &str) -> RedisStoreBuilder;
-
-/// All orders of these calls.
-fn orders(steps: &[Step]) -> Vec<Vec<Step>> {
-    if steps.is_empty() {
-        return vec![Vec::new()];
-    }
-    let mut all = Vec::new();
-    for first in 0..steps.len() {
-        let mut rest = steps.to_vec();
-        let step = rest.remove(first);
-        for mut order in orders(&rest) {
-            order.insert(0, step);
-            all.push(order);
-        }
-    }
-    all
-}
 
 #[tokio::test]
 async fn settings_are_applied_in_every_order() {

@@ -8,9 +8,8 @@ use axum::response::Redirect;
 use axum::routing::{get, post};
 use http::header::LOCATION;
 use http::{Method, StatusCode};
-use session_runtime::{
-    FileStore, MemoryStore, ReadSession, RedisStore, Session, SessionLayer, SessionStore,
-};
+use session_runtime::{FileStore, MemoryStore, ReadSession, Session, SessionStore};
+use tests::drivers::patient;
 use tests::servers::{Server, available};
 
 use super::Shop;
@@ -28,7 +27,7 @@ async fn follow_redirects(store: Arc<dyn SessionStore>) {
     let app = Router::new()
         .route("/add", post(add))
         .route("/cart", get(cart))
-        .layer(SessionLayer::new(store));
+        .layer(patient(store).build().expect("a layer"));
     for version in Version::ALL {
         let mut visitor = Client::of(&app, version).await;
         let mut follower = visitor.tab().await;
@@ -60,7 +59,7 @@ async fn p5_a_redirect_followed_at_once_shows_no_past_of_a_server() {
     for generation in available() {
         println!("{}", generation.name());
         let server = Server::shared(generation);
-        let store = RedisStore::connect(server.url()).await.expect("a store");
+        let store = server.store().await;
         follow_redirects(Arc::new(store)).await;
     }
 }
